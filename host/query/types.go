@@ -1,0 +1,127 @@
+package query
+
+import (
+	"time"
+
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Position is a place in one partition's usage log: everything up to and
+// including Sequence.
+type Position struct {
+	Stream    string // name of the stream, "USAGE-3"
+	Partition int    // number of the partition, from 0
+	Sequence  uint64 // stream sequence; 0 is before the first message
+}
+
+// AsOf says how far the answer to a query has seen.
+type AsOf struct {
+	Positions       []Position // one per partition concerned, by partition
+	Watermark       time.Time  // latest event time seen in these partitions; zero when none was
+	CatalogRevision uint64     // lowest catalog revision in force in these partitions
+}
+
+// Line is one line item as it stands.
+type Line struct {
+	ID          string // the tariff's name for the line, "tier_2"
+	Description string
+	Quantity    billing.Quantity
+	// Amount is rounded as the tariff says, as it will be on the invoice.
+	Amount billing.Amount
+	// AmountText is Amount at the tariff's rounding scale, zeros included.
+	AmountText string
+}
+
+// Subtotal is the priced state of one subscription, tariff version and group
+// combination in one billing period.
+type Subtotal struct {
+	Account       billing.AccountID
+	Subscription  string
+	Tariff        string
+	Meter         string
+	Currency      billing.Currency
+	Version       time.Time // the tariff version's effective_from
+	Module        string    // digest of the plugin that priced it, "sha256:…"
+	Period        billing.Period
+	Group         []billing.Field // group_by dimensions and their values
+	Lines         []Line
+	Amount        billing.Amount // sum of the rounded lines
+	AmountText    string
+	Events        uint64
+	LastEventTime time.Time // zero when no event was priced
+	Final         bool      // the period is closed: the figure is on an invoice
+}
+
+// Total is the sum of subtotals of one currency and period.
+type Total struct {
+	Currency   billing.Currency
+	Amount     billing.Amount
+	AmountText string // at the finest rounding scale of the subtotals summed
+}
+
+// Filter selects subtotals. Zero fields select everything.
+type Filter struct {
+	Account  billing.AccountID
+	Period   string // "2026-10" or "2026-10-01"; empty: the newest period of each account
+	Tariff   string
+	Meter    string
+	Currency billing.Currency
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Size  int    // rows at most; 0 means DefaultPageSize
+	Token string // opaque, from the page before; empty for the first
+}
+
+// Limits of a page of subtotals, in rows.
+const (
+	DefaultPageSize = 100
+	MaxPageSize     = 1000
+)
+
+// Subtotals is one page of an answer.
+type Subtotals struct {
+	Subtotals []Subtotal // by account, period, tariff, subscription, version, group
+	Totals    []Total    // of this page's subtotals, by currency
+	NextToken string     // empty on the last page
+	AsOf      AsOf
+}
+
+// PeriodState says how far a billing period of one calendar has come.
+type PeriodState struct {
+	Period    billing.Period
+	Zone      string // IANA name
+	AnchorDay int
+	// Closed and Open list partitions: a period is final when Open is empty.
+	Closed []int
+	Open   []int
+	// ClosesAt is the end of the grace time; with clock: event it is compared
+	// with the watermark, else with wall time.
+	ClosesAt time.Time
+}
+
+// DeadLetter is an event that could not be priced, kept with its reason.
+type DeadLetter struct {
+	Partition int
+	Number    uint64 // of the dead letter within its partition, from 1
+	Position  uint64 // stream sequence of the message it came in
+	Index     int    // of the event within that message, from 0
+	Source    string
+	ID        string
+	Type      string
+	Account   string
+	Time      string // RFC 3339 as decoded; empty when undecodable
+	Reason    string // stable, snake_case
+	Detail    string // for people: what was wrong and where
+	Event     []byte // the event as CloudEvents JSON, or the bytes that could not be decoded
+}
+
+// Counters balance: Read = Priced + Duplicates + DeadLettered, counted in
+// events; an undecodable message counts as one.
+type Counters struct {
+	Read         uint64
+	Priced       uint64
+	Duplicates   uint64
+	DeadLettered uint64
+}
