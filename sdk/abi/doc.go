@@ -5,7 +5,7 @@
 //
 // The package is compiled into guests, so it stays lean: no fmt, no reflection, no JSON. Guest
 // helpers trust the host, which wrote the arena; host helpers trust nothing and return an error
-// for every number that does not hold ([CheckPriced], [CheckReply]).
+// for every number that does not hold ([ReadRejects], [ReadSlotOut], [Reply]).
 //
 // Everything here is a pure function over byte slices: safe for concurrent use as long as no two
 // goroutines share an arena.
