@@ -1,0 +1,144 @@
+package ingest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// usage makes events as a telco's or a cloud's meters send them: ids of their own, few accounts, types and regions.
+func usage(n int) []billing.UsageEvent {
+	events := make([]billing.UsageEvent, n)
+	for i := range events {
+		events[i] = billing.UsageEvent{
+			Source: "//gateway.example.com/7", ID: fmt.Sprintf("0192f0c1-%08d", i), Type: "api.request",
+			Account: billing.AccountID(fmt.Sprintf("account-%d", i%50)), Time: goodEvent.Time.Add(time.Duration(i) * 1234567 * time.Nanosecond),
+			Data: []billing.Field{{Key: "calls", Text: fmt.Sprint(1 + i%9)}, {Key: "bytes", Text: fmt.Sprintf("%d.%d", i*37, 1+i%9)},
+				{Key: "region", Text: []string{"eu-central-1", "us-east-1"}[i%2]}},
+		}
+	}
+	return events
+}
+
+// benchmarkDecode decodes bodies over and over, in the way of a partition: one decoder, one slice of events. One operation
+// is one event.
+func benchmarkDecode(b *testing.B, kind string, bodies [][]byte, eventsPerBody int) {
+	d := NewDecoder(1)
+	header := contentType(kind)
+	var events []Event
+	size := 0
+	for _, body := range bodies {
+		size += len(body)
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(size / len(bodies) / eventsPerBody))
+	b.ResetTimer()
+	for i := 0; i < b.N; i += eventsPerBody {
+		events = d.Decode(header, bodies[i/eventsPerBody%len(bodies)], events[:0])
+	}
+	b.StopTimer()
+	for _, e := range events {
+		if e.Problem != nil {
+			b.Fatal(e.Problem)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkDecodeEvent(b *testing.B) {
+	benchmarkDecode(b, ContentTypeEvent, structuredBodies(b), 1)
+}
+
+func structuredBodies(b *testing.B) (bodies [][]byte) {
+	for _, e := range usage(1000) {
+		body, err := AppendJSON(nil, &e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies
+}
+
+func BenchmarkDecodeArray100(b *testing.B) {
+	var array []byte
+	for i, body := range structuredBodies(b)[:100] {
+		array = append(append(array, "[,"[min(i, 1)]), body...)
+	}
+	benchmarkDecode(b, ContentTypeArray, [][]byte{append(array, ']')}, 100)
+}
+
+func BenchmarkDecodeBinary(b *testing.B) {
+	d := NewDecoder(1)
+	header := map[string]string{"ce-specversion": "1.0", "ce-id": "0192f0c1-00000001", "ce-source": "//gateway.example.com/7",
+		"ce-type": "api.request", "ce-subject": "account-1", "ce-time": "2026-10-01T12:00:00.5Z"}
+	get := func(name string) string { return header[name] }
+	body := []byte(`{"calls":7,"bytes":37.5,"region":"eu-central-1"}`)
+	var events []Event
+	b.ReportAllocs()
+	for b.Loop() {
+		events = d.Decode(get, body, events[:0])
+	}
+	if events[0].Problem != nil {
+		b.Fatal(events[0].Problem)
+	}
+}
+
+func benchmarkPacked(b *testing.B, n int) {
+	body, err := Pack(nil, usage(n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkDecode(b, ContentTypePacked, [][]byte{body}, n)
+}
+
+func BenchmarkDecodePacked10(b *testing.B)   { benchmarkPacked(b, 10) }
+func BenchmarkDecodePacked100(b *testing.B)  { benchmarkPacked(b, 100) }
+func BenchmarkDecodePacked1000(b *testing.B) { benchmarkPacked(b, 1000) }
+
+func BenchmarkPack100(b *testing.B) {
+	events := usage(100)
+	p := NewPacker(BodyBytesMax)
+	var body []byte
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if err := p.Add(&events[i%100]); err != nil {
+			b.Fatal(err)
+		}
+		if p.Len() == 100 {
+			body = p.AppendMessage(body[:0])
+		}
+	}
+}
+
+// TestDecodeAllocations holds the hot path to its allocations: the blocks that events are cut from, and the text of a batch.
+func TestDecodeAllocations(t *testing.T) {
+	batch, err := Pack(nil, usage(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	single, err := AppendJSON(nil, &goodEvent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind string
+		body []byte
+		max  float64 // allocations a message
+	}{{ContentTypePacked, batch, 3}, {ContentTypeEvent, single, 0.2}} {
+		d := NewDecoder(1)
+		header := contentType(c.kind)
+		var events []Event
+		got := testing.AllocsPerRun(1, func() {
+			for range 1000 {
+				events = d.Decode(header, c.body, events[:0])
+			}
+		}) / 1000
+		if got > c.max {
+			t.Errorf("%s: %.2f allocations a message, at most %.2f are meant", c.kind, got, c.max)
+		}
+	}
+}

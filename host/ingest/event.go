@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Limits on what one message and one event may hold. What exceeds one is a dead letter whose detail names the limit.
+const (
+	BodyBytesMax      = 8 << 20 // bytes of a message's body
+	MessageEventsMax  = 10_000  // events in a message
+	AttributeBytesMax = 512     // bytes of id, source and type; the least is 1
+	BatchStringsMax   = 1 << 18 // strings of a packed batch
+	DataFieldsMax     = 256     // fields of an event's data
+	DataNestingMax    = 32      // objects and arrays within each other, the data object being the first
+)
+
+// The times that can be billed. They leave room on both sides of what 64 bits of nanoseconds hold, so that the ends of an
+// event's billing period exist as well.
+var (
+	timeMin = time.Date(1700, 1, 1, 0, 0, 0, 0, time.UTC) // first instant that is accepted
+	timeEnd = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC) // first instant that is not
+)
+
+// Event is one usage event as decoded, or one element (or whole message) that could not be decoded and says why in
+// Problem. The strings of an event share larger blocks of memory with those of other events: clone what outlives the batch
+// (strings.Clone), or a five-byte region name keeps a whole block alive.
+type Event struct {
+	Source, ID, Type string
+	Account          string // an account id (billing.AccountID), not its token
+	Time             int64  // Unix nanoseconds, UTC
+	Data             []billing.Field
+
+	Identity Hash // of Source and ID: what must not be priced twice
+	Content  Hash // of Type, Account, Time and Data, in whatever order and body format the data came
+
+	Index   int      // place of the event in its message, from 0
+	Problem *Problem // nil, or why this cannot be priced; the fields above then hold what could be read, the hashes nothing
+}
+
+// Usage returns the event as the vocabulary has it. It shares Data and all strings with e.
+func (e *Event) Usage() billing.UsageEvent {
+	return billing.UsageEvent{
+		Source: e.Source, ID: e.ID, Type: e.Type, Account: billing.AccountID(e.Account),
+		Time: time.Unix(0, e.Time).UTC(), Data: e.Data,
+	}
+}
+
+// Problem says why a message or an event cannot be priced. As an error it reads as its detail.
+type Problem struct {
+	Reason string // one of the Reason constants
+	Detail string // a sentence for people, beginning with the attribute concerned; the same for the same bytes
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+func problem(reason, format string, args ...any) *Problem {
+	return &Problem{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Validate reports the first thing about an event for which a Decoder would refuse it, nil if there is none. An event
+// that passes decodes from every body format to what it is.
+func Validate(e *billing.UsageEvent) *Problem {
+	for _, a := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+		if p := checkAttribute(a.name, a.value); p != nil {
+			return p
+		}
+	}
+	if p := checkAccount(string(e.Account)); p != nil {
+		return p
+	}
+	if e.Time.Before(timeMin) || !e.Time.Before(timeEnd) {
+		return timeProblem(e.Time.UTC().Format(time.RFC3339Nano))
+	}
+	if p := checkFieldCount(len(e.Data)); p != nil {
+		return p
+	}
+	for i, f := range e.Data {
+		if !utf8.ValidString(f.Key) || !utf8.ValidString(f.Text) {
+			return problem(ReasonBadData, "data: field %s is not valid UTF-8", shown(f.Key))
+		}
+		for _, before := range e.Data[:i] {
+			if before.Key == f.Key {
+				return duplicateField(f.Key)
+			}
+		}
+	}
+	return nil
+}
+
+// checkAttribute holds id, source and type to their limits.
+func checkAttribute(name, value string) *Problem {
+	switch {
+	case value == "":
+		return missing(name)
+	case len(value) > AttributeBytesMax:
+		return problem(ReasonBadAttribute, "%s: is %d bytes long, at most %d are allowed", name, len(value), AttributeBytesMax)
+	case !printable(value):
+		return problem(ReasonBadAttribute, "%s: %s holds control characters or invalid UTF-8", name, shown(value))
+	}
+	return nil
+}
+
+// checkAccount holds the subject to what an account id may be.
+func checkAccount(subject string) *Problem {
+	if subject == "" {
+		return missing("subject")
+	}
+	if !printable(subject) {
+		return problem(ReasonBadAccount, "subject: %s holds control characters or invalid UTF-8", shown(subject))
+	}
+	if err := billing.AccountID(subject).Validate(); err != nil {
+		return problem(ReasonBadAccount, "subject: %v", err)
+	}
+	return nil
+}
+
+func checkFieldCount(n int) *Problem {
+	if n > DataFieldsMax {
+		return problem(ReasonBadData, "data: has %d fields, at most %d are allowed", n, DataFieldsMax)
+	}
+	return nil
+}
+
+func missing(attribute string) *Problem {
+	return problem(ReasonMissingAttribute, "%s: is missing", attribute)
+}
+
+func duplicateField(key string) *Problem {
+	return problem(ReasonBadData, "data: field %s is there twice", shown(key))
+}
+
+func timeProblem(shown string) *Problem {
+	return problem(ReasonBadTime, "time: %s lies outside the years %d to %d", shown, timeMin.Year(), timeEnd.Year()-1)
+}
+
+// printable reports whether text is valid UTF-8 without control characters, which CloudEvents forbids in attributes and
+// which would let one producer write into another one's terminal.
+func printable(text string) bool {
+	ascii := true
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c == 0x7f {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	if ascii {
+		return true
+	}
+	for _, r := range text {
+		if r >= 0x80 && r < 0xa0 {
+			return false
+		}
+	}
+	return utf8.ValidString(text)
+}
+
+// shown quotes a piece of input for a detail, cut to a length that a line of a terminal can carry.
+func shown(text string) string {
+	const bytesMax = 64
+	if len(text) <= bytesMax {
+		return fmt.Sprintf("%q", text)
+	}
+	cut := bytesMax
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q…", text[:cut])
+}
