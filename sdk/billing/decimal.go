@@ -1,7 +1,5 @@
 package billing
 
-import "math/bits"
-
 // Scale is the number of decimal places that every [Decimal] carries.
 const Scale = 18
 
@@ -32,7 +30,7 @@ func DecimalFromInt(n int64) Decimal {
 	if n < 0 {
 		magnitude = -magnitude
 	}
-	hi, lo := bits.Mul64(magnitude, unit)
+	hi, lo := mul64(magnitude, unit)
 	d := Decimal{Hi: int64(hi), Lo: lo}
 	if n < 0 {
 		d = d.negated()
@@ -64,25 +62,27 @@ func (d Decimal) PutLE(b []byte) {
 
 // Add returns d + e, or [ErrOverflow].
 func (d Decimal) Add(e Decimal) (Decimal, error) {
-	lo, carry := bits.Add64(d.Lo, e.Lo, 0)
-	hi, _ := bits.Add64(uint64(d.Hi), uint64(e.Hi), carry)
-	sum := Decimal{Hi: int64(hi), Lo: lo}
+	lo, hi := d.Lo+e.Lo, d.Hi+e.Hi
+	if lo < d.Lo {
+		hi++
+	}
 	// Two numbers of one sign cannot have a sum of the other.
-	if (d.Hi^sum.Hi)&(e.Hi^sum.Hi) < 0 {
+	if (d.Hi^hi)&(e.Hi^hi) < 0 {
 		return Decimal{}, ErrOverflow
 	}
-	return sum, nil
+	return Decimal{Hi: hi, Lo: lo}, nil
 }
 
 // Sub returns d - e, or [ErrOverflow].
 func (d Decimal) Sub(e Decimal) (Decimal, error) {
-	lo, borrow := bits.Sub64(d.Lo, e.Lo, 0)
-	hi, _ := bits.Sub64(uint64(d.Hi), uint64(e.Hi), borrow)
-	difference := Decimal{Hi: int64(hi), Lo: lo}
-	if (d.Hi^e.Hi)&(d.Hi^difference.Hi) < 0 {
+	lo, hi := d.Lo-e.Lo, d.Hi-e.Hi
+	if d.Lo < e.Lo {
+		hi--
+	}
+	if (d.Hi^e.Hi)&(d.Hi^hi) < 0 {
 		return Decimal{}, ErrOverflow
 	}
-	return difference, nil
+	return Decimal{Hi: hi, Lo: lo}, nil
 }
 
 // Neg returns -d, or [ErrOverflow] for the smallest decimal, which has no opposite.
@@ -130,31 +130,31 @@ func (d Decimal) IsZero() bool { return d == Decimal{} }
 
 // negated is two's complement negation; the smallest decimal is its own result.
 func (d Decimal) negated() Decimal {
-	lo, borrow := bits.Sub64(0, d.Lo, 0)
-	hi, _ := bits.Sub64(0, uint64(d.Hi), borrow)
-	return Decimal{Hi: int64(hi), Lo: lo}
+	hi := ^d.Hi
+	if d.Lo == 0 {
+		hi++
+	}
+	return Decimal{Hi: hi, Lo: -d.Lo}
 }
 
 // magnitude returns |d| in units of 10^-18. It has 128 bits: the smallest decimal's is 2^127.
 func (d Decimal) magnitude() (hi, lo uint64) {
-	if d.Hi < 0 {
-		d = d.negated()
+	sign := uint64(d.Hi >> 63) // all ones for a negative d
+	hi, lo = uint64(d.Hi)^sign, (d.Lo^sign)-sign
+	if lo == 0 {
+		hi -= sign
 	}
-	return uint64(d.Hi), d.Lo
+	return hi, lo
 }
 
 // decimalFrom is the inverse of magnitude.
 func decimalFrom(negative bool, hi, lo uint64) (Decimal, error) {
+	if hi >= 1<<63 && (!negative || hi > 1<<63 || lo != 0) {
+		return Decimal{}, ErrOverflow
+	}
 	d := Decimal{Hi: int64(hi), Lo: lo}
 	if negative {
 		d = d.negated()
-		if d.Hi > 0 || hi > 1<<63 {
-			return Decimal{}, ErrOverflow
-		}
-		return d, nil
-	}
-	if d.Hi < 0 {
-		return Decimal{}, ErrOverflow
 	}
 	return d, nil
 }

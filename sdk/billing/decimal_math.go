@@ -8,7 +8,28 @@ func (d Decimal) Mul(e Decimal, r Rounding) (Decimal, error) {
 	}
 	dhi, dlo := d.magnitude()
 	ehi, elo := e.magnitude()
-	return finish(mul128(dhi, dlo, ehi, elo), 2*Scale, restNone, d.Hi^e.Hi < 0, r)
+	negative := d.Hi^e.Hi < 0
+	if ehi != 0 {
+		dhi, dlo, ehi, elo = ehi, elo, dhi, dlo
+	}
+	if ehi == 0 {
+		// One of the two is below 18.4, as prices mostly are: the product has three words, and unless it overflows
+		// its quotient by the surplus scale has two.
+		w2, w1 := mul64(dhi, elo)
+		carry, w0 := mul64(dlo, elo)
+		w1 += carry
+		if w1 < carry {
+			w2++
+		}
+		if w2 < unit {
+			hi, lo, remainder := divWords(w2, w1, w0, Scale)
+			if remainder == 0 && r.scale() == Scale {
+				return decimalFrom(negative, hi, lo)
+			}
+			return finishWords(hi, lo, restNone.behind(remainder, unit), negative, r)
+		}
+	}
+	return finish(mul128(dhi, dlo, ehi, elo), 2*Scale, restNone, negative, r)
 }
 
 // Quo returns d / e, rounded once as r says from the exact quotient. In mode [RoundNone] a quotient with more
@@ -39,7 +60,7 @@ func (d Decimal) Round(r Rounding) (Decimal, error) {
 		return d, nil
 	}
 	hi, lo := d.magnitude()
-	return finish(wide{w1: hi, w0: lo}, Scale, restNone, d.Hi < 0, r)
+	return finishWords(hi, lo, restNone, d.Hi < 0, r)
 }
 
 // scale is the number of decimal places that a result rounded by r keeps.
@@ -48,6 +69,34 @@ func (r Rounding) scale() int {
 		return Scale
 	}
 	return r.Scale
+}
+
+// finishWords is finish for a magnitude of two words with 18 decimal places: the common case in few steps.
+func finishWords(hi, lo uint64, dropped rest, negative bool, r Rounding) (Decimal, error) {
+	n := Scale - r.scale()
+	if n > Scale || hi >= 1<<62 || r.Mode == RoundNone {
+		return finish(wide{w1: hi, w0: lo}, Scale, dropped, negative, r)
+	}
+	// Rounding adds less than 10^18, so nothing below reaches 2^127.
+	power := uint64(1)
+	if n > 0 {
+		power = powers[n].value
+		var remainder uint64
+		hi, lo, remainder = divWords(0, hi, lo, n)
+		dropped = dropped.behind(remainder, power)
+	}
+	if r.Mode.growsMagnitude(negative, lo&1 == 1, dropped) {
+		lo++
+		if lo == 0 {
+			hi++
+		}
+	}
+	carry, low := mul64(lo, power)
+	d := Decimal{Hi: int64(hi*power + carry), Lo: low}
+	if negative {
+		d = d.negated()
+	}
+	return d, nil
 }
 
 // finish turns an exact magnitude with the given number of decimal places, and behind them what dropped says,
@@ -72,9 +121,12 @@ func finish(magnitude wide, places int, dropped rest, negative bool, r Rounding)
 	if !magnitude.fits128() {
 		return Decimal{}, ErrOverflow
 	}
-	hi, lo, ok := mulPowerOfTen(magnitude.w1, magnitude.w0, Scale-scale)
-	if !ok {
-		return Decimal{}, ErrOverflow
+	hi, lo := magnitude.w1, magnitude.w0
+	if scale != Scale {
+		var ok bool
+		if hi, lo, ok = mulPowerOfTen(hi, lo, Scale-scale); !ok {
+			return Decimal{}, ErrOverflow
+		}
 	}
 	return decimalFrom(negative, hi, lo)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/big"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -195,31 +194,4 @@ func TestMustDecimalPanics(t *testing.T) {
 		}
 	}()
 	billing.MustDecimal("one")
-}
-
-func BenchmarkDecimal(b *testing.B) {
-	price := billing.MustDecimal("0.002")
-	exact := billing.Rounding{Scale: 18, Mode: billing.RoundHalfUp}
-	cents := billing.Rounding{Scale: 2, Mode: billing.RoundHalfUp}
-	for _, text := range []string{"3", "12345.678", "99999999999.123456789"} {
-		d := billing.MustDecimal(text)
-		var sink billing.Decimal
-		for name, operation := range map[string]func() (billing.Decimal, error){
-			"Add":      func() (billing.Decimal, error) { return d.Add(price) },
-			"Mul":      func() (billing.Decimal, error) { return d.Mul(price, exact) },
-			"MulCents": func() (billing.Decimal, error) { return d.Mul(price, cents) },
-			"Quo":      func() (billing.Decimal, error) { return d.Quo(price, exact) },
-			"Parse":    func() (billing.Decimal, error) { return billing.ParseDecimal(text) },
-		} {
-			b.Run(name+"/"+strconv.Itoa(len(text)), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					var err error
-					if sink, err = operation(); err != nil {
-						b.Fatal(err, sink)
-					}
-				}
-			})
-		}
-	}
 }

@@ -47,7 +47,8 @@ func (c Calendar) Validate() error {
 }
 
 // PeriodOf returns the period that contains t. Periods follow each other without gap or overlap, whatever the
-// zone's clocks do.
+// zone's clocks do. It looks the zone up several times; code that prices events asks [Period.Contains] of the last
+// period first.
 func (c Calendar) PeriodOf(t time.Time) Period {
 	year, month, _ := t.In(c.zone()).Date()
 	// t's local date says which month's start is near. Whether t lies before or behind it, instants decide: on

@@ -68,7 +68,7 @@ type Rounding struct {
 
 // Validate returns [ErrRounding] unless the mode is known and the scale lies within -20 to 18.
 func (r Rounding) Validate() error {
-	if int(r.Mode) >= len(roundingModeNames) || r.Scale < RoundingScaleMin || r.Scale > RoundingScaleMax {
+	if r.Mode > RoundCeiling || uint(r.Scale-RoundingScaleMin) > RoundingScaleMax-RoundingScaleMin {
 		return ErrRounding
 	}
 	return nil

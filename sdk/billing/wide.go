@@ -1,6 +1,9 @@
 package billing
 
-import "math/bits"
+import (
+	"math/bits"
+	"runtime"
+)
 
 // wide is an unsigned 256-bit integer, most significant word first: the room in which products and quotients
 // of decimals are exact until they are rounded, once. A struct, not an array, so that it stays in registers.
@@ -19,25 +22,43 @@ func (x wide) next() wide {
 	return x
 }
 
+// mul64 returns the 128-bit product of x and y.
+func mul64(x, y uint64) (hi, lo uint64) {
+	if runtime.GOARCH == "wasm" { // a constant: only one branch is compiled
+		return mul64Portable(x, y)
+	}
+	return bits.Mul64(x, y)
+}
+
+// mul64Portable is mul64 without a machine instruction for it, which WebAssembly does not have. It is short enough
+// for the compiler to put in place; the one in math/bits is called, at several times the price.
+func mul64Portable(x, y uint64) (hi, lo uint64) {
+	x0, x1 := x&(1<<32-1), x>>32
+	y0, y1 := y&(1<<32-1), y>>32
+	middle := x1*y0 + x0*y0>>32
+	hi = x1*y1 + middle>>32 + (middle&(1<<32-1)+x0*y1)>>32
+	return hi, x * y
+}
+
 // mul128 returns the product of two 128-bit integers.
 func mul128(ahi, alo, bhi, blo uint64) wide {
 	var p wide
-	p.w1, p.w0 = bits.Mul64(alo, blo)
+	p.w1, p.w0 = mul64(alo, blo)
 	if ahi != 0 {
-		hi, lo := bits.Mul64(ahi, blo)
+		hi, lo := mul64(ahi, blo)
 		var carry uint64
 		p.w1, carry = bits.Add64(p.w1, lo, 0)
 		p.w2 = hi + carry // a product's high word is at most 2^64-2
 	}
 	if bhi != 0 {
-		hi, lo := bits.Mul64(alo, bhi)
+		hi, lo := mul64(alo, bhi)
 		var carry uint64
 		p.w1, carry = bits.Add64(p.w1, lo, 0)
 		p.w2, carry = bits.Add64(p.w2, hi, carry)
 		p.w3 = carry
 	}
 	if ahi != 0 && bhi != 0 {
-		hi, lo := bits.Mul64(ahi, bhi)
+		hi, lo := mul64(ahi, bhi)
 		var carry uint64
 		p.w2, carry = bits.Add64(p.w2, lo, 0)
 		p.w3 += hi + carry
@@ -50,8 +71,8 @@ func mulPowerOfTen(hi, lo uint64, n int) (uint64, uint64, bool) {
 	for n > 0 {
 		step := min(n, powerMax)
 		n -= step
-		over, middle := bits.Mul64(hi, powers[step].value)
-		top, bottom := bits.Mul64(lo, powers[step].value)
+		over, middle := mul64(hi, powers[step].value)
+		top, bottom := mul64(lo, powers[step].value)
 		var carry uint64
 		hi, carry = bits.Add64(middle, top, 0)
 		lo = bottom
@@ -63,25 +84,58 @@ func mulPowerOfTen(hi, lo uint64, n int) (uint64, uint64, bool) {
 }
 
 // divPowerOfTen returns x / 10^n and the remainder, for n from 1 to powerMax.
+func (x wide) divPowerOfTen(n int) (q wide, remainder uint64) {
+	q.w3, q.w2, remainder = divWords(0, x.w3, x.w2, n)
+	q.w1, q.w0, remainder = divWords(remainder, x.w1, x.w0, n)
+	return q, remainder
+}
+
+// divWords returns the quotient, in two words, and the remainder of x2 x1 x0 / 10^n, for n from 1 to powerMax and
+// x2 below 10^n.
 //
-// Guests run this too, and WebAssembly has no 128-by-64 division, so the division is a multiplication by a
-// reciprocal: Möller and Granlund, "Improved division by invariant integers", algorithm 4.
-func (x wide) divPowerOfTen(n int) (wide, uint64) {
+// For each word of the quotient this multiplies by a reciprocal (Möller and Granlund, "Improved division by
+// invariant integers", algorithm 4), and it is written without loops and calls: tariffs run it in WebAssembly,
+// which cannot divide 128 bits by 64, and where Go's branches and calls cost more than the arithmetic.
+func divWords(x2, x1, x0 uint64, n int) (q1, q0, remainder uint64) {
 	p := &powers[n]
-	up, down := p.shift, 64-p.shift
 	// The divisor is used with its top bit set, so the dividend is shifted by as much.
-	var q wide
-	var r uint64
-	if x.w3|x.w2 != 0 {
-		r = x.w3 >> down
-		q.w3, r = p.divide(r, x.w3<<up|x.w2>>down)
-		q.w2, r = p.divide(r, x.w2<<up|x.w1>>down)
-	} else {
-		r = x.w1 >> down
+	up := p.shift & 63
+	r := x2<<up | x1>>1>>(63-up)
+	x1 = x1<<up | x0>>1>>(63-up)
+	x0 <<= up
+
+	hi, lo := mul64(p.reciprocal, r)
+	lo += x1
+	q1 = hi + r + 1
+	if lo < x1 {
+		q1++
 	}
-	q.w1, r = p.divide(r, x.w1<<up|x.w0>>down)
-	q.w0, r = p.divide(r, x.w0<<up)
-	return q, r >> up
+	r = x1 - q1*p.normal
+	if r > lo {
+		q1--
+		r += p.normal
+	}
+	if r >= p.normal { // rare
+		q1++
+		r -= p.normal
+	}
+
+	hi, lo = mul64(p.reciprocal, r)
+	lo += x0
+	q0 = hi + r + 1
+	if lo < x0 {
+		q0++
+	}
+	r = x0 - q0*p.normal
+	if r > lo {
+		q0--
+		r += p.normal
+	}
+	if r >= p.normal { // rare
+		q0++
+		r -= p.normal
+	}
+	return q1, q0, r >> up
 }
 
 // divide128 returns x / (hi*2^64 + lo) and the rest of that division, for a divisor other than 0 and a quotient
@@ -126,7 +180,7 @@ func divideDigit(r1, r0, next, d1, d0 uint64) (digit, rest1, rest0 uint64) {
 		digit, rest1 = bits.Div64(r1, r0, d1)
 	}
 	for over == 0 {
-		hi, lo := bits.Mul64(digit, d0)
+		hi, lo := mul64(digit, d0)
 		if hi < rest1 || hi == rest1 && lo <= next {
 			break
 		}
@@ -134,7 +188,7 @@ func divideDigit(r1, r0, next, d1, d0 uint64) (digit, rest1, rest0 uint64) {
 		rest1, over = bits.Add64(rest1, d1, 0)
 	}
 	// The remainder fits two digits, so the borrow out of the second is the word that cancels.
-	hi, lo := bits.Mul64(digit, d0)
+	hi, lo := mul64(digit, d0)
 	var borrow uint64
 	rest0, borrow = bits.Sub64(next, lo, 0)
 	rest1, _ = bits.Sub64(rest1, hi, borrow)
@@ -168,24 +222,6 @@ type power struct {
 	shift      uint   // leading zero bits of value
 	normal     uint64 // value << shift: its top bit is set
 	reciprocal uint64 // floor((2^128-1) / normal) - 2^64
-}
-
-// divide returns the quotient and remainder of hi*2^64 + lo by the normalised power. hi is less than normal.
-func (p *power) divide(hi, lo uint64) (quotient, remainder uint64) {
-	q1, q0 := bits.Mul64(p.reciprocal, hi)
-	q0, carry := bits.Add64(q0, lo, 0)
-	q1, _ = bits.Add64(q1, hi, carry)
-	q1++
-	remainder = lo - q1*p.normal
-	if remainder > q0 {
-		q1--
-		remainder += p.normal
-	}
-	if remainder >= p.normal { // rare
-		q1++
-		remainder -= p.normal
-	}
-	return q1, remainder
 }
 
 // powers[n] is 10^n. Written out, so that a guest has it without running anything at start.

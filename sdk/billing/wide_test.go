@@ -2,6 +2,7 @@ package billing
 
 import (
 	"math/big"
+	"math/bits"
 	"testing"
 )
 
@@ -43,6 +44,10 @@ func FuzzWide(f *testing.F) {
 		wantQ, wantR := new(big.Int).DivMod(x.big(), new(big.Int).SetUint64(powers[step].value), new(big.Int))
 		if quotient.big().Cmp(wantQ) != 0 || remainder != wantR.Uint64() {
 			t.Fatalf("%v / 10^%d = %v rest %d, want %v rest %v", x.big(), step, quotient.big(), remainder, wantQ, wantR)
+		}
+		hi, lo := mul64Portable(a, b)
+		if wantHi, wantLo := bits.Mul64(a, b); hi != wantHi || lo != wantLo {
+			t.Fatalf("%x * %x = %x %x, want %x %x", a, b, hi, lo, wantHi, wantLo)
 		}
 		if got := mul128(a, b, c, d).big(); got.Cmp(new(big.Int).Mul(wide{0, 0, a, b}.big(), wide{0, 0, c, d}.big())) != 0 {
 			t.Fatalf("%x %x * %x %x = %x", a, b, c, d, got)
