@@ -3,6 +3,7 @@ package query
 import (
 	"time"
 
+	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -86,6 +87,9 @@ type Subtotals struct {
 	Totals    []Total    // of this page's subtotals, by currency
 	NextToken string     // empty on the last page
 	AsOf      AsOf
+
+	last   rate.Key                 // of the last row
+	scales map[billing.Currency]int // finest rounding scale; -1 when some line is unrounded
 }
 
 // PeriodState says how far a billing period of one calendar has come.

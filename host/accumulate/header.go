@@ -1,0 +1,108 @@
+package accumulate
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tollway/tollway/host/rate"
+)
+
+// Counters balance in events: Read = Priced + Duplicates + DeadLettered. An
+// undecodable message counts as one event.
+type Counters struct {
+	Read         uint64 `json:"read"`
+	Priced       uint64 `json:"priced"`
+	Duplicates   uint64 `json:"duplicates"`
+	DeadLettered uint64 `json:"dead_lettered"`
+}
+
+// Balanced reports whether every event read is accounted for.
+func (c Counters) Balanced() bool {
+	return c.Read == c.Priced+c.Duplicates+c.DeadLettered
+}
+
+// Header is what a checkpoint says of the partition as a whole.
+type Header struct {
+	// Position is the stream sequence of the last message folded in; Digest is
+	// the SHA-256 of that message's subject and body, so that another log under
+	// the same name is noticed.
+	Position uint64
+	Digest   string
+	Epoch    uint64 // of the host that wrote the checkpoint
+	// CatalogRevision and CatalogDigest name the catalog in force, 0 and "" before
+	// the first marker; FirstMarker is the time in the first marker, unix ns.
+	CatalogRevision uint64
+	CatalogDigest   string
+	FirstMarker     int64
+	// Watermark and Earliest are the latest and earliest event times priced, unix
+	// ns; rate.Beginning and rate.Forever before the first event.
+	Watermark int64
+	Earliest  int64
+	Counters  Counters
+	// Closed has, by calendar, the end of the last closed period, unix ns.
+	Closed map[rate.Calendar]int64
+}
+
+// closedJSON is one entry of Closed as it is written.
+type closedJSON struct {
+	rate.Calendar
+	Until int64 `json:"until"`
+}
+
+// headerJSON is a header as it is written.
+type headerJSON struct {
+	Format          int          `json:"format"`
+	Position        uint64       `json:"position"`
+	Digest          string       `json:"digest"`
+	Epoch           uint64       `json:"epoch"`
+	CatalogRevision uint64       `json:"catalog_revision"`
+	CatalogDigest   string       `json:"catalog_digest"`
+	FirstMarker     int64        `json:"first_marker"`
+	Watermark       int64        `json:"watermark"`
+	Earliest        int64        `json:"earliest"`
+	Counters        Counters     `json:"counters"`
+	Closed          []closedJSON `json:"closed"`
+}
+
+// headerFormat is the version of the header's and the records' layout.
+const headerFormat = 1
+
+// Encode writes the header for the checkpoint store: the same header, the same
+// bytes.
+func (h Header) Encode() ([]byte, error) {
+	out := headerJSON{
+		Format: headerFormat, Position: h.Position, Digest: h.Digest, Epoch: h.Epoch,
+		CatalogRevision: h.CatalogRevision, CatalogDigest: h.CatalogDigest, FirstMarker: h.FirstMarker,
+		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters,
+	}
+	calendars := slices.SortedFunc(maps.Keys(h.Closed), func(a, b rate.Calendar) int {
+		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.AnchorDay, b.AnchorDay))
+	})
+	for _, c := range calendars {
+		out.Closed = append(out.Closed, closedJSON{Calendar: c, Until: h.Closed[c]})
+	}
+	return json.Marshal(out)
+}
+
+// DecodeHeader reads what Encode wrote.
+func DecodeHeader(b []byte) (Header, error) {
+	var in headerJSON
+	if err := json.Unmarshal(b, &in); err != nil {
+		return Header{}, fmt.Errorf("accumulate: header: %w", err)
+	}
+	if in.Format != headerFormat {
+		return Header{}, fmt.Errorf("accumulate: header has format %d, this program reads format %d", in.Format, headerFormat)
+	}
+	h := Header{
+		Position: in.Position, Digest: in.Digest, Epoch: in.Epoch,
+		CatalogRevision: in.CatalogRevision, CatalogDigest: in.CatalogDigest, FirstMarker: in.FirstMarker,
+		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Closed: map[rate.Calendar]int64{},
+	}
+	for _, c := range in.Closed {
+		h.Closed[c.Calendar] = c.Until
+	}
+	return h, nil
+}

@@ -1,0 +1,192 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Partition is one partition's committed state as the engine reads it.
+type Partition struct {
+	Stream string // name of its stream, for positions
+	State  *accumulate.State
+}
+
+// Engine answers queries over all partitions of a host. It is safe for
+// concurrent use.
+type Engine struct {
+	partitions []Partition
+
+	mu       sync.Mutex
+	moved    chan struct{} // closed and replaced at each checkpoint
+	watchers map[*Watcher]struct{}
+}
+
+// NewEngine makes an engine over partitions 0 to len-1.
+func NewEngine(partitions []Partition) *Engine {
+	return &Engine{partitions: partitions, moved: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
+}
+
+// Committed tells the engine that a partition has a new checkpoint which
+// changed subtotals of these accounts. It never blocks on a reader.
+func (e *Engine) Committed(changed map[string]struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.moved)
+	e.moved = make(chan struct{})
+	for w := range e.watchers {
+		w.changed(changed)
+	}
+}
+
+// AsOf says how far the partitions have come; none given means all.
+func (e *Engine) AsOf(partitions ...int) AsOf {
+	if len(partitions) == 0 {
+		partitions = make([]int, len(e.partitions))
+		for i := range partitions {
+			partitions[i] = i
+		}
+	}
+	headers := make([]accumulate.Header, len(partitions))
+	for i, p := range partitions {
+		headers[i] = e.partitions[p].State.Header()
+	}
+	return e.asOf(partitions, headers)
+}
+
+func (e *Engine) asOf(partitions []int, headers []accumulate.Header) AsOf {
+	var a AsOf
+	watermark := rate.Beginning
+	for i, p := range partitions {
+		h := headers[i]
+		a.Positions = append(a.Positions, Position{Stream: e.partitions[p].Stream, Partition: p, Sequence: h.Position})
+		watermark = max(watermark, h.Watermark)
+		if i == 0 || h.CatalogRevision < a.CatalogRevision {
+			a.CatalogRevision = h.CatalogRevision
+		}
+	}
+	if watermark != rate.Beginning {
+		a.Watermark = time.Unix(0, watermark).UTC()
+	}
+	return a
+}
+
+// ErrNotReached reports that a partition had not come to the position asked for
+// when the wait was over.
+var ErrNotReached = errors.New("the position asked for has not been reached yet")
+
+// Wait returns once every position is committed, or an error that wraps
+// ErrNotReached when ctx ends before.
+func (e *Engine) Wait(ctx context.Context, positions []Position) error {
+	for {
+		e.mu.Lock()
+		moved := e.moved
+		e.mu.Unlock()
+		behind, err := e.behind(positions)
+		if err != nil || behind == nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			have := e.partitions[behind.Partition].State.Header().Position
+			return fmt.Errorf("%w: partition %d is at %d, asked for %d", ErrNotReached, behind.Partition, have, behind.Sequence)
+		}
+	}
+}
+
+// behind returns the first position that is not committed, nil when all are.
+func (e *Engine) behind(positions []Position) (*Position, error) {
+	for i, p := range positions {
+		if p.Partition < 0 || p.Partition >= len(e.partitions) || p.Stream != "" && p.Stream != e.partitions[p.Partition].Stream {
+			return nil, fmt.Errorf("%w: there is no stream %q with partition %d", ErrInvalid, p.Stream, p.Partition)
+		}
+		if e.partitions[p.Partition].State.Header().Position < p.Sequence {
+			return &positions[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// ErrInvalid reports a question that cannot be answered as it was put.
+var ErrInvalid = errors.New("invalid query")
+
+// Account returns the subtotals of the filter's account, all of them, from one
+// checkpoint of its partition.
+func (e *Engine) Account(f Filter) (Subtotals, error) {
+	if err := f.Account.Validate(); err != nil {
+		return Subtotals{}, fmt.Errorf("%w: account: %w", ErrInvalid, err)
+	}
+	p := billing.Partition(f.Account, len(e.partitions))
+	slots, header := e.partitions[p].State.Account(string(f.Account))
+	out := Subtotals{AsOf: e.asOf([]int{p}, []accumulate.Header{header})}
+	match, err := f.matcher(slots)
+	if err != nil {
+		return Subtotals{}, err
+	}
+	for _, s := range slots {
+		if !match(s) {
+			continue
+		}
+		if err := out.add(s); err != nil {
+			return Subtotals{}, err
+		}
+	}
+	return out, out.total()
+}
+
+// List returns a page of subtotals over all accounts, by account. The next
+// page starts behind the last row of this one, whatever has changed since.
+func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
+	size := page.Size
+	if size <= 0 {
+		size = DefaultPageSize
+	}
+	size = min(size, MaxPageSize)
+	after, err := decodeToken(page.Token)
+	if err != nil {
+		return Subtotals{}, err
+	}
+	out := Subtotals{AsOf: e.AsOf()}
+	for _, account := range e.accountsFrom(f, after) {
+		slots, _ := e.partitions[billing.Partition(billing.AccountID(account), len(e.partitions))].State.Account(account)
+		match, err := f.matcher(slots)
+		if err != nil {
+			return Subtotals{}, err
+		}
+		for _, s := range slots {
+			if s.Compare(after) <= 0 || !match(s) {
+				continue
+			}
+			if len(out.Subtotals) == size {
+				out.NextToken = encodeToken(out.last)
+				return out, out.total()
+			}
+			if err := out.add(s); err != nil {
+				return Subtotals{}, err
+			}
+		}
+	}
+	return out, out.total()
+}
+
+// accountsFrom yields account ids in order, from the one in a page token on.
+func (e *Engine) accountsFrom(f Filter, after rate.Key) []string {
+	if f.Account != "" {
+		return []string{string(f.Account)}
+	}
+	var all []string
+	for _, p := range e.partitions {
+		all = append(all, p.State.AccountsFrom(after.Account)...)
+	}
+	slices.SortFunc(all, strings.Compare)
+	return all
+}
