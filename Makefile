@@ -1,0 +1,127 @@
+# `make` builds, `make help` lists. Only Go, make and bash are needed; tools come through the Go module proxy,
+# pinned here, into .tmp/bin, when a target first wants them. Products go to .build.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := all
+
+BIN := $(CURDIR)/.tmp/bin
+export PATH := $(BIN):$(PATH)
+
+# What a caller may set.
+ARGS ?=
+CASES ?=
+FUZZTIME ?= 30s
+GO ?= go
+
+# The race detector makes code five to ten times slower: these packages bear it. `make nightly` takes all.
+RACE_PACKAGES := ./sdk/... ./rpc/... ./host/query/... ./host/stream/... ./host/accumulate/... ./host/export/... ./host/catalog/...
+
+TOLLWAY := .build/tollway
+STANDARD := plugins/builtin/standard.wasm
+# What a plugin's bytes depend on: the tariffs, the SDK, and the code that appends the manifest.
+TARIFF_SOURCES := go.mod go.sum $(shell find sdk examples/tariffs/standard plugins -name '*.go' ! -name '*_test.go')
+SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
+
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench fuzz nightly tools clean
+
+help: ## lists the targets
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+		while IFS=$$'\t' read -r target text; do printf '%-14s %s\n' "$$target" "$$text"; done
+
+all: build ## builds the binary with the built-in tariffs
+
+build: $(TOLLWAY) ## builds .build/tollway
+
+tariffs: $(STANDARD) ## builds the built-in tariffs to WebAssembly
+
+demo: build ## runs everything in one process, with live usage; ARGS="--months 3 --exit" for a run that checks itself
+	@$(TOLLWAY) demo $(ARGS)
+
+test: tariffs ## runs all tests
+	$(GO) test ./...
+
+check: checkmod lint checkgenerate tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
+
+lint: tools-lint $(STANDARD) ## checks format and code, of Go and of the protocol
+	$(BIN)/golangci-lint run ./...
+	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/tariffs/...
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+fmt: tools-lint ## formats Go and the protocol
+	$(BIN)/golangci-lint fmt ./...
+	$(BIN)/buf format --write
+
+race: $(STANDARD) ## runs the tests under the race detector, where it is affordable
+	$(GO) test -race $(RACE_PACKAGES)
+
+generate: tools-generate ## makes the code of the protocol again
+	$(BIN)/buf generate
+
+checkgenerate: tools-generate ## proves that the committed code is what the protocol's files make
+	@rm -rf .tmp/generated
+	@$(BIN)/buf generate --output .tmp/generated
+	@{ diff -rN --brief .tmp/generated/rpc rpc || true; } > .tmp/generated.diff
+	@if grep -E '\.(pb|connect)\.go( |$$)' .tmp/generated.diff; then echo "the generated code is not current: run 'make generate'" >&2; exit 1; fi
+
+checkmod: ## proves that go.mod lists what is imported, and no more
+	$(GO) mod tidy -diff
+
+vectors: build ## prices the cases of CASES=file.jsonl with the built-in tariffs
+	@test -n "$(CASES)" || { echo "name a file: make vectors CASES=cases.jsonl" >&2; exit 2; }
+	@$(TOLLWAY) vectors "$(CASES)"
+
+bench: build ## measures events/s of the stages and of the whole pipeline
+	@$(TOLLWAY) bench $(ARGS)
+
+fuzz: ## runs every fuzz target for FUZZTIME (30s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' host plugins rpc sdk examples | xargs -n1 dirname | sort -u | while read -r folder; do \
+		$(GO) test -list '^Fuzz' "./$$folder" | grep '^Fuzz' | while read -r target; do \
+			echo "$$folder $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder"; \
+		done; \
+	done
+
+nightly: check $(STANDARD) ## the long checks: the race detector everywhere, then every fuzz target
+	$(GO) test -race -timeout 60m ./...
+	@$(MAKE) fuzz
+
+tools: tools-lint tools-generate ## installs the tools and the hook that checks commits
+	@git config core.hooksPath .githooks
+
+clean: ## removes everything that make made
+	rm -rf .build .tmp $(STANDARD)
+
+# Products.
+
+$(TOLLWAY): $(STANDARD) $(SOURCES)
+	@mkdir -p $(@D)
+	$(GO) build -trimpath -o $@ ./host/cmd/tollway
+
+# The same bytes on every machine: no paths, no build ids, no version control stamps.
+$(STANDARD): $(TARIFF_SOURCES)
+	$(GO) run ./plugins/builtin/pack -o $@ ./examples/tariffs/standard
+
+# Tools. The stamp carries the version, so a new pin installs anew and an old one is left alone.
+
+.PHONY: tools-lint tools-generate
+
+define tool
+$(BIN)/.$(1)@$(2):
+	@echo "installing $(1) $(2)"
+	@mkdir -p $$(@D)
+	@rm -f $(BIN)/.$(1)@*
+	@GOFLAGS= GOBIN=$(BIN) $$(GO) install $(3)@$(2)
+	@touch $$@
+endef
+
+$(eval $(call tool,golangci-lint,v2.12.2,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,buf,v1.75.0,github.com/bufbuild/buf/cmd/buf))
+$(eval $(call tool,protoc-gen-go,v1.36.12,google.golang.org/protobuf/cmd/protoc-gen-go))
+$(eval $(call tool,protoc-gen-connect-go,v2.0.2,connectrpc.com/connect/v2/cmd/protoc-gen-connect-go))
+
+tools-lint: $(BIN)/.golangci-lint@v2.12.2 $(BIN)/.buf@v1.75.0
+tools-generate: $(BIN)/.buf@v1.75.0 $(BIN)/.protoc-gen-go@v1.36.12 $(BIN)/.protoc-gen-connect-go@v2.0.2
