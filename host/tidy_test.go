@@ -38,11 +38,12 @@ var direction = map[string][]string{
 	"plugins/fuel":              {},
 	"plugins":                   {"plugins/fuel", "sdk/abi", "sdk/billing", wazero, "golang.org/x/sys"},
 	"plugins/builtin":           {},
-	"plugins/builtin/pack":      {"plugins"},
+	"plugins/build":             {"plugins"},
+	"plugins/builtin/pack":      {"plugins", "plugins/build"},
 	"plugins/internal/wasmtest": {},
 
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
-	"host/stream":     {"sdk/billing", "github.com/nats-io"},
+	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
 	"host/ingest":     {"sdk/billing", "github.com/go-json-experiment/json", "github.com/zeebo/xxh3", protobuf},
 	"host/catalog":    {"sdk/billing", yaml},
 	"host/rate":       {"host/catalog", "host/ingest", "plugins", "sdk/billing"},
@@ -79,6 +80,9 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
+	"host/host.go":            "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
+	"host/rate_files.go":      "reader and rater of one file; the call waits for both",
+	"host/serve/run.go":       "host and server; Run waits for both",
 	"host/checkpoint/fold.go": "the background fold; Store.Close stops it and waits",
 }
 
