@@ -31,17 +31,22 @@ func (a *arena) copy(b []byte) string {
 	return a.text.String()[start:]
 }
 
-// keep returns a copy of fields that shares its memory with nobody's.
-func (a *arena) keep(fields []billing.Field) []billing.Field {
-	n := len(fields)
+// take returns n empty fields.
+func (a *arena) take(n int) []billing.Field {
 	if n == 0 {
 		return nil
 	}
 	if len(a.fields) < n {
 		a.fields = make([]billing.Field, max(fieldBlockFields, n))
 	}
-	kept := a.fields[:n:n]
+	taken := a.fields[:n:n]
 	a.fields = a.fields[n:]
+	return taken
+}
+
+// keep returns a copy of fields, or nil if there are none.
+func (a *arena) keep(fields []billing.Field) []billing.Field {
+	kept := a.take(len(fields))
 	copy(kept, fields)
 	return kept
 }

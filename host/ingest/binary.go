@@ -45,7 +45,7 @@ func (d *Decoder) binaryData(header func(string) string, body []byte, e *Event) 
 		return p
 	}
 	e.Data = d.arena.keep(d.fields)
-	return nil
+	return sortFields(e.Data)
 }
 
 // headerText returns the value of an attribute's header, valid until the next call.

@@ -31,6 +31,8 @@
 //	object, array    canonical JSON: no white space, names sorted by their UTF-8 bytes, numbers as above
 //	null             no field
 //
+// Fields are sorted by key, and hashed in that order.
+//
 // # Packed batches
 //
 // A batch names strings that repeat by their place in a dictionary, and carries canonical decimals as scaled integers:

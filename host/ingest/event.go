@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -30,9 +32,9 @@ var (
 // (strings.Clone), or a five-byte region name keeps a whole block alive.
 type Event struct {
 	Source, ID, Type string
-	Account          string // an account id (billing.AccountID), not its token
-	Time             int64  // Unix nanoseconds, UTC
-	Data             []billing.Field
+	Account          string          // an account id (billing.AccountID), not its token
+	Time             int64           // Unix nanoseconds, UTC
+	Data             []billing.Field // sorted by key, no key twice
 
 	Identity Hash // of Source and ID: what must not be priced twice
 	Content  Hash // of Type, Account, Time and Data, in whatever order and body format the data came
@@ -82,10 +84,29 @@ func Validate(e *billing.UsageEvent) *Problem {
 		if !utf8.ValidString(f.Key) || !utf8.ValidString(f.Text) {
 			return problem(ReasonBadData, "data: field %s is not valid UTF-8", shown(f.Key))
 		}
-		for _, before := range e.Data[:i] {
-			if before.Key == f.Key {
-				return duplicateField(f.Key)
-			}
+		if slices.ContainsFunc(e.Data[:i], func(before billing.Field) bool { return before.Key == f.Key }) {
+			return duplicateField(f.Key)
+		}
+	}
+	return nil
+}
+
+// sortFields brings data into the order that it has in an Event, and finds keys that are there twice.
+func sortFields(fields []billing.Field) *Problem {
+	const few = 16 // beyond, sorting by insertion would take too many steps
+	if len(fields) > few {
+		slices.SortFunc(fields, func(a, b billing.Field) int { return strings.Compare(a.Key, b.Key) })
+	}
+	for i := 1; i < len(fields); i++ {
+		f, at := fields[i], i
+		for ; at > 0 && fields[at-1].Key > f.Key; at-- {
+			fields[at] = fields[at-1]
+		}
+		if at > 0 && fields[at-1].Key == f.Key {
+			return duplicateField(f.Key)
+		}
+		if at < i {
+			fields[at] = f
 		}
 	}
 	return nil
@@ -140,19 +161,17 @@ func timeProblem(shown string) *Problem {
 // printable reports whether text is valid UTF-8 without control characters, which CloudEvents forbids in attributes and
 // which would let one producer write into another one's terminal.
 func printable(text string) bool {
-	ascii := true
 	for i := range len(text) {
-		c := text[i]
-		if c < ' ' || c == 0x7f {
-			return false
+		if text[i]-' ' > '~'-' ' { // not a visible ASCII character or a space: the common case ends here
+			return printableUnicode(text)
 		}
-		ascii = ascii && c < utf8.RuneSelf
 	}
-	if ascii {
-		return true
-	}
+	return true
+}
+
+func printableUnicode(text string) bool {
 	for _, r := range text {
-		if r >= 0x80 && r < 0xa0 {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return false
 		}
 	}

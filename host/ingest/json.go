@@ -230,9 +230,9 @@ func (d *Decoder) readMembers() error {
 // assemble makes the attributes of the event out of their texts, which need to be valid only until the next is asked for.
 // It fills in what it can and returns the first problem in a fixed order.
 func (d *Decoder) assemble(e *Event, text func(attribute) ([]byte, *Problem)) (first *Problem) {
-	note := func(p *Problem) {
+	note := func(found *Problem) {
 		if first == nil {
-			first = p
+			first = found
 		}
 	}
 	version, p := text(attrSpecVersion)
@@ -349,7 +349,7 @@ func (d *Decoder) assembleData(e *Event) *Problem {
 		return m.dataProblem
 	}
 	e.Data = d.arena.keep(d.fields)
-	return nil
+	return sortFields(e.Data)
 }
 
 func notJSON(contentType string) *Problem {

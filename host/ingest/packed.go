@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"math"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -33,21 +32,15 @@ type packedState struct {
 	events  []span // where the events' messages stand in the body
 	base    int64  // base_time_unix_nano
 
-	keys   map[string]uint32 // number of each distinct key text, from 1
-	seenBy []uint64          // by that number: the last event that had the key, as counted by serial
-	serial uint64            // counts events over the Decoder's life, so that seenBy needs no clearing
-
 	pairs   []uint32 // of the event being read: text
 	triples []int64  // of the event being read: number
 }
 
 // batchString is one string of the batch, with what has been found out about it, each at most once per batch.
 type batchString struct {
-	text      string
-	key       uint32 // number of the text as a key, 0 while it has not been one
-	goodName  bool   // it has passed checkAttribute
-	goodOwner bool   // it has passed checkAccount
-	_         [2]byte
+	text        string
+	goodName    bool // it has passed checkAttribute
+	goodAccount bool // it has passed checkAccount
 }
 
 type span struct{ start, end int }
@@ -80,7 +73,6 @@ func (d *Decoder) decodePacked(body []byte, dst []Event) []Event {
 func (d *Decoder) scanBatch(body []byte, text string) *Problem {
 	s := &d.packed
 	s.strings, s.events, s.base = s.strings[:0], s.events[:0], 0
-	clear(s.keys)
 	for i := 0; i < len(body); {
 		tag, next := uvarint(body, i)
 		switch {
@@ -145,29 +137,31 @@ func (d *Decoder) decodePackedEvent(body []byte, text string, at span, e *Event)
 	if !d.scanEvent(body[:at.end], text, at.start, &packed) {
 		return problem(ReasonUndecodableEvent, "event: its packed form is broken")
 	}
-	if !utf8.ValidString(packed.id) {
+	var p *Problem
+	first := checkAttribute("id", packed.id)
+	if first != nil && !utf8.ValidString(packed.id) {
 		return problem(ReasonUndecodableEvent, "event: its id is not valid UTF-8")
 	}
-	e.ID = packed.id
-	first := checkAttribute("id", e.ID)
-	for _, a := range [...]struct {
-		name  string
-		index uint32
-		to    *string
-	}{{"source", packed.source, &e.Source}, {"type", packed.kind, &e.Type}, {"subject", packed.account, &e.Account}} {
-		value, p := d.batchAttribute(a.name, a.index)
-		if *a.to = value; first == nil {
-			first = p
+	note := func(found *Problem) {
+		if first == nil {
+			first = found
 		}
 	}
+	if len(packed.id) <= AttributeBytesMax {
+		e.ID = packed.id
+	}
+	e.Source, p = d.batchName("source", packed.source)
+	note(p)
+	e.Type, p = d.batchName("type", packed.kind)
+	note(p)
+	e.Account, p = d.batchAccount(packed.account)
+	note(p)
 	e.Time = d.packed.base + packed.delta
-	if first == nil && !timeInside(d.packed.base, packed.delta) {
-		first = problem(ReasonBadTime, "time: base %d and delta %d nanoseconds lie outside the years %d to %d",
-			d.packed.base, packed.delta, timeMin.Year(), timeEnd.Year()-1)
+	if !timeInside(d.packed.base, packed.delta) {
+		note(problem(ReasonBadTime, "time: base %d and delta %d nanoseconds lie outside the years %d to %d",
+			d.packed.base, packed.delta, timeMin.Year(), timeEnd.Year()-1))
 	}
-	if p := d.packedData(e); first == nil {
-		first = p
-	}
+	note(d.packedData(e))
 	return first
 }
 
@@ -184,26 +178,38 @@ func timeInside(base, delta int64) bool {
 	return !overflow && sum >= timeMinUnixNano && sum < timeEndUnixNano
 }
 
-// batchAttribute returns an attribute that is a string of the batch, once it is known to be allowed.
-func (d *Decoder) batchAttribute(name string, index uint32) (string, *Problem) {
+// batchName returns a source or type that is a string of the batch, once it is known to be allowed.
+func (d *Decoder) batchName(name string, index uint32) (string, *Problem) {
 	s, ok := d.batchString(index)
-	switch {
-	case !ok:
-		return "", problem(ReasonUndecodableEvent, "event: %s is string %d, the batch has %d", name, index, len(d.packed.strings))
-	case name == "subject":
-		if !s.goodOwner {
-			if p := checkAccount(s.text); p != nil {
-				return "", p
-			}
-			s.goodOwner = true
-		}
-	case !s.goodName:
+	if !ok {
+		return "", d.noAttribute(name, index)
+	}
+	if !s.goodName {
 		if p := checkAttribute(name, s.text); p != nil {
 			return "", p
 		}
 		s.goodName = true
 	}
 	return s.text, nil
+}
+
+// batchAccount does the same for the account.
+func (d *Decoder) batchAccount(index uint32) (string, *Problem) {
+	s, ok := d.batchString(index)
+	if !ok {
+		return "", d.noAttribute("subject", index)
+	}
+	if !s.goodAccount {
+		if p := checkAccount(s.text); p != nil {
+			return "", p
+		}
+		s.goodAccount = true
+	}
+	return s.text, nil
+}
+
+func (d *Decoder) noAttribute(name string, index uint32) *Problem {
+	return problem(ReasonUndecodableEvent, "event: %s is string %d, the batch has %d", name, index, len(d.packed.strings))
 }
 
 func (d *Decoder) batchString(index uint32) (*batchString, bool) {
@@ -289,71 +295,40 @@ func (d *Decoder) packedData(e *Event) *Problem {
 	if p := checkFieldCount(len(s.pairs)/2 + len(s.triples)/3); p != nil {
 		return p
 	}
-	d.fields = d.fields[:0]
-	s.serial++
+	fields := d.arena.take(len(s.pairs)/2 + len(s.triples)/3)
 	for i := 0; i < len(s.pairs); i += 2 {
-		value, ok := d.batchString(s.pairs[i+1])
-		if !ok {
-			return noString(int64(s.pairs[i+1]), len(s.strings))
-		}
-		if p := d.addField(int64(s.pairs[i]), value.text); p != nil {
+		key, p := d.dataString(int64(s.pairs[i]))
+		if p != nil {
 			return p
 		}
+		value, p := d.dataString(int64(s.pairs[i+1]))
+		if p != nil {
+			return p
+		}
+		fields[i/2] = billing.Field{Key: key, Text: value}
 	}
+	numbers := fields[len(s.pairs)/2:]
 	for i := 0; i < len(s.triples); i += 3 {
+		key, p := d.dataString(s.triples[i])
+		if p != nil {
+			return p
+		}
 		var ok bool
 		if d.scratch, ok = appendScaled(d.scratch[:0], s.triples[i+2], s.triples[i+1]); !ok {
 			return problem(ReasonBadData, "data: a number has the scale %d, beyond %d", s.triples[i+1], exponentMax)
 		}
-		if p := d.addField(s.triples[i], d.arena.copy(d.scratch)); p != nil {
-			return p
-		}
+		numbers[i/3] = billing.Field{Key: key, Text: d.arena.copy(d.scratch)}
 	}
-	e.Data = d.arena.keep(d.fields)
-	return nil
+	e.Data = fields
+	return sortFields(fields)
 }
 
-func noString(index int64, count int) *Problem {
-	return problem(ReasonUndecodableEvent, "event: its data names string %d, the batch has %d", index, count)
-}
-
-// addField adds a field whose key is a string of the batch, unless the event has that key already. Keys are compared as
-// texts, as a batch may hold a string twice, yet each is looked up only once per batch.
-func (d *Decoder) addField(index int64, text string) *Problem {
-	s := &d.packed
-	if index < 0 || index > math.MaxUint32 {
-		return noString(index, len(s.strings))
+// dataString returns a string of the batch that an event's data names.
+func (d *Decoder) dataString(index int64) (string, *Problem) {
+	if index < 0 || index >= int64(len(d.packed.strings)) {
+		return "", problem(ReasonUndecodableEvent, "event: its data names string %d, the batch has %d", index, len(d.packed.strings))
 	}
-	key, ok := d.batchString(uint32(index))
-	if !ok {
-		return noString(index, len(s.strings))
-	}
-	number := key.key
-	if number == 0 {
-		if number = s.keys[key.text]; number == 0 {
-			number = d.newKey(key.text)
-		}
-		key.key = number
-	}
-	if s.seenBy[number] == s.serial {
-		return duplicateField(key.text)
-	}
-	s.seenBy[number] = s.serial
-	d.fields = append(d.fields, billing.Field{Key: key.text, Text: text})
-	return nil
-}
-
-func (d *Decoder) newKey(text string) uint32 {
-	s := &d.packed
-	if s.keys == nil {
-		s.keys = make(map[string]uint32)
-	}
-	number := uint32(len(s.keys) + 1)
-	s.keys[text] = number
-	for len(s.seenBy) <= int(number) {
-		s.seenBy = append(s.seenBy, 0)
-	}
-	return number
+	return d.packed.strings[index].text, nil
 }
 
 // uvarint reads a varint at b[i] and returns it with the place behind it, -1 if it is broken.
@@ -361,6 +336,11 @@ func uvarint(b []byte, i int) (v uint64, next int) {
 	if i < len(b) && b[i] < 0x80 {
 		return uint64(b[i]), i + 1
 	}
+	return longUvarint(b, i) // of its own, so that the common case is inlined
+}
+
+//go:noinline
+func longUvarint(b []byte, i int) (v uint64, next int) {
 	v, n := protowire.ConsumeVarint(b[i:])
 	if n < 0 {
 		return 0, -1
@@ -379,8 +359,8 @@ func chunk(b []byte, i int) (start, end int) {
 
 // skip returns the place behind a field that is not known, -1 if it is broken.
 func skip(b []byte, i int) int {
-	_, _, n := protowire.ConsumeField(b[i:])
-	if n < 0 {
+	number, _, n := protowire.ConsumeField(b[i:])
+	if n < 0 || number > protowire.MaxValidNumber {
 		return -1
 	}
 	return i + n
