@@ -1,0 +1,196 @@
+package export
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Invoice is what an account owes for a billing period in one currency. Once
+// issued it never changes.
+type Invoice struct {
+	ID       string // see InvoiceID
+	Account  billing.AccountID
+	Period   billing.Period // in the account's zone
+	Currency billing.Currency
+	Lines    []Line         // by tariff, subscription, version, group, and as the tariff lists them
+	Total    billing.Amount // exact sum of the lines' amounts
+	// TotalText is Total with as many decimals as the finest of the lines has;
+	// without trailing zeros when a line is not rounded.
+	TotalText string
+	// AccountDetails and Seller are what the catalog said when the invoice was
+	// made: canonical JSON objects, nil for none.
+	AccountDetails json.RawMessage
+	Seller         json.RawMessage
+}
+
+// Line is one line item.
+type Line struct {
+	Tariff       string
+	Meter        string
+	Subscription string
+	Version      time.Time // effective_from of the tariff's version, UTC
+	ID           string    // the tariff's name for the line, "tier_2"
+	Group        Group     // group_by dimensions and their values
+	Description  string
+	Quantity     billing.Quantity // in the meter's unit
+	Amount       billing.Amount   // rounded once, as the tariff says
+	// AmountText is Amount with the decimals of the tariff's rounding, zeros
+	// included; without trailing zeros when the tariff does not round.
+	AmountText string
+	Unrounded  billing.Amount // as the tariff's plugin made it
+	Module     string         // digest of that plugin, "sha256:…"
+}
+
+// Head is what an invoice says beside its lines.
+type Head struct {
+	Account        billing.AccountID
+	Period         billing.Period
+	Currency       billing.Currency
+	Counter        int             // 0 for the original, then counting corrections
+	AccountDetails json.RawMessage // canonical JSON object; nil for none
+	Seller         json.RawMessage // canonical JSON object; nil for none
+}
+
+// Slot is a finished slot: what one subscription, tariff version and group
+// combination comes to in the period.
+type Slot struct {
+	Tariff       string
+	Meter        string
+	Subscription string
+	Version      time.Time // effective_from
+	Group        Group
+	Currency     billing.Currency
+	// Rounding is that of the finished lines. Its zero value keeps every digit:
+	// the currency's default is filled in by the catalog.
+	Rounding billing.Rounding
+	Module   string
+	Events   uint64 // priced
+	Lines    []SlotLine
+}
+
+// SlotLine is a line item as a tariff leaves it, not rounded.
+type SlotLine struct {
+	ID          string
+	Description string
+	Quantity    billing.Quantity
+	Amount      billing.Amount
+}
+
+// What NewInvoice refuses, beside [billing.ErrOverflow].
+var (
+	ErrCurrency  = errors.New("export: a slot is in another currency than its invoice")
+	ErrSlotTwice = errors.New("export: a slot is given twice")
+)
+
+// InvoiceID names an invoice: ACCOUNT.PERIOD.CURRENCY.COUNTER, where ACCOUNT is
+// the account's token, which has no dots, and counter 0 is the original.
+func InvoiceID(account billing.AccountID, period billing.Period, currency billing.Currency, counter int) string {
+	return account.Token() + "." + period.ID() + "." + string(currency) + "." + strconv.Itoa(counter)
+}
+
+// NewInvoice makes an invoice of an account's finished slots of one period and
+// currency, given in any order. Each line is rounded once, as its tariff says,
+// and the total is the sum of the rounded lines.
+//
+// A line with no quantity and no amount is left out, save the first of a slot
+// that had events: usage that costs nothing is still shown once. An invoice
+// without lines has nothing to say; the caller drops it.
+//
+// Errors are ErrCurrency, ErrSlotTwice, and billing.ErrOverflow, wrapped with
+// the line they concern.
+func NewInvoice(head Head, slots []Slot) (Invoice, error) {
+	inv := Invoice{
+		ID:      InvoiceID(head.Account, head.Period, head.Currency, head.Counter),
+		Account: head.Account, Period: head.Period, Currency: head.Currency,
+		AccountDetails: head.AccountDetails, Seller: head.Seller,
+	}
+	slots = slices.Clone(slots)
+	slices.SortFunc(slots, Slot.compare)
+	scale := 0
+	for i := range slots {
+		s := &slots[i]
+		if s.Currency != head.Currency {
+			return Invoice{}, fmt.Errorf("%w: tariff %s, %s on an invoice in %s", ErrCurrency, s.Tariff, s.Currency, head.Currency)
+		}
+		if i > 0 && slots[i-1].compare(*s) == 0 {
+			return Invoice{}, fmt.Errorf("%w: tariff %s, subscription %s", ErrSlotTwice, s.Tariff, s.Subscription)
+		}
+		for j := range s.Lines {
+			if s.skips(j) {
+				continue
+			}
+			line, err := s.line(j)
+			if err == nil {
+				inv.Total, err = inv.Total.Add(line.Amount)
+			}
+			if err != nil {
+				return Invoice{}, fmt.Errorf("export: tariff %s, subscription %s, line %s: %w", s.Tariff, s.Subscription, s.Lines[j].ID, err)
+			}
+			inv.Lines = append(inv.Lines, line)
+			scale = finer(scale, s.Rounding)
+		}
+	}
+	inv.TotalText = amountText(inv.Total, scale)
+	return inv, nil
+}
+
+// compare orders slots as their lines stand on an invoice.
+func (s Slot) compare(o Slot) int {
+	return cmp.Or(
+		strings.Compare(s.Tariff, o.Tariff),
+		strings.Compare(s.Subscription, o.Subscription),
+		s.Version.Compare(o.Version),
+		slices.CompareFunc(s.Group, o.Group, func(a, b billing.Field) int {
+			return cmp.Or(strings.Compare(a.Text, b.Text), strings.Compare(a.Key, b.Key))
+		}),
+	)
+}
+
+// skips reports whether a line is left out.
+func (s *Slot) skips(i int) bool {
+	l := &s.Lines[i]
+	return l.Quantity.IsZero() && l.Amount.IsZero() && (i > 0 || s.Events == 0)
+}
+
+// line finishes a line of the slot.
+func (s *Slot) line(i int) (Line, error) {
+	l := &s.Lines[i]
+	rounded, err := l.Amount.Round(s.Rounding)
+	if err != nil {
+		return Line{}, err
+	}
+	return Line{
+		Tariff: s.Tariff, Meter: s.Meter, Subscription: s.Subscription, Version: s.Version.UTC(),
+		ID: l.ID, Group: s.Group, Description: l.Description,
+		Quantity: l.Quantity, Amount: rounded, AmountText: amountText(rounded, finer(0, s.Rounding)),
+		Unrounded: l.Amount, Module: s.Module,
+	}, nil
+}
+
+// everyDigit is the scale of amounts that are not rounded.
+const everyDigit = billing.Scale + 1
+
+// finer returns the finer of a scale and that of a rounding. Amounts rounded to
+// tens or hundreds are written as whole numbers.
+func finer(scale int, r billing.Rounding) int {
+	if r.Mode == billing.RoundNone {
+		return everyDigit
+	}
+	return max(scale, r.Scale)
+}
+
+// amountText writes an amount with at least the decimals of a scale.
+func amountText(a billing.Amount, scale int) string {
+	if scale == everyDigit {
+		return a.String()
+	}
+	return a.Fixed(scale)
+}
