@@ -149,8 +149,13 @@ func (x wide) divide128(hi, lo uint64) (wide, rest) {
 	up := uint(bits.LeadingZeros64(hi))
 	down := 64 - up
 	d1, d0 := hi<<up|lo>>down, lo<<up
-	r1, r0 := x.w3<<up|x.w2>>down, x.w2<<up|x.w1>>down
 	var q wide
+	if x.fits128() { // as when whole packages are counted: one digit
+		r1, r0 := x.w1>>down, x.w1<<up|x.w0>>down
+		q.w0, r1, r0 = divideDigit(r1, r0, x.w0<<up, d1, d0)
+		return q, compareHalf(r1, r0, d1, d0)
+	}
+	r1, r0 := x.w3<<up|x.w2>>down, x.w2<<up|x.w1>>down
 	q.w1, r1, r0 = divideDigit(r1, r0, x.w1<<up|x.w0>>down, d1, d0)
 	q.w0, r1, r0 = divideDigit(r1, r0, x.w0<<up, d1, d0)
 	return q, compareHalf(r1, r0, d1, d0)

@@ -55,6 +55,7 @@ func FuzzWide(f *testing.F) {
 		if c|d != 0 {
 			checkDivide128(t, wide{0, a >> 2, b, a ^ b}, c, d)
 			checkDivide128(t, wide{0, a >> 2, b, a ^ b}, c|1<<63, d)
+			checkDivide128(t, wide{0, 0, a, b}, c, d)
 			checkDivide128(t, wide{0, c >> 2, d, a}, c, d) // a digit of 2^64-1, where the guess is special
 		}
 	})
