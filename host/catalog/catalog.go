@@ -92,7 +92,8 @@ type Tariff struct {
 type TariffVersion struct {
 	EffectiveFrom time.Time // UTC
 	// Plugin is the reference as written in the file: a built-in's name, a path
-	// to a .wasm file, or NAME@sha256:DIGEST.
+	// to a .wasm file (with #NAME behind it where it has several tariffs), or
+	// NAME@sha256:DIGEST.
 	Plugin string
 	// Module and Name are what the reference stands for, set by Resolve: the
 	// digest of the plugin, "sha256:…", and the tariff within it.

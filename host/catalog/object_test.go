@@ -161,13 +161,13 @@ func TestPlugins(t *testing.T) {
 	c, problems := Parse([]File{{Name: "conf/c.yaml", Data: []byte(`
 meters: [{name: m, event_type: x}]
 tariffs: [{name: t, meter: m, currency: EUR, versions: [
-  {effective_from: 2026-01-01T00:00:00Z, plugin: ../plugins/my.wasm}, {effective_from: 2026-02-01T00:00:00Z, plugin: flat},
+  {effective_from: 2026-01-01T00:00:00Z, plugin: "../plugins/my.wasm#peak"}, {effective_from: 2026-02-01T00:00:00Z, plugin: flat},
   {effective_from: 2026-03-01T00:00:00Z, plugin: /abs/my.wasm}, {effective_from: 2026-04-01T00:00:00Z, plugin: "x@sha256:00"}]}]
 `)}})
 	if len(problems) > 0 {
 		t.Fatal(lines(problems))
 	}
-	if diff := cmp.Diff([]string{"/abs/my.wasm", "flat", "plugins/my.wasm", "x@sha256:00"}, c.Plugins()); diff != "" {
+	if diff := cmp.Diff([]string{"/abs/my.wasm", "flat", "plugins/my.wasm#peak", "x@sha256:00"}, c.Plugins()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -18,7 +18,8 @@ import (
 type Resolver interface {
 	// Lookup finds what a reference stands for: a built-in's name, a path to a
 	// .wasm file (relative ones start at the folder of the catalog file, see
-	// [Catalog.Plugins]), or NAME@sha256:DIGEST. It returns the plugin's digest,
+	// [Catalog.Plugins]) with the name of a tariff in it (FILE.wasm#NAME) where
+	// it has several, or NAME@sha256:DIGEST. It returns the plugin's digest,
 	// "sha256:…", and the name of the tariff in it.
 	Lookup(reference string) (module, tariff string, err error)
 	// CheckParams asks the plugin whether it takes the parameters, and returns
@@ -92,12 +93,14 @@ func (c *Catalog) Plugins() []string {
 }
 
 // reference is the plugin reference with a relative path made to start where
-// the program runs.
+// the program runs. A path may have the name of a tariff behind it:
+// ./my.wasm#peak.
 func (v *TariffVersion) reference() string {
-	if !strings.HasSuffix(v.Plugin, ".wasm") || slashpath.IsAbs(v.Plugin) || v.at.file == "" {
+	file, _, _ := strings.Cut(v.Plugin, "#")
+	if !strings.HasSuffix(file, ".wasm") || slashpath.IsAbs(file) || v.at.file == "" {
 		return v.Plugin
 	}
-	return slashpath.Join(slashpath.Dir(v.at.file), v.Plugin)
+	return slashpath.Join(slashpath.Dir(v.at.file), file) + strings.TrimPrefix(v.Plugin, file)
 }
 
 // resolution is one run of Resolve.
