@@ -1,0 +1,287 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// ApplyRequest carries a catalog.
+type ApplyRequest struct {
+	Files   []catalog.File
+	Plugins map[string][]byte // Wasm modules by the path under which the catalog names them
+	Prune   bool              // remove objects that the files do not name
+	DryRun  bool              // check and compare only
+	// At is the time in the markers; the zero time keeps automatic closes from
+	// beginning at it.
+	At time.Time
+}
+
+// Applied says what an apply did. With Problems nothing was changed.
+type Applied struct {
+	Problems  []catalog.Problem
+	Revision  uint64
+	Digest    string
+	Changes   []catalog.Change
+	Positions []query.Position // of the markers
+}
+
+// Apply checks a catalog as a whole, stores what is new in it, and puts it in
+// force in every partition by a marker in its log. It returns when all
+// partitions have read theirs.
+func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error) {
+	h.applying.Lock()
+	defer h.applying.Unlock()
+	parsed, problems := catalog.Parse(request.Files)
+	current, revision, digest := h.catalogs.newest()
+	keepPinned(current, parsed)
+	next := current.Merge(parsed, request.Prune)
+	resolver := &resolver{ctx: ctx, registry: h.registry, given: request.Plugins, wasm: map[string][]byte{}}
+	problems = append(problems, next.Resolve(resolver)...)
+	if err := resolver.close(); err != nil {
+		return Applied{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	if len(problems) > 0 {
+		return Applied{Problems: catalog.SortProblems(problems)}, nil
+	}
+	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next)}
+	if err := h.refuseReachingBack(result.Changes); err != nil {
+		return Applied{}, err
+	}
+	if request.DryRun || len(catalog.Diff(current, next)) == 0 {
+		return result, nil
+	}
+	for moduleDigest, wasm := range resolver.wasm {
+		if err := h.conn.PutPlugin(ctx, moduleDigest, wasm); err != nil {
+			return Applied{}, fmt.Errorf("host: plugin %s: %w", moduleDigest, err)
+		}
+	}
+	// A crash here leaves plugins that nothing names.
+	stored, err := h.catalogs.store(ctx, next, h.config.Now())
+	if err != nil {
+		return Applied{}, err
+	}
+	// A crash here leaves a revision that is not in force everywhere:
+	// completeMarkers ends the work at the next start.
+	result.Revision, result.Digest = stored.Revision, stored.Digest
+	if result.Positions, err = h.mark(ctx, stored, request.At); err != nil {
+		return Applied{}, err
+	}
+	return result, h.Wait(ctx, result.Positions)
+}
+
+// keepPinned gives versions that name a built-in, and stand in force with the
+// same reference, the digest that they were applied with: a newer program does
+// not change what old versions cost.
+func keepPinned(current, parsed *catalog.Catalog) {
+	for name, t := range parsed.Tariffs {
+		old := current.Tariffs[name]
+		if old == nil {
+			continue
+		}
+		for _, v := range t.Versions {
+			for _, o := range old.Versions {
+				if o.EffectiveFrom.Equal(v.EffectiveFrom) && o.Plugin == v.Plugin && !strings.HasSuffix(v.Plugin, ".wasm") {
+					v.Module, v.Name = o.Module, o.Name
+				}
+			}
+		}
+	}
+}
+
+// mark writes a revision's marker into every partition's log, once.
+func (h *Host) mark(ctx context.Context, r revisionMessage, at time.Time) ([]query.Position, error) {
+	body, err := json.Marshal(marker{Revision: r.Revision, Digest: r.Digest, At: at.UTC()})
+	if err != nil {
+		return nil, fmt.Errorf("host: catalog marker: %w", err)
+	}
+	positions := make([]query.Position, 0, len(h.partitions))
+	for _, p := range h.partitions {
+		position, err := h.appendOnce(ctx, p.number, fmt.Sprintf("%scatalog.%d", p.controlPrefix(), r.Revision), body)
+		if err != nil {
+			return nil, err
+		}
+		positions = append(positions, position)
+	}
+	return positions, nil
+}
+
+// completeMarkers writes the markers of the newest revision that an apply which
+// broke off did not come to.
+func (h *Host) completeMarkers(ctx context.Context) error {
+	_, last, _, err := h.catalogs.replay(ctx, 0)
+	if err != nil || last.Revision == 0 {
+		return err
+	}
+	for _, p := range h.partitions {
+		if p.state.Header().CatalogRevision < last.Revision {
+			_, err := h.mark(ctx, last, last.At)
+			return err
+		}
+	}
+	return nil
+}
+
+// refuseReachingBack refuses changes that would price usage differently which
+// is priced already.
+func (h *Host) refuseReachingBack(changes []catalog.Change) error {
+	latest := make([]int64, len(changes)) // of the usage that each change concerns
+	var wide []int                        // changes that may concern any account
+	for i, c := range changes {
+		latest[i] = rate.Beginning
+		switch {
+		case !c.Prices:
+		case c.Account == "":
+			wide = append(wide, i)
+		default:
+			p := h.partitions[billing.Partition(c.Account, h.config.Partitions)]
+			slots, _ := p.state.Account(string(c.Account))
+			for _, s := range slots {
+				latest[i] = max(latest[i], concerned(c, s))
+			}
+		}
+	}
+	for _, p := range h.partitions {
+		if len(wide) == 0 {
+			break
+		}
+		p.state.EachSlot(func(s *rate.Slot) bool {
+			for _, i := range wide {
+				latest[i] = max(latest[i], concerned(changes[i], s))
+			}
+			return true
+		})
+	}
+	var refused []string
+	for i, c := range changes {
+		if latest[i] != rate.Beginning && latest[i] >= reachesBack(c) {
+			refused = append(refused, fmt.Sprintf("%s: usage up to %s is priced already", c, time.Unix(0, latest[i]).UTC().Format(time.RFC3339)))
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return fault(ReasonReachesBack, "let the change take effect behind that usage, as a new version with its own effective_from",
+		"the catalog was not applied: it reaches back before usage that is priced already, and this release does not rate usage again:\n  %s", strings.Join(refused, "\n  "))
+}
+
+// concerned returns the latest time of a slot's usage that a change concerns,
+// unix ns, or rate.Beginning.
+func concerned(c catalog.Change, s *rate.Slot) int64 {
+	if s.Events == 0 || !c.ConcernsUsage(billing.AccountID(s.Account), s.Plan.Meter, s.Tariff, s.Subscription) {
+		return rate.Beginning
+	}
+	return s.LastTime
+}
+
+// reachesBack is the event time from which on a change prices differently, unix
+// ns.
+func reachesBack(c catalog.Change) int64 {
+	if c.ReachesBack.IsZero() {
+		return rate.Beginning
+	}
+	return c.ReachesBack.UnixNano()
+}
+
+// resolver finds the plugins that a catalog names: those handed in with it,
+// those stored, and the built-in ones. It remembers the bytes of those that have
+// to be stored.
+type resolver struct {
+	ctx       context.Context // of the apply; Resolve is called and done within it
+	registry  *registry
+	given     map[string][]byte
+	wasm      map[string][]byte // to be stored, by digest
+	instances map[string]*plugins.Instance
+}
+
+// Lookup finds what a plugin reference stands for.
+func (r *resolver) Lookup(reference string) (module, tariff string, err error) {
+	if name, digest, pinned := strings.Cut(reference, "@"); pinned {
+		m, err := r.registry.Module(r.ctx, digest)
+		if err != nil {
+			return "", "", err
+		}
+		return tariffOf(m, name)
+	}
+	if path, name, _ := strings.Cut(reference, "#"); strings.HasSuffix(path, ".wasm") {
+		wasm, ok := r.given[path]
+		if !ok {
+			return "", "", fmt.Errorf("plugin file %s was not sent with the catalog", path)
+		}
+		m, err := r.registry.load(r.ctx, wasm)
+		if err != nil {
+			return "", "", fmt.Errorf("%s: %w", path, err)
+		}
+		r.wasm[m.Digest()] = wasm
+		return tariffOf(m, name)
+	}
+	ref, ok := r.registry.tariffs[reference]
+	switch {
+	case ok:
+		r.wasm[ref.digest] = ref.wasm
+		return ref.digest, reference, nil
+	case r.registry.missing != "":
+		return "", "", errors.New(r.registry.missing)
+	}
+	return "", "", fmt.Errorf("there is no built-in tariff %q; built in are %s; another plugin is named by its path (./my.wasm) or as NAME@sha256:DIGEST", reference, r.registry.names())
+}
+
+// tariffOf finds a tariff in a module; a module with one needs no name.
+func tariffOf(m *plugins.Module, name string) (digest, tariff string, err error) {
+	tariffs := m.Manifest().Tariffs
+	if name == "" && len(tariffs) == 1 {
+		return m.Digest(), tariffs[0].Name, nil
+	}
+	names := make([]string, len(tariffs))
+	for i, t := range tariffs {
+		if t.Name == name {
+			return m.Digest(), name, nil
+		}
+		names[i] = t.Name
+	}
+	if name == "" {
+		return "", "", fmt.Errorf("the plugin has several tariffs (%s); name one behind the path: ./my.wasm#%s", strings.Join(names, ", "), names[0])
+	}
+	return "", "", fmt.Errorf("the plugin has no tariff %q; it has %s", name, strings.Join(names, ", "))
+}
+
+// CheckParams has the plugin itself judge the parameters.
+func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, currency billing.Currency) ([]string, error) {
+	m, err := r.registry.Module(r.ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	instance := r.instances[module]
+	if instance == nil {
+		if instance, err = m.NewInstance(r.ctx); err != nil {
+			return nil, err
+		}
+		if r.instances == nil {
+			r.instances = map[string]*plugins.Instance{}
+		}
+		r.instances[module] = instance
+	}
+	plans, err := instance.Configure(r.ctx, []plugins.ConfigRequest{{Tariff: tariff, Params: params, Currency: string(currency)}})
+	if err != nil {
+		return nil, err
+	}
+	return plans[0].Dimensions, nil
+}
+
+// close drops the instances that judged parameters.
+func (r *resolver) close() error {
+	var problems []error
+	for _, i := range r.instances {
+		problems = append(problems, i.Close(r.ctx))
+	}
+	return errors.Join(problems...)
+}

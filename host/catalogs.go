@@ -1,0 +1,190 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/stream"
+)
+
+// catalogs is the catalog's history as the CATALOG stream has it. A revision is
+// a number of object messages and the revision message behind them, which alone
+// makes them count: an apply that broke off in between leaves objects that
+// nobody reads. It is safe for concurrent use.
+type catalogs struct {
+	conn *stream.Conn
+
+	mu       sync.Mutex
+	current  *catalog.Catalog
+	revision uint64
+	digest   string
+	sequence uint64 // of the last revision message
+}
+
+const (
+	subjectObject   = "catalog.object"
+	subjectRevision = "catalog.revision"
+	// headerApply marks the objects that belong to one apply.
+	headerApply = "Tollway-Apply"
+)
+
+// objectMessage is the body of an object message.
+type objectMessage struct {
+	Kind string          `json:"kind"`
+	Name string          `json:"name"`
+	Body json.RawMessage `json:"body"` // null when the object is removed
+}
+
+// revisionMessage is the body of a revision message.
+type revisionMessage struct {
+	Revision uint64    `json:"revision"`
+	Digest   string    `json:"digest"`  // of the whole catalog
+	Apply    string    `json:"apply"`   // marks its objects
+	Objects  int       `json:"objects"` // how many there are
+	At       time.Time `json:"at"`
+}
+
+// errCatalog reports a CATALOG stream that does not say what a revision claims.
+var errCatalog = errors.New("the CATALOG stream is damaged")
+
+// replay folds the stream up to a revision; 0 is the newest.
+func (c *catalogs) replay(ctx context.Context, upTo uint64) (*catalog.Catalog, revisionMessage, uint64, error) {
+	snapshot, last := catalog.Empty(), revisionMessage{}
+	var sequence uint64
+	pending := map[string][]catalog.Object{}
+	err := c.conn.Each(ctx, stream.Catalog, "", 0, func(m stream.Message) error {
+		if m.Subject == subjectObject {
+			var o objectMessage
+			if err := json.Unmarshal(m.Data, &o); err != nil {
+				return fmt.Errorf("%w: object at %d: %w", errCatalog, m.Sequence, err)
+			}
+			apply := m.Header.Get(headerApply)
+			object := catalog.Object{Kind: o.Kind, Name: o.Name}
+			if string(o.Body) != "null" {
+				object.Body = o.Body
+			}
+			pending[apply] = append(pending[apply], object)
+			return nil
+		}
+		if upTo != 0 && last.Revision == upTo {
+			return nil
+		}
+		var r revisionMessage
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			return fmt.Errorf("%w: revision at %d: %w", errCatalog, m.Sequence, err)
+		}
+		if len(pending[r.Apply]) != r.Objects {
+			return fmt.Errorf("%w: revision %d at %d has %d objects of %d", errCatalog, r.Revision, m.Sequence, len(pending[r.Apply]), r.Objects)
+		}
+		next, err := snapshot.Update(pending[r.Apply])
+		if err != nil {
+			return fmt.Errorf("%w: revision %d: %w", errCatalog, r.Revision, err)
+		}
+		snapshot, last, sequence = next, r, m.Sequence
+		clear(pending)
+		return nil
+	})
+	if err != nil {
+		return nil, revisionMessage{}, 0, fmt.Errorf("host: catalog: %w", err)
+	}
+	return snapshot, last, sequence, nil
+}
+
+// load reads the newest revision.
+func (c *catalogs) load(ctx context.Context) error {
+	snapshot, last, sequence, err := c.replay(ctx, 0)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current, c.revision, c.digest, c.sequence = snapshot, last.Revision, last.Digest, sequence
+	return nil
+}
+
+// newest returns the newest revision. Before the first apply it is the empty
+// catalog with revision 0.
+func (c *catalogs) newest() (*catalog.Catalog, uint64, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current, c.revision, c.digest
+}
+
+// at returns a revision, checked against the digest that the asker knows.
+func (c *catalogs) at(ctx context.Context, revision uint64, digest string) (*catalog.Catalog, error) {
+	snapshot, number, have := c.newest()
+	if number < revision {
+		if err := c.load(ctx); err != nil {
+			return nil, err
+		}
+		snapshot, number, have = c.newest()
+	}
+	if number != revision {
+		old, last, _, err := c.replay(ctx, revision)
+		if err != nil {
+			return nil, err
+		}
+		snapshot, number, have = old, last.Revision, last.Digest
+	}
+	if number != revision {
+		return nil, fmt.Errorf("catalog revision %d is in use but not in the CATALOG stream, whose last is %d", revision, number)
+	}
+	if have != digest {
+		return nil, fmt.Errorf("%w: catalog revision %d has digest %s in the stream and %s in the partition's log", errCatalog, revision, have, digest)
+	}
+	return snapshot, nil
+}
+
+// store writes the objects that make next out of the newest revision, and the
+// revision behind them.
+func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Time) (revisionMessage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	objects := catalog.Diff(c.current, next)
+	_, end, err := c.conn.LastSequence(ctx, stream.Catalog)
+	if err != nil {
+		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	r := revisionMessage{
+		Revision: c.revision + 1, Digest: next.Digest(), Objects: len(objects), At: at.UTC(),
+		// Nobody else's apply can begin at the same place and come to its end.
+		Apply: strconv.FormatUint(end, 10) + "-" + strconv.FormatInt(at.UnixNano(), 36),
+	}
+	out := make([]stream.Outgoing, len(objects))
+	for i, o := range objects {
+		body, err := json.Marshal(objectMessage{Kind: o.Kind, Name: o.Name, Body: o.Body})
+		if err != nil {
+			return revisionMessage{}, fmt.Errorf("host: catalog: %s %q: %w", o.Kind, o.Name, err)
+		}
+		out[i] = stream.Outgoing{Subject: subjectObject, Header: map[string]string{headerApply: r.Apply}, Data: body}
+	}
+	if _, err := c.conn.Publish(ctx, out); err != nil {
+		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	// The guard lets only one of two applies that began at the same revision
+	// through.
+	sequence, err := c.conn.Append(ctx, subjectRevision, c.sequence, nil, body)
+	if err != nil {
+		return revisionMessage{}, fmt.Errorf("host: catalog revision %d: %w", r.Revision, err)
+	}
+	// What is kept is what a replay would read, not what was parsed.
+	kept, err := c.current.Update(objects)
+	if err != nil {
+		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	if kept.Digest() != r.Digest {
+		return revisionMessage{}, fmt.Errorf("%w: revision %d reads back with another digest", errCatalog, r.Revision)
+	}
+	c.current, c.revision, c.digest, c.sequence = kept, r.Revision, r.Digest, sequence
+	return r, nil
+}

@@ -1,0 +1,87 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/stream"
+)
+
+// DefaultPartitions is how many partitions a new log has.
+const DefaultPartitions = 8
+
+// MaxPartitions is the most that a log can have.
+const MaxPartitions = 1024
+
+// Config says where a host keeps its state and where its log is.
+type Config struct {
+	// DataDir holds the state, the compiled plugins and, for an embedded server,
+	// the log. It belongs to one host.
+	DataDir string
+	// Partitions is fixed when the streams are made.
+	Partitions int
+	// NATS is the log: an external server, or one embedded in the process.
+	NATS stream.Config
+	// TakeOver claims streams that another data directory owns. It is recorded in
+	// the ledger; the other host can no longer publish anything.
+	TakeOver bool
+	// Log gets what an operator should see.
+	Log *slog.Logger
+	// Now is the wall clock. It decides when periods are due, never a price.
+	Now func() time.Time
+	// Temporary makes a small state store that is not synced: for a directory that
+	// is thrown away with the process.
+	Temporary bool
+}
+
+// stateOptions are the options of the state store.
+func (c Config) stateOptions() checkpoint.Options {
+	o := checkpoint.DefaultOptions()
+	if c.Temporary {
+		o = checkpoint.SmallOptions()
+		o.NoSync = true
+	}
+	o.Logger = c.Log
+	return o
+}
+
+// withDefaults fills what is not set.
+func (c Config) withDefaults() Config {
+	if c.Partitions == 0 {
+		c.Partitions = DefaultPartitions
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NATS.Embedded != nil && c.DataDir != "" {
+		e := *c.NATS.Embedded
+		if e.StoreDir == "" {
+			e.StoreDir = filepath.Join(c.DataDir, "nats")
+		}
+		e.Partitions = c.Partitions
+		c.NATS.Embedded = &e
+	}
+	return c
+}
+
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	var problems []error
+	if c.DataDir == "" {
+		problems = append(problems, errors.New("the data directory is not set; pass --data DIR"))
+	}
+	if c.Partitions < 1 || c.Partitions > MaxPartitions {
+		problems = append(problems, fmt.Errorf("%d partitions: there must be 1 to %d", c.Partitions, MaxPartitions))
+	}
+	if (c.NATS.URL == "") == (c.NATS.Embedded == nil) {
+		problems = append(problems, errors.New("either a NATS URL or the embedded server must be set, not both"))
+	}
+	return errors.Join(problems...)
+}

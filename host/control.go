@@ -1,0 +1,87 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/host/stream"
+)
+
+// Control messages stand in a partition's own log, so that their place among
+// the usage is the log's and the same on every replay.
+//
+//	usage.<p>.ctl.catalog.<revision>              a catalog revision takes effect
+//	usage.<p>.ctl.close.<zone>.<anchor>.<period>  a calendar's period is closed
+//
+// Each has a subject of its own and is published with an expected last subject
+// sequence of 0, so it stands in the log once.
+
+// marker is the body of a catalog marker.
+type marker struct {
+	Revision uint64 `json:"revision"`
+	Digest   string `json:"digest"` // of the whole catalog at that revision
+	// At is when it was applied. A host's automatic closes begin with the period
+	// of the first marker; the zero time stands for no such beginning.
+	At time.Time `json:"at"`
+}
+
+// closing is the body of a close.
+type closing struct {
+	rate.Calendar
+	Period string    `json:"period"` // id: the start date in the calendar's zone
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	At     time.Time `json:"at"` // when it was asked for; for people only
+	By     string    `json:"by"` // "automatic" or "manual"; for people only
+}
+
+// control acts on a control message; what names it after the prefix that all
+// of the partition's control subjects share.
+func (p *partition) control(ctx context.Context, d *accumulate.Delta, what string, m stream.Message) error {
+	verb, _, _ := strings.Cut(what, ".")
+	switch verb {
+	case "catalog":
+		var c marker
+		if err := json.Unmarshal(m.Data, &c); err != nil {
+			return p.badControl(m, err)
+		}
+		return p.takeCatalog(ctx, d, c)
+	case "close":
+		var c closing
+		if err := json.Unmarshal(m.Data, &c); err != nil {
+			return p.badControl(m, err)
+		}
+		return p.closePeriod(ctx, d, c)
+	}
+	return p.badControl(m, fmt.Errorf("this release knows catalog and close, not %q", verb))
+}
+
+// badControl stops the partition: a control message decides money, so one that
+// cannot be understood must not be passed over.
+func (p *partition) badControl(m stream.Message, err error) error {
+	return fmt.Errorf("host: partition %d: control message %s at position %d cannot be read (%w); if a newer release wrote it, start that release", p.number, m.Subject, m.Sequence, err)
+}
+
+// takeCatalog puts a catalog revision in force for the messages that follow.
+func (p *partition) takeCatalog(ctx context.Context, d *accumulate.Delta, c marker) error {
+	if c.Revision <= d.Header.CatalogRevision {
+		p.host.log.Warn("catalog marker ignored: its revision is not newer than the one in force", "partition", p.number,
+			"revision", c.Revision, "in_force", d.Header.CatalogRevision)
+		return nil
+	}
+	snapshot, err := p.host.catalogs.at(ctx, c.Revision, c.Digest)
+	if err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	if d.Header.CatalogRevision == 0 && !c.At.IsZero() {
+		d.Header.FirstMarker = c.At.UnixNano()
+	}
+	d.Header.CatalogRevision, d.Header.CatalogDigest = c.Revision, c.Digest
+	p.useCatalog(snapshot)
+	return nil
+}

@@ -1,0 +1,269 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/plugins"
+)
+
+// Host is one process's share of the engine: all partitions of one log.
+//
+// Open, Run and Close are called once each, in this order; the other methods
+// are safe for concurrent use while Run runs.
+type Host struct {
+	config     Config
+	log        *slog.Logger
+	conn       *stream.Conn
+	store      *checkpoint.Store
+	runtime    *plugins.Runtime
+	registry   *registry
+	catalogs   *catalogs
+	partitions []*partition
+	outboxes   []*outbox
+	queries    *query.Engine
+	epoch      uint64
+	invoices   *invoiceIndex
+
+	applying sync.Mutex // one catalog is applied at a time
+	running  atomic.Bool
+	failure  atomic.Pointer[error]
+}
+
+// Open claims the log and the state and makes everything ready. Nothing is read
+// or changed before Run.
+func Open(ctx context.Context, config Config) (h *Host, err error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("host: %w", err)
+	}
+	h = &Host{config: config, log: config.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+			h = nil
+		}
+	}()
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("host: data directory: %w", err)
+	}
+	if h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions()); err != nil {
+		return nil, fmt.Errorf("host: %w", err)
+	}
+	if err := h.openStreams(ctx); err != nil {
+		return nil, err
+	}
+	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: filepath.Join(config.DataDir, "plugins")}); err != nil {
+		return nil, fmt.Errorf("host: %w", err)
+	}
+	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
+		return nil, err
+	}
+	h.catalogs = &catalogs{conn: h.conn, current: catalog.Empty()}
+	if err := h.catalogs.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.openPartitions(ctx); err != nil {
+		return nil, err
+	}
+	return h, h.completeMarkers(ctx)
+}
+
+// openStreams connects to the log, checks that it cannot lose events, and
+// claims it for this data directory.
+func (h *Host) openStreams(ctx context.Context) error {
+	conn, err := stream.Open(ctx, h.config.NATS)
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	h.conn = conn
+	if err := conn.EnsureStreams(ctx, h.config.Partitions); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	if err := h.checkStreams(ctx); err != nil {
+		return err
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("host: this machine's name: %w", err)
+	}
+	if h.epoch, err = conn.Claim(ctx, h.store.ID(), name, h.config.TakeOver); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	return nil
+}
+
+// checkStreams refuses streams that could lose events.
+func (h *Host) checkStreams(ctx context.Context) error {
+	warnings, err := h.conn.CheckStreams(ctx)
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	for _, w := range warnings {
+		h.log.Warn(w)
+	}
+	return nil
+}
+
+// openPartitions loads every partition's last checkpoint.
+func (h *Host) openPartitions(ctx context.Context) error {
+	seed, err := h.identitySeed(ctx)
+	if err != nil {
+		return err
+	}
+	h.invoices = newInvoiceIndex(h.config.Partitions)
+	var views []query.Partition
+	for n := range h.config.Partitions {
+		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(seed), rater: rate.NewRater(h.registry)}
+		h.partitions = append(h.partitions, p)
+		if err := p.open(ctx); err != nil {
+			return fmt.Errorf("host: partition %d: %w", n, err)
+		}
+		views = append(views, query.Partition{Stream: stream.Usage(n), State: p.state})
+		h.outboxes = append(h.outboxes, newOutbox(h, p))
+	}
+	h.queries = query.NewEngine(views)
+	return nil
+}
+
+// identitySeed keys the hashes of event identities, so that nobody who only
+// chooses event ids can make two of them collide. It is in the ledger, so that
+// a rebuilt state has the same hashes.
+func (h *Host) identitySeed(ctx context.Context) (uint64, error) {
+	const subject = "ledger.genesis"
+	type genesis struct {
+		Seed       string    `json:"identity_seed"`
+		Partitions int       `json:"partitions"`
+		At         time.Time `json:"at"`
+	}
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("host: identity seed: %w", err)
+	}
+	body, err := json.Marshal(genesis{Seed: strconv.FormatUint(binary.LittleEndian.Uint64(b[:]), 16), Partitions: h.config.Partitions, At: h.config.Now().UTC()})
+	if err != nil {
+		return 0, fmt.Errorf("host: identity seed: %w", err)
+	}
+	if _, err := h.conn.Append(ctx, subject, 0, nil, body); err != nil && !errors.Is(err, stream.ErrConflict) {
+		return 0, fmt.Errorf("host: identity seed: %w", err)
+	}
+	m, err := h.conn.Last(ctx, stream.Ledger, subject)
+	if err != nil || m == nil {
+		return 0, fmt.Errorf("host: identity seed: %w", errors.Join(err, errors.New("the LEDGER stream has no "+subject)))
+	}
+	var g genesis
+	if err := json.Unmarshal(m.Data, &g); err != nil {
+		return 0, fmt.Errorf("host: identity seed: %w", err)
+	}
+	seed, err := strconv.ParseUint(g.Seed, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("host: identity seed: %w", err)
+	}
+	return seed, nil
+}
+
+// Run processes the log until the context ends or a partition cannot go on. It
+// is the only place where the host starts goroutines.
+func (h *Host) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for n, p := range h.partitions {
+		group.Go(func() error { return p.run(ctx) })
+		group.Go(func() error { return h.outboxes[n].run(ctx) })
+	}
+	group.Go(func() error { return h.closeDuePeriods(ctx) })
+	group.Go(func() error { return h.watchStreams(ctx) })
+	h.running.Store(true)
+	err := group.Wait()
+	h.running.Store(false)
+	if err != nil {
+		h.failure.Store(&err)
+	}
+	return err
+}
+
+// streamCheckInterval is how often the streams' configuration is checked.
+const streamCheckInterval = time.Minute
+
+// watchStreams stops the host when a stream has been changed so that it could
+// lose events.
+func (h *Host) watchStreams(ctx context.Context) error {
+	ticker := time.NewTicker(streamCheckInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := h.checkStreams(ctx); err != nil && ctx.Err() == nil {
+			if errors.Is(err, stream.ErrUnavailable) {
+				h.log.Warn("the streams' configuration could not be checked", "error", err)
+				continue
+			}
+			return err
+		}
+	}
+}
+
+// Ready says why the host cannot serve; nil when it can.
+func (h *Host) Ready() error {
+	if failure := h.failure.Load(); failure != nil {
+		return *failure
+	}
+	if !h.running.Load() {
+		return errors.New("host: not running yet")
+	}
+	return nil
+}
+
+// Now is the host's wall clock.
+func (h *Host) Now() time.Time { return h.config.Now() }
+
+// committed shows a partition's new checkpoint to readers and wakes its outbox.
+func (h *Host) committed(p *partition, changed map[string]struct{}) error {
+	if err := h.invoices.load(p.number, p.store); err != nil {
+		return err
+	}
+	h.queries.Committed(changed)
+	h.outboxes[p.number].wake()
+	return nil
+}
+
+// Close releases everything. After a Run it waits for nothing: Run has ended.
+func (h *Host) Close() error {
+	ctx := context.Background() // closing must go on after the caller's context has ended
+	var problems []error
+	for _, p := range h.partitions {
+		problems = append(problems, p.close(ctx))
+	}
+	if h.runtime != nil {
+		problems = append(problems, h.runtime.Close(ctx))
+	}
+	if h.conn != nil {
+		problems = append(problems, h.conn.Close())
+	}
+	if h.store != nil {
+		problems = append(problems, h.store.Close())
+	}
+	return errors.Join(problems...)
+}

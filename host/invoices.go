@@ -1,0 +1,155 @@
+package host
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// invoiceIndex finds the invoices in the partitions' checkpoint logs. It is
+// safe for concurrent use.
+type invoiceIndex struct {
+	mu      sync.RWMutex
+	entries []invoiceEntry // sorted by key
+	stores  []*checkpoint.Partition
+	indexed []uint64 // number of the last indexed entry, by partition
+}
+
+// invoiceKey orders invoices by period and account: the same order whatever the
+// number of partitions.
+type invoiceKey struct {
+	Period   string           `json:"period"` // id
+	Account  string           `json:"account"`
+	Currency billing.Currency `json:"currency"`
+	ID       string           `json:"id"`
+}
+
+func (k invoiceKey) compare(o invoiceKey) int {
+	return cmp.Or(cmp.Compare(k.Period, o.Period), cmp.Compare(k.Account, o.Account), cmp.Compare(k.Currency, o.Currency), cmp.Compare(k.ID, o.ID))
+}
+
+// invoiceEntry says where an invoice is.
+type invoiceEntry struct {
+	invoiceKey
+	partition int
+	number    uint64
+}
+
+func newInvoiceIndex(partitions int) *invoiceIndex {
+	return &invoiceIndex{stores: make([]*checkpoint.Partition, partitions), indexed: make([]uint64, partitions)}
+}
+
+// load takes a partition's log into the index, from where it was left.
+func (x *invoiceIndex) load(partition int, store *checkpoint.Partition) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stores[partition] = store
+	if x.indexed[partition] == store.LogLast(accumulate.LogInvoices) {
+		return nil
+	}
+	for x.indexed[partition] < store.LogLast(accumulate.LogInvoices) {
+		err := store.LogRange(accumulate.LogInvoices, x.indexed[partition]+1, 1000, func(n uint64, entry []byte) error {
+			inv, err := export.DecodeInvoice(entry)
+			if err != nil {
+				return fmt.Errorf("invoice %d: %w", n, err)
+			}
+			x.entries = append(x.entries, invoiceEntry{
+				invoiceKey: invoiceKey{Period: inv.Period.ID(), Account: string(inv.Account), Currency: inv.Currency, ID: inv.ID},
+				partition:  partition, number: n,
+			})
+			x.indexed[partition] = n
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("host: partition %d: %w", partition, err)
+		}
+	}
+	slices.SortFunc(x.entries, func(a, b invoiceEntry) int { return a.compare(b.invoiceKey) })
+	return nil
+}
+
+// after returns up to n entries behind a key that match.
+func (x *invoiceIndex) after(k invoiceKey, n int, match func(invoiceKey) bool) (entries []invoiceEntry, more bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	at, found := slices.BinarySearchFunc(x.entries, k, func(e invoiceEntry, k invoiceKey) int { return e.compare(k) })
+	if found {
+		at++
+	}
+	for _, e := range x.entries[at:] {
+		if !match(e.invoiceKey) {
+			continue
+		}
+		if len(entries) == n {
+			return entries, true
+		}
+		entries = append(entries, e)
+	}
+	return entries, false
+}
+
+// find returns the entry of an invoice id.
+func (x *invoiceIndex) find(id string) (invoiceEntry, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, e := range x.entries {
+		if e.ID == id {
+			return e, true
+		}
+	}
+	return invoiceEntry{}, false
+}
+
+// count returns how many invoices match.
+func (x *invoiceIndex) count(match func(invoiceKey) bool) uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var n uint64
+	for _, e := range x.entries {
+		if match(e.invoiceKey) {
+			n++
+		}
+	}
+	return n
+}
+
+// read returns the invoice of an entry.
+func (x *invoiceIndex) read(e invoiceEntry) (inv export.Invoice, err error) {
+	err = x.stores[e.partition].LogRange(accumulate.LogInvoices, e.number, 1, func(_ uint64, entry []byte) error {
+		inv, err = export.DecodeInvoice(entry)
+		return err
+	})
+	if err != nil {
+		return export.Invoice{}, fmt.Errorf("host: invoice %s: %w", e.ID, err)
+	}
+	return inv, nil
+}
+
+// encodeInvoiceToken makes the page token that continues behind a key.
+func encodeInvoiceToken(k invoiceKey) (string, error) {
+	b, err := json.Marshal(k)
+	if err != nil {
+		return "", fmt.Errorf("host: page token: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// decodeInvoiceToken reads a page token; the empty one stands before every key.
+func decodeInvoiceToken(token string) (k invoiceKey, err error) {
+	if token == "" {
+		return k, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil {
+		err = json.Unmarshal(b, &k)
+	}
+	return k, err
+}

@@ -1,0 +1,86 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// CloseRequest names the periods to close: those with this id in all calendars
+// that match.
+type CloseRequest struct {
+	Period    string // "2026-10" or "2026-10-01"
+	Zone      string // IANA name; empty: every zone
+	AnchorDay int    // 0: every anchor day
+	SkipGrace bool   // do not wait for the grace time to be over
+}
+
+// ClosePeriod appends the closes of a period to the logs of all partitions that
+// have it open next, and returns when they are read back. Closing what is closed
+// changes nothing.
+func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.Position, error) {
+	c, revision, _ := h.catalogs.newest()
+	if revision == 0 {
+		return nil, fault(ReasonInvalidPeriod, "apply a catalog first: tollway apply -f FILE", "there are no billing periods without a catalog")
+	}
+	var positions []query.Position
+	matched := false
+	for _, p := range h.partitions {
+		for _, calendar := range p.calendars(c) {
+			if request.Zone != "" && request.Zone != calendar.Zone || request.AnchorDay != 0 && request.AnchorDay != calendar.AnchorDay {
+				continue
+			}
+			period, err := calendar.calendar.Parse(request.Period)
+			if err != nil {
+				continue
+			}
+			matched = true
+			due, err := h.mayClose(p, calendar, period, request.SkipGrace, c.Billing)
+			if err != nil {
+				return nil, err
+			}
+			if !due {
+				continue
+			}
+			position, err := h.appendClose(ctx, p, calendar, period, "manual")
+			if err != nil {
+				return nil, err
+			}
+			positions = append(positions, position)
+		}
+	}
+	if !matched {
+		return nil, fault(ReasonInvalidPeriod, "list the periods with: tollway periods list", "no calendar in use has a period %q", request.Period)
+	}
+	return positions, h.Wait(ctx, positions)
+}
+
+// mayClose reports whether a partition's period is to be closed now; false when
+// it is closed already.
+func (h *Host) mayClose(p *partition, c namedCalendar, period billing.Period, skipGrace bool, settings catalog.Billing) (bool, error) {
+	next, ok := p.nextOpen(c)
+	switch {
+	case !ok:
+		return false, fault(ReasonInvalidPeriod, "", "period %s has had no usage", period.ID())
+	case !period.End.After(next.Start):
+		return false, nil
+	case period.Start.After(next.Start):
+		return false, fault(ReasonInvalidPeriod, "close it first: tollway periods close --period "+next.ID(),
+			"period %s in %s cannot be closed while %s is open: periods are closed in order", period.ID(), c.Zone, next.ID())
+	}
+	now := h.config.Now()
+	if _, latest, _ := h.bounds(); latest > now.UnixNano() || settings.Clock == catalog.ClockEvent && latest > period.End.UnixNano() {
+		now = time.Unix(0, latest)
+	}
+	if now.Before(period.End) {
+		return false, fault(ReasonPeriodNotEnded, "", "period %s in %s ends at %s; it cannot be closed before", period.ID(), c.Zone, period.End.Format(time.RFC3339))
+	}
+	if grace := period.End.Add(settings.Grace); now.Before(grace) && !skipGrace {
+		return false, fault(ReasonGraceNotOver, "to close it now, turning later usage away, pass --skip-grace",
+			"late usage counts for period %s in %s until %s", period.ID(), c.Zone, grace.Format(time.RFC3339))
+	}
+	return true, nil
+}

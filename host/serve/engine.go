@@ -1,0 +1,104 @@
+package serve
+
+import (
+	"context"
+
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/rpc"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// engine answers the services from a host.
+type engine struct {
+	rpc.Queries
+	host *host.Host
+}
+
+var _ rpc.Engine = engine{}
+
+// Engine makes a host what the services need.
+func Engine(h *host.Host) rpc.Engine {
+	return engine{Queries: rpc.Queries{Engine: h.Queries()}, host: h}
+}
+
+// Ingest implements rpc.Engine.
+func (e engine) Ingest(ctx context.Context, events []billing.UsageEvent) ([]rpc.IngestResult, error) {
+	ingested, err := e.host.Ingest(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]rpc.IngestResult, len(ingested))
+	for i, r := range ingested {
+		results[i].Position = r.Position
+		if r.Problem != nil {
+			results[i].Reason, results[i].Detail = r.Problem.Reason, r.Problem.Detail
+		}
+	}
+	return results, nil
+}
+
+// Invoices implements rpc.Engine.
+func (e engine) Invoices(_ context.Context, f rpc.InvoiceFilter, page query.Page) (rpc.Invoices, error) {
+	list, next, asOf, err := e.host.Invoices(host.InvoiceFilter(f), page)
+	return rpc.Invoices{Invoices: list, NextToken: next, AsOf: asOf}, err
+}
+
+// Invoice implements rpc.Engine.
+func (e engine) Invoice(_ context.Context, id string) (export.Invoice, query.AsOf, error) {
+	return e.host.Invoice(id)
+}
+
+// Periods implements rpc.Engine.
+func (e engine) Periods(context.Context) ([]query.PeriodState, query.AsOf, error) {
+	list, asOf := e.host.Periods()
+	return list, asOf, nil
+}
+
+// ClosePeriod implements rpc.Engine.
+func (e engine) ClosePeriod(ctx context.Context, request rpc.CloseRequest) (rpc.Closed, error) {
+	issued := host.InvoiceFilter{Period: request.Period}
+	before := e.host.CountInvoices(issued)
+	if _, err := e.host.ClosePeriod(ctx, host.CloseRequest(request)); err != nil {
+		return rpc.Closed{}, err
+	}
+	closed := rpc.Closed{Invoices: e.host.CountInvoices(issued) - before}
+	periods, asOf := e.host.Periods()
+	closed.AsOf = asOf
+	for _, p := range periods {
+		if id := p.Period.ID(); id != request.Period && id != request.Period+"-01" ||
+			request.Zone != "" && request.Zone != p.Zone || request.AnchorDay != 0 && request.AnchorDay != p.AnchorDay {
+			continue
+		}
+		closed.Periods = append(closed.Periods, p)
+	}
+	return closed, nil
+}
+
+// ApplyCatalog implements rpc.Engine.
+func (e engine) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {
+	applied, err := e.host.Apply(ctx, host.ApplyRequest{
+		Files: request.Files, Plugins: request.Plugins, Prune: request.Prune, DryRun: request.DryRun, At: e.host.Now(),
+	})
+	if err != nil {
+		return rpc.Applied{}, err
+	}
+	return rpc.Applied{
+		Problems: applied.Problems, Revision: applied.Revision, Digest: applied.Digest, Changes: applied.Changes,
+		AsOf: e.host.Queries().AsOf(),
+	}, nil
+}
+
+// Catalog implements rpc.Engine.
+func (e engine) Catalog(_ context.Context, f rpc.CatalogFilter, page query.Page) (rpc.CatalogPage, error) {
+	asOf := e.host.Queries().AsOf()
+	objects, revision, digest, next, err := e.host.Catalog(f.Kind, f.Name, page)
+	return rpc.CatalogPage{Revision: revision, Digest: digest, Objects: objects, NextToken: next, AsOf: asOf}, err
+}
+
+// DeadLetters implements rpc.Engine.
+func (e engine) DeadLetters(_ context.Context, f rpc.DeadLetterFilter, page query.Page) (rpc.DeadLetters, error) {
+	list, counts, next, asOf, err := e.host.DeadLetters(host.DeadLetterFilter(f), page)
+	return rpc.DeadLetters{DeadLetters: list, Counters: counts, NextToken: next, AsOf: asOf}, err
+}

@@ -1,0 +1,40 @@
+package serve
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/rpc"
+)
+
+// Config joins the configurations of a host and its server.
+type Config struct {
+	Host host.Config
+	RPC  rpc.Config
+}
+
+// Run opens a host, serves it until ctx ends, and closes it. started is called
+// once calls are answered, with the server's address; its error ends the run.
+func Run(ctx context.Context, config Config, started func(url string, h *host.Host) error) (err error) {
+	if err := config.RPC.Validate(); err != nil {
+		return err
+	}
+	h, err := host.Open(ctx, config.Host)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	config.RPC.Ready = h.Ready
+	server, err := rpc.Listen(ctx, config.RPC, Engine(h))
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return h.Run(ctx) })
+	group.Go(func() error { return server.Serve(ctx) })
+	group.Go(func() error { return started(server.URL(), h) })
+	return group.Wait()
+}
