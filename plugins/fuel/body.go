@@ -21,39 +21,36 @@ type edit struct {
 	value    uint32
 }
 
-// block is an open block of the body that is read. Its region is the index of the charge that
-// pays for the instructions in it.
-type block struct {
-	region int
-}
-
 // body is one function body: what was read of it, and where it must change. Its slices are kept
 // from function to function.
 type body struct {
 	module *Module
 	remap  []uint32 // new index of every function
+	// imports is the number of functions that stay imported: the first of the new index space.
+	imports int
 
-	params  int
-	locals  int // parameters included
-	groups  int // declared groups of locals
-	code    int // offset of the first group
-	first   int // offset of the first instruction
-	edits   []edit
-	regions []uint64 // instructions that the charge of this number pays for
-	blocks  []block
-	total   int  // instructions
-	calls   bool // calls another function
-	bulk    bool // has a bulk operation with a length
+	params int
+	locals int // parameters included
+	groups int // declared groups of locals
+	code   int // offset of the first group
+	first  int // offset of the first instruction
+	edits  []edit
+	total  int  // instructions
+	calls  bool // calls another function
+	bulk   bool // has a bulk operation with a length
+
+	paths
 }
 
 // scan reads the body of a function of the given type and collects the edits.
 func (b *body) scan(r *reader, t FuncType) {
 	b.params, b.locals = len(t.Params), len(t.Params)
-	b.edits, b.regions, b.blocks = b.edits[:0], b.regions[:0], b.blocks[:0]
+	b.edits = b.edits[:0]
 	b.total, b.calls, b.bulk = 0, false, false
 	b.scanLocals(r)
 	b.first = r.at
-	b.open(r.at, true)
+	b.paths.begin()
+	b.head(r.at)
 	for len(b.blocks) > 0 {
 		if r.done() {
 			r.fail(errTruncated)
@@ -87,18 +84,9 @@ func (b *body) scanLocals(r *reader) {
 	}
 }
 
-// open enters a block. A loop, and the function itself, begin a region of their own: what stands
-// in it runs at most once between two passes of its head, because all other branches lead
-// forward.
-func (b *body) open(at int, head bool) {
-	region := len(b.regions)
-	if head {
-		b.regions = append(b.regions, 0)
-		b.edits = append(b.edits, edit{from: at, to: at, kind: editCharge, value: uint32(region)})
-	} else {
-		region = b.blocks[len(b.blocks)-1].region
-	}
-	b.blocks = append(b.blocks, block{region: region})
+// head notes that the charge of the region that just began goes here.
+func (b *body) head(at int) {
+	b.edits = append(b.edits, edit{from: at, to: at, kind: editCharge, value: uint32(b.region)})
 }
 
 // instruction reads one instruction.
@@ -106,7 +94,7 @@ func (b *body) instruction(r *reader) {
 	at := r.at
 	op := r.byte()
 	b.total++
-	b.regions[b.blocks[len(b.blocks)-1].region]++
+	b.step(1)
 	switch kind := operands[op]; kind {
 	case opNone:
 		b.plain(r, op, at)
@@ -116,14 +104,19 @@ func (b *body) instruction(r *reader) {
 			r.failf("blocks nest deeper than %d", NestingMax)
 			return
 		}
-		b.open(r.at, op == opcLoop)
+		b.open(op)
+		if op == opcLoop {
+			b.head(r.at)
+		}
 	case opLabel:
 		b.label(r)
+		b.dead = b.dead || op == opcBr
 	case opLabels:
 		for range r.count("branch targets", BodyBytesMax) {
 			b.label(r)
 		}
 		b.label(r)
+		b.dead = true
 	case opFunc:
 		b.function(r, op, at)
 	case opCallIndirect:
@@ -175,10 +168,17 @@ func (b *body) plain(r *reader, op byte, at int) {
 		if len(b.blocks) == 1 {
 			b.edits = append(b.edits, edit{from: at, to: r.at, kind: editEnd})
 		}
-		b.blocks = b.blocks[:len(b.blocks)-1]
+		b.close()
+	case opcElse:
+		if !b.otherwise() {
+			r.failf("an else stands without its if")
+		}
 	case opcReturn:
 		levels := uint32(len(b.blocks) - 1)
 		b.edits = append(b.edits, edit{from: at, to: r.at, kind: editReturn, value: levels})
+		b.dead = true
+	case opcUnreachable:
+		b.dead = true
 	}
 }
 
@@ -192,7 +192,12 @@ func (b *body) index(r *reader, what string, count int) uint32 {
 
 // label reads the target of a branch. The check matters: one level more would leave the block
 // that the rewriter wraps around the function, and so skip the end of the count of its depth.
-func (b *body) label(r *reader) { b.index(r, "branch target", len(b.blocks)) }
+func (b *body) label(r *reader) {
+	level := b.index(r, "branch target", len(b.blocks))
+	if r.err == nil {
+		b.branch(int(level))
+	}
+}
 
 func (b *body) blockType(r *reader) {
 	if r.at < len(r.data) {
@@ -215,6 +220,9 @@ func (b *body) function(r *reader, op byte, at int) {
 	kind := editRef
 	if op == opcCall {
 		kind, b.calls = editCall, true
+		if int64(b.remap[i]) < int64(b.imports) {
+			b.step(HostCallCost)
+		}
 	}
 	b.edits = append(b.edits, edit{from: at, to: r.at, kind: kind, value: b.remap[i]})
 }

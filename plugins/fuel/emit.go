@@ -196,7 +196,7 @@ func (w *rewriter) code() ([]byte, error) {
 	m := w.m
 	out := writer{b: make([]byte, 0, m.size+m.size/4)}
 	out.u32(uint32(len(m.functions) + w.addedFunctions()))
-	b := &body{module: m, remap: w.remap}
+	b := &body{module: m, remap: w.remap, imports: len(w.kept)}
 	var scratch writer
 	for i, raw := range m.code {
 		t := m.types[m.functions[i]]

@@ -15,11 +15,13 @@ const (
 	CauseCursor
 	// CausePool: the units of the call together used up its pool. Fewer units at once will do.
 	CausePool
+	// CauseMemory: the module itself trapped after memory.grow had no room left.
+	CauseMemory
 )
 
 // String names the cause as it stands in a report.
 func (c Cause) String() string {
-	names := [...]string{"guest", "fuel", "depth", "cursor", "pool"}
+	names := [...]string{"guest", "fuel", "depth", "cursor", "pool", "memory"}
 	if int(c) < len(names) {
 		return names[c]
 	}
@@ -38,6 +40,8 @@ func CauseOf(fuel, depth int64, trap int32) Cause {
 		return CausePool
 	case trap == trapCursor:
 		return CauseCursor
+	case trap == trapMemory:
+		return CauseMemory
 	}
 	return CauseGuest
 }
@@ -46,6 +50,8 @@ func CauseOf(fuel, depth int64, trap int32) Cause {
 const (
 	trapCursor = 1
 	trapPool   = 2
+	// trapMemory is only noted: a module may live with a memory.grow that fails.
+	trapMemory = 3
 )
 
 // frameWeight is the depth that a call of the function takes. A native frame has at most one slot
@@ -238,6 +244,8 @@ func (w *rewriter) writeGrow(o *writer) {
 	o.i32(int32(w.pages))
 	o.op(opcGlobalGet, g.pages)
 	o.raw(opcI32Sub, opcI32GtU, opcIf, typeI32)
+	o.i32(trapMemory)
+	o.op(opcGlobalSet, g.trap)
 	o.i32(-1)
 	o.raw(opcElse)
 	o.op(opcGlobalGet, g.pages) // the result

@@ -44,6 +44,10 @@ const DepthMax = 1_000
 // GrowCost is the fuel that memory.grow takes, whether it succeeds or not.
 const GrowCost = 10_000
 
+// HostCallCost is the fuel that a call of an imported function takes beyond the call itself: what
+// the host does is not counted otherwise.
+const HostCallCost = 100
+
 // bulkShift divides the length of a bulk memory operation into fuel: one unit for four bytes.
 const bulkShift = 2
 

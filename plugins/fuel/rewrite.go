@@ -21,7 +21,7 @@ const (
 	GlobalUnits = "__units"
 	// GlobalDepth (i64) is the call depth left.
 	GlobalDepth = "__depth"
-	// GlobalTrap (i32) is set by a misuse of begin; see [Cause].
+	// GlobalTrap (i32) tells more about a trap; see [CauseOf].
 	GlobalTrap = "__trap"
 	// GlobalPages (i32) is the size of the memory as the module sees it, in pages of 64 KiB.
 	GlobalPages = "__pages"

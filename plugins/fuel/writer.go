@@ -62,3 +62,15 @@ func (w *writer) section(id byte, f func(*writer)) {
 	w.b = append(w.b, id)
 	w.vec(content.b)
 }
+
+// AppendCustomSection returns the module's bytes with a custom section at their end. Custom
+// sections may stand anywhere in a module. The bytes given stay as they are.
+func AppendCustomSection(wasm []byte, name string, data []byte) []byte {
+	w := writer{b: make([]byte, 0, len(wasm)+len(name)+len(data)+16)}
+	w.bytes(wasm)
+	w.section(sectionCustom, func(o *writer) {
+		o.name(name)
+		o.bytes(data)
+	})
+	return w.b
+}
