@@ -76,17 +76,28 @@ func (d *decoder) read(f File) {
 		readJSON(f.Data, d)
 		return
 	}
-	if parts, ok := splitYAML(f.Data); ok {
-		before := *d
-		if err := readYAMLParts(parts, d); err == nil {
-			return
-		}
-		// Some part does not stand for itself, or the file is no YAML at all:
-		// reading it as a whole decides, from where this file began.
-		*d = before
-		d.seen = map[string]int{}
+	if len(f.Data) >= splitMinBytes && d.readParts(f.Data, partMinBytes) {
+		return
 	}
 	readYAML(f.Data, d)
+}
+
+// readParts reads a YAML file part by part; false when it has to be read as a
+// whole, with nothing of it kept.
+func (d *decoder) readParts(data []byte, partMinBytes int) bool {
+	parts, ok := splitYAML(data, partMinBytes)
+	if !ok {
+		return false
+	}
+	before := *d
+	if err := readYAMLParts(parts, d); err != nil {
+		// Some part does not stand for itself, or the file is no YAML at all:
+		// reading it as a whole decides.
+		*d = before
+		clear(d.seen)
+		return false
+	}
+	return true
 }
 
 // report notes a problem of the current file.

@@ -31,6 +31,7 @@ type yamlPart struct {
 
 // splitter goes through the lines of a file.
 type splitter struct {
+	least  int // bytes of a part
 	parts  []yamlPart
 	part   yamlPart
 	start  int // offset of the part's body
@@ -45,13 +46,10 @@ const (
 	noList        = -2
 )
 
-// splitYAML divides a large file of one document in block style. ok is false
-// when the file is small or not plainly written.
-func splitYAML(data []byte) (parts []yamlPart, ok bool) {
-	if len(data) < splitMinBytes {
-		return nil, false
-	}
-	s := splitter{indent: noList}
+// splitYAML divides a file of one document in block style into parts of some
+// bytes or more. ok is false when the file is not plainly written.
+func splitYAML(data []byte, partMinBytes int) (parts []yamlPart, ok bool) {
+	s := splitter{least: partMinBytes, indent: noList}
 	offset := 0
 	for line := 1; offset < len(data); line++ {
 		end := bytes.IndexByte(data[offset:], '\n') + 1
@@ -117,7 +115,7 @@ func (s *splitter) key(data []byte, offset int, content []byte, number int) bool
 // item begins an item of a list, in a part of its own when the one before is
 // large enough.
 func (s *splitter) item(data []byte, offset, number int) {
-	if s.items > s.part.first && offset-s.start >= partMinBytes {
+	if s.items > s.part.first && offset-s.start >= s.least {
 		s.cut(data, offset)
 		s.part = yamlPart{header: s.header, lines: number - 1, first: s.items, keyAt: s.keyAt}
 		s.start = offset
