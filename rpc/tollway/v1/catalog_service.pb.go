@@ -200,13 +200,16 @@ func (x *CatalogObject) GetBody() string {
 // CatalogChange is one difference between two revisions.
 type CatalogChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The object concerned, such as "tariff api_standard".
-	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// Kind of the object, such as "tariff".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Its name within its kind. Empty for kinds that exist once.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// What is different, for people.
-	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
-	// The earliest event time that it prices differently. Absent when it changes
-	// no price.
-	ReachesBack   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=reaches_back,json=reachesBack,proto3" json:"reaches_back,omitempty"`
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// Whether usage could be priced differently.
+	Prices bool `protobuf:"varint,4,opt,name=prices,proto3" json:"prices,omitempty"`
+	// If so, from which event time on. Absent: from the beginning.
+	ReachesBack   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=reaches_back,json=reachesBack,proto3" json:"reaches_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -241,9 +244,16 @@ func (*CatalogChange) Descriptor() ([]byte, []int) {
 	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *CatalogChange) GetObject() string {
+func (x *CatalogChange) GetKind() string {
 	if x != nil {
-		return x.Object
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CatalogChange) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
@@ -253,6 +263,13 @@ func (x *CatalogChange) GetWhat() string {
 		return x.What
 	}
 	return ""
+}
+
+func (x *CatalogChange) GetPrices() bool {
+	if x != nil {
+		return x.Prices
+	}
+	return false
 }
 
 func (x *CatalogChange) GetReachesBack() *timestamppb.Timestamp {
@@ -414,7 +431,7 @@ type CatalogServiceApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision in force, or with dry_run the one that is still in force.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// sha256 of the catalog in force, or with dry_run of the one that was checked.
+	// Digest of the catalog of that revision, "sha256:…".
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The differences. None: the catalog was in force already.
 	Changes []*CatalogChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
@@ -570,7 +587,7 @@ type CatalogServiceGetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision in force; 0 before the first one.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// sha256 of the whole catalog.
+	// Digest of the whole catalog, "sha256:…".
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The objects of this page.
 	Objects []*CatalogObject `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
@@ -663,11 +680,13 @@ const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\rCatalogObject\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
-	"\x04body\x18\x03 \x01(\tR\x04body\"z\n" +
-	"\rCatalogChange\x12\x16\n" +
-	"\x06object\x18\x01 \x01(\tR\x06object\x12\x12\n" +
-	"\x04what\x18\x02 \x01(\tR\x04what\x12=\n" +
-	"\freaches_back\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreachesBack\"f\n" +
+	"\x04body\x18\x03 \x01(\tR\x04body\"\xa2\x01\n" +
+	"\rCatalogChange\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x16\n" +
+	"\x06prices\x18\x04 \x01(\bR\x06prices\x12=\n" +
+	"\freaches_back\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreachesBack\"f\n" +
 	"\x0eCatalogProblem\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\rR\x04line\x12\x12\n" +

@@ -9,6 +9,7 @@ package tollwayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -24,7 +25,7 @@ const (
 // Invoice is what an account owes for a billing period in one currency.
 type Invoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id, made of account, period and currency.
+	// Its id, made of account, period, currency and a counter: "emma.2026-10-01.EUR.0".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The account that pays.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
@@ -148,12 +149,16 @@ type InvoiceLine struct {
 	Description string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	// Decimal text in the meter's unit.
 	Quantity string `protobuf:"bytes,7,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Decimal text in the invoice's currency.
+	// Decimal text in the invoice's currency, rounded as the tariff says.
 	Amount string `protobuf:"bytes,8,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Digest of the plugin that priced it, "sha256:…".
-	Plugin        string `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Plugin string `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// From when on the version of the tariff applies.
+	EffectiveFrom *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=effective_from,json=effectiveFrom,proto3" json:"effective_from,omitempty"`
+	// The amount as the plugin made it, with every digit.
+	UnroundedAmount string `protobuf:"bytes,11,opt,name=unrounded_amount,json=unroundedAmount,proto3" json:"unrounded_amount,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *InvoiceLine) Reset() {
@@ -245,6 +250,20 @@ func (x *InvoiceLine) GetAmount() string {
 func (x *InvoiceLine) GetPlugin() string {
 	if x != nil {
 		return x.Plugin
+	}
+	return ""
+}
+
+func (x *InvoiceLine) GetEffectiveFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EffectiveFrom
+	}
+	return nil
+}
+
+func (x *InvoiceLine) GetUnroundedAmount() string {
+	if x != nil {
+		return x.UnroundedAmount
 	}
 	return ""
 }
@@ -493,7 +512,9 @@ type InvoiceServiceGetRequest struct {
 	// Id of the invoice. Required.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// How far the answer has to have seen at least.
-	MinPosition   *MinPosition `protobuf:"bytes,2,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	MinPosition *MinPosition `protobuf:"bytes,2,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// Send the document as well.
+	WithDocument  bool `protobuf:"varint,3,opt,name=with_document,json=withDocument,proto3" json:"with_document,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -542,13 +563,23 @@ func (x *InvoiceServiceGetRequest) GetMinPosition() *MinPosition {
 	return nil
 }
 
+func (x *InvoiceServiceGetRequest) GetWithDocument() bool {
+	if x != nil {
+		return x.WithDocument
+	}
+	return false
+}
+
 // InvoiceServiceGetResponse is one invoice.
 type InvoiceServiceGetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The invoice.
 	Invoice *Invoice `protobuf:"bytes,1,opt,name=invoice,proto3" json:"invoice,omitempty"`
 	// How far the answer has seen.
-	AsOf          *AsOf `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *AsOf `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// With with_document: the invoice as it was issued, canonical JSON, the same
+	// bytes for ever.
+	Document      []byte `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +628,13 @@ func (x *InvoiceServiceGetResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+func (x *InvoiceServiceGetResponse) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
 // InvoiceServiceExportRequest selects invoices. Empty fields select all.
 type InvoiceServiceExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -610,7 +648,9 @@ type InvoiceServiceExportRequest struct {
 	// start. The fields above must be as they were then.
 	Cursor string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// How far the answer has to have seen at least.
-	MinPosition   *MinPosition `protobuf:"bytes,5,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	MinPosition *MinPosition `protobuf:"bytes,5,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// Send the documents in place of the invoices.
+	AsDocuments   bool `protobuf:"varint,6,opt,name=as_documents,json=asDocuments,proto3" json:"as_documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +720,13 @@ func (x *InvoiceServiceExportRequest) GetMinPosition() *MinPosition {
 	return nil
 }
 
+func (x *InvoiceServiceExportRequest) GetAsDocuments() bool {
+	if x != nil {
+		return x.AsDocuments
+	}
+	return false
+}
+
 // InvoiceServiceExportResponse is one chunk of an export.
 type InvoiceServiceExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -687,13 +734,16 @@ type InvoiceServiceExportResponse struct {
 	Invoices []*Invoice `protobuf:"bytes,1,rep,name=invoices,proto3" json:"invoices,omitempty"`
 	// Goes on behind this chunk.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// True in the last message, which has no invoices: the export is complete.
+	// True in the last message: the export is complete.
 	Done bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
 	// In the last message: the periods asked for that some partition or time zone
 	// has not closed yet, so that more invoices are to come.
 	OpenPeriods []*PeriodStatus `protobuf:"bytes,4,rep,name=open_periods,json=openPeriods,proto3" json:"open_periods,omitempty"`
 	// How far the export has seen.
-	AsOf          *AsOf `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *AsOf `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// With as_documents: the invoices of this chunk as they were issued, each
+	// canonical JSON, the same bytes for ever.
+	Documents     [][]byte `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,12 +813,19 @@ func (x *InvoiceServiceExportResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+func (x *InvoiceServiceExportResponse) GetDocuments() [][]byte {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
 var File_tollway_v1_invoice_service_proto protoreflect.FileDescriptor
 
 const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\n" +
 	" tollway/v1/invoice_service.proto\x12\n" +
-	"tollway.v1\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x1ftollway/v1/period_service.proto\x1a\x19tollway/v1/position.proto\"\x81\x02\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x1ftollway/v1/period_service.proto\x1a\x19tollway/v1/position.proto\"\x81\x02\n" +
 	"\aInvoice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12*\n" +
@@ -777,7 +834,7 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x05lines\x18\x05 \x03(\v2\x17.tollway.v1.InvoiceLineR\x05lines\x12\x14\n" +
 	"\x05total\x18\x06 \x01(\tR\x05total\x12'\n" +
 	"\x0faccount_details\x18\a \x01(\tR\x0eaccountDetails\x12\x16\n" +
-	"\x06seller\x18\b \x01(\tR\x06seller\"\xd1\x02\n" +
+	"\x06seller\x18\b \x01(\tR\x06seller\"\xbf\x03\n" +
 	"\vInvoiceLine\x12\x16\n" +
 	"\x06tariff\x18\x01 \x01(\tR\x06tariff\x12\x14\n" +
 	"\x05meter\x18\x02 \x01(\tR\x05meter\x12\"\n" +
@@ -787,7 +844,10 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\vdescription\x18\x06 \x01(\tR\vdescription\x12\x1a\n" +
 	"\bquantity\x18\a \x01(\tR\bquantity\x12\x16\n" +
 	"\x06amount\x18\b \x01(\tR\x06amount\x12\x16\n" +
-	"\x06plugin\x18\t \x01(\tR\x06plugin\x1a8\n" +
+	"\x06plugin\x18\t \x01(\tR\x06plugin\x12A\n" +
+	"\x0eeffective_from\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveFrom\x12)\n" +
+	"\x10unrounded_amount\x18\v \x01(\tR\x0funroundedAmount\x1a8\n" +
 	"\n" +
 	"GroupEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -809,25 +869,29 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x1aInvoiceServiceListResponse\x126\n" +
 	"\binvoices\x18\x01 \x03(\v2\x1a.tollway.v1.InvoiceSummaryR\binvoices\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12%\n" +
-	"\x05as_of\x18\x03 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"f\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\x8b\x01\n" +
 	"\x18InvoiceServiceGetRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12:\n" +
-	"\fmin_position\x18\x02 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"q\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12#\n" +
+	"\rwith_document\x18\x03 \x01(\bR\fwithDocument\"\x8d\x01\n" +
 	"\x19InvoiceServiceGetResponse\x12-\n" +
 	"\ainvoice\x18\x01 \x01(\v2\x13.tollway.v1.InvoiceR\ainvoice\x12%\n" +
-	"\x05as_of\x18\x02 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\xbf\x01\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1a\n" +
+	"\bdocument\x18\x03 \x01(\fR\bdocument\"\xe2\x01\n" +
 	"\x1bInvoiceServiceExportRequest\x12\x16\n" +
 	"\x06period\x18\x01 \x01(\tR\x06period\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x16\n" +
 	"\x06cursor\x18\x04 \x01(\tR\x06cursor\x12:\n" +
-	"\fmin_position\x18\x05 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\xdf\x01\n" +
+	"\fmin_position\x18\x05 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12!\n" +
+	"\fas_documents\x18\x06 \x01(\bR\vasDocuments\"\xfd\x01\n" +
 	"\x1cInvoiceServiceExportResponse\x12/\n" +
 	"\binvoices\x18\x01 \x03(\v2\x13.tollway.v1.InvoiceR\binvoices\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12;\n" +
 	"\fopen_periods\x18\x04 \x03(\v2\x18.tollway.v1.PeriodStatusR\vopenPeriods\x12%\n" +
-	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf2\xa9\x02\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1c\n" +
+	"\tdocuments\x18\x06 \x03(\fR\tdocuments2\xa9\x02\n" +
 	"\x0eInvoiceService\x12Z\n" +
 	"\x04List\x12%.tollway.v1.InvoiceServiceListRequest\x1a&.tollway.v1.InvoiceServiceListResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x03Get\x12$.tollway.v1.InvoiceServiceGetRequest\x1a%.tollway.v1.InvoiceServiceGetResponse\"\x03\x90\x02\x01\x12b\n" +
@@ -858,38 +922,40 @@ var file_tollway_v1_invoice_service_proto_goTypes = []any{
 	(*InvoiceServiceExportResponse)(nil), // 8: tollway.v1.InvoiceServiceExportResponse
 	nil,                                  // 9: tollway.v1.InvoiceLine.GroupEntry
 	(*Period)(nil),                       // 10: tollway.v1.Period
-	(*Money)(nil),                        // 11: tollway.v1.Money
-	(*MinPosition)(nil),                  // 12: tollway.v1.MinPosition
-	(*AsOf)(nil),                         // 13: tollway.v1.AsOf
-	(*PeriodStatus)(nil),                 // 14: tollway.v1.PeriodStatus
+	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
+	(*Money)(nil),                        // 12: tollway.v1.Money
+	(*MinPosition)(nil),                  // 13: tollway.v1.MinPosition
+	(*AsOf)(nil),                         // 14: tollway.v1.AsOf
+	(*PeriodStatus)(nil),                 // 15: tollway.v1.PeriodStatus
 }
 var file_tollway_v1_invoice_service_proto_depIdxs = []int32{
 	10, // 0: tollway.v1.Invoice.period:type_name -> tollway.v1.Period
 	1,  // 1: tollway.v1.Invoice.lines:type_name -> tollway.v1.InvoiceLine
 	9,  // 2: tollway.v1.InvoiceLine.group:type_name -> tollway.v1.InvoiceLine.GroupEntry
-	10, // 3: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
-	11, // 4: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
-	12, // 5: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	2,  // 6: tollway.v1.InvoiceServiceListResponse.invoices:type_name -> tollway.v1.InvoiceSummary
-	13, // 7: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	12, // 8: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
-	0,  // 9: tollway.v1.InvoiceServiceGetResponse.invoice:type_name -> tollway.v1.Invoice
-	13, // 10: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
-	12, // 11: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
-	0,  // 12: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
-	14, // 13: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
-	13, // 14: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
-	3,  // 15: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
-	5,  // 16: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
-	7,  // 17: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
-	4,  // 18: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
-	6,  // 19: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
-	8,  // 20: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
-	18, // [18:21] is the sub-list for method output_type
-	15, // [15:18] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 3: tollway.v1.InvoiceLine.effective_from:type_name -> google.protobuf.Timestamp
+	10, // 4: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
+	12, // 5: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
+	13, // 6: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	2,  // 7: tollway.v1.InvoiceServiceListResponse.invoices:type_name -> tollway.v1.InvoiceSummary
+	14, // 8: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	13, // 9: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 10: tollway.v1.InvoiceServiceGetResponse.invoice:type_name -> tollway.v1.Invoice
+	14, // 11: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	13, // 12: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 13: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
+	15, // 14: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
+	14, // 15: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
+	3,  // 16: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
+	5,  // 17: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
+	7,  // 18: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
+	4,  // 19: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
+	6,  // 20: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
+	8,  // 21: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_invoice_service_proto_init() }

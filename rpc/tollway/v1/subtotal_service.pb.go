@@ -792,7 +792,8 @@ type SubtotalServiceWatchResponse struct {
 	// of the one with the same id.
 	Subtotals []*Subtotal `protobuf:"bytes,2,rep,name=subtotals,proto3" json:"subtotals,omitempty"`
 	// When one account is watched: its totals over all of its watched subtotals,
-	// those that this message does not carry included.
+	// those that this message does not carry included. They come with the
+	// snapshot's last part and with changes.
 	Totals []*Money `protobuf:"bytes,3,rep,name=totals,proto3" json:"totals,omitempty"`
 	// How far this message has seen.
 	AsOf          *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`

@@ -330,7 +330,7 @@ func (*IngestResult_Rejected) isIngestResult_Result() {}
 // mend it and send it again.
 type Rejection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable name of the cause, such as "missing_id".
+	// Stable name of the cause, such as "missing_attribute".
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What is wrong with this event, for people.
 	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`

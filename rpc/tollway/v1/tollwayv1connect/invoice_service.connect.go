@@ -61,12 +61,13 @@ var (
 
 // InvoiceServiceClient is a client for the tollway.v1.InvoiceService service.
 type InvoiceServiceClient interface {
-	// List returns invoices without their lines, page by page, ordered by id.
+	// List returns invoices without their lines, page by page, in an order that
+	// later invoices do not disturb.
 	List(context.Context, *v1.InvoiceServiceListRequest) (*v1.InvoiceServiceListResponse, error)
 	// Get returns one invoice.
 	Get(context.Context, *v1.InvoiceServiceGetRequest) (*v1.InvoiceServiceGetResponse, error)
-	// Export streams whole invoices in chunks, ordered by id. A broken export goes
-	// on where it stopped: call again with the last cursor that came.
+	// Export streams whole invoices in chunks, in the order of List. A broken
+	// export goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest) (InvoiceServiceExportClientStream, error)
 }
 
@@ -98,12 +99,13 @@ func (s InvoiceServiceExportClientStream) Close() error {
 
 // InvoiceServiceHandler is an implementation of the tollway.v1.InvoiceService service.
 type InvoiceServiceHandler interface {
-	// List returns invoices without their lines, page by page, ordered by id.
+	// List returns invoices without their lines, page by page, in an order that
+	// later invoices do not disturb.
 	List(context.Context, *v1.InvoiceServiceListRequest) (*v1.InvoiceServiceListResponse, error)
 	// Get returns one invoice.
 	Get(context.Context, *v1.InvoiceServiceGetRequest) (*v1.InvoiceServiceGetResponse, error)
-	// Export streams whole invoices in chunks, ordered by id. A broken export goes
-	// on where it stopped: call again with the last cursor that came.
+	// Export streams whole invoices in chunks, in the order of List. A broken
+	// export goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest, InvoiceServiceExportServerStream) error
 }
 
