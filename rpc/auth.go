@@ -1,0 +1,107 @@
+package rpc
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// Limits of a token file.
+const (
+	tokenBytesMin  = 16 // shorter ones can be guessed
+	tokenBytesMax  = 512
+	tokensMax      = 1000
+	tokenFileBytes = 1 << 20
+)
+
+// tokens are the bearer tokens that a server accepts, as digests: comparing
+// those takes the same time whatever was sent. Empty: no token is asked for.
+// It is not changed after it was read; any goroutine may use it.
+type tokens struct {
+	digests [][sha256.Size]byte
+}
+
+// readTokens reads a token file. A file that other users of the machine can
+// read works, with a warning.
+func readTokens(path string, log *slog.Logger) (tokens, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return tokens{}, fmt.Errorf("token file: %w", err)
+	}
+	list, err := parseTokens(io.LimitReader(file, tokenFileBytes))
+	if err != nil {
+		return tokens{}, errors.Join(fmt.Errorf("token file %s: %w", path, err), file.Close())
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return tokens{}, errors.Join(fmt.Errorf("token file: %w", err), file.Close())
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		log.Warn("other users of this machine can read the token file: run chmod 600 on it", "file", path, "mode", mode.String())
+	}
+	return list, file.Close()
+}
+
+// parseTokens reads one token per line.
+func parseTokens(r io.Reader) (tokens, error) {
+	var list tokens
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		token := strings.TrimSpace(lines.Text())
+		if token == "" || strings.HasPrefix(token, "#") {
+			continue
+		}
+		if err := checkToken(token); err != nil {
+			return tokens{}, fmt.Errorf("line %d: %w", number, err)
+		}
+		if len(list.digests) == tokensMax {
+			return tokens{}, fmt.Errorf("has more than %d tokens", tokensMax)
+		}
+		list.digests = append(list.digests, sha256.Sum256([]byte(token)))
+	}
+	if err := lines.Err(); err != nil {
+		return tokens{}, err
+	}
+	if len(list.digests) == 0 {
+		return tokens{}, errors.New("has no token: write one on a line of its own, such as the output of `openssl rand -hex 32`")
+	}
+	return list, nil
+}
+
+// checkToken holds a token to what fits a header and cannot be guessed.
+func checkToken(token string) error {
+	if len(token) < tokenBytesMin || len(token) > tokenBytesMax {
+		return fmt.Errorf("a token has %d to %d characters, this one %d", tokenBytesMin, tokenBytesMax, len(token))
+	}
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return errors.New("a token is made of visible ASCII characters, without spaces")
+		}
+	}
+	return nil
+}
+
+// accept reports whether the request may pass. Every token is compared, and
+// each in constant time, so the answer's timing tells nothing.
+func (t tokens) accept(r *http.Request) bool {
+	if len(t.digests) == 0 {
+		return true
+	}
+	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	digest := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	known := 0
+	for i := range t.digests {
+		known |= subtle.ConstantTimeCompare(digest[:], t.digests[i][:])
+	}
+	return known == 1
+}

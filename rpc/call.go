@@ -1,0 +1,165 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+)
+
+// limits are how long a caller may take, so that one that stops reading or
+// writing holds its memory for a while and not for ever.
+type limits struct {
+	receive time.Duration // for the request's body
+	send    time.Duration // for one message of the answer
+	queue   time.Duration // for a free place among the calls of a method
+}
+
+// calls surrounds every call of the services: it bounds how many are open, puts
+// deadlines on the connection, turns errors and panics into wire errors and
+// logs them. It is safe for concurrent use.
+type calls struct {
+	log    *slog.Logger
+	now    func() time.Time
+	limits limits
+	places map[string]chan struct{} // procedure → one element per open call
+}
+
+func newCalls(log *slog.Logger) *calls {
+	return &calls{
+		log:    log,
+		now:    time.Now, //nolint:forbidigo // connection deadlines are wall time; no figure depends on it
+		limits: limits{receive: 2 * time.Minute, send: time.Minute, queue: 5 * time.Second},
+		places: map[string]chan struct{}{
+			// What these hold in memory is bounded by their number.
+			tollwayv1connect.UsageServiceIngestProcedure:   make(chan struct{}, 16),
+			tollwayv1connect.CatalogServiceApplyProcedure:  make(chan struct{}, 1),
+			tollwayv1connect.InvoiceServiceExportProcedure: make(chan struct{}, 16),
+			tollwayv1connect.SubtotalServiceWatchProcedure: make(chan struct{}, 1000),
+		},
+	}
+}
+
+// intercept is the [connect.ServerInterceptor].
+func (c *calls) intercept(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				c.log.Error("a call panicked", "procedure", spec.Procedure, "panic", cause, "stack", string(debug.Stack()))
+				err = wireError(refuse(ReasonInternal, "report it with the server's log", "internal error: %v", cause))
+			}
+		}()
+		free, err := c.enter(ctx, spec.Procedure)
+		if err == nil {
+			defer free()
+			err = next(ctx, spec, &timedStream{ServerStream: stream, control: controlOf(ctx), calls: c, spec: spec})
+		}
+		if err == nil {
+			return nil
+		}
+		coded := wireError(err)
+		c.log.LogAttrs(ctx, levelOf(coded.Code()), "call failed",
+			slog.String("procedure", spec.Procedure), slog.String("code", coded.Code().String()), slog.Any("error", err))
+		return coded
+	}
+}
+
+// enter waits for a place among the open calls of the procedure. The function
+// that it returns gives the place back.
+func (c *calls) enter(ctx context.Context, procedure string) (func(), error) {
+	places, bounded := c.places[procedure]
+	if !bounded {
+		return func() {}, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, c.limits.queue)
+	defer cancel()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-wait.Done():
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return nil, refuse(ReasonTooManyCalls, "try again later",
+			"%d calls of %s are open already", cap(places), procedure)
+	}
+}
+
+// levelOf keeps callers' mistakes out of an operator's way.
+func levelOf(code connect.Code) slog.Level {
+	switch code {
+	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss:
+		return slog.LevelError
+	case connect.CodeUnavailable, connect.CodeResourceExhausted:
+		return slog.LevelWarn
+	default: // the caller's doing
+		return slog.LevelDebug
+	}
+}
+
+type controlKey struct{}
+
+// withControl lets calls reach the connection's deadlines.
+func withControl(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), controlKey{}, http.NewResponseController(w))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func controlOf(ctx context.Context) *http.ResponseController {
+	control, _ := ctx.Value(controlKey{}).(*http.ResponseController)
+	return control
+}
+
+// timedStream puts deadlines on the connection around each message.
+type timedStream struct {
+	connect.ServerStream
+	control *http.ResponseController // nil without a connection
+	calls   *calls
+	spec    connect.Spec
+}
+
+// Receive reads a request message within its limit. Afterwards no read
+// deadline stands, or the server would take a long call's silence for a broken
+// connection.
+func (s *timedStream) Receive(msg any) error {
+	if s.control == nil {
+		return s.ServerStream.Receive(msg)
+	}
+	if err := s.control.SetReadDeadline(s.calls.now().Add(s.calls.limits.receive)); err != nil {
+		return fmt.Errorf("read deadline: %w", err)
+	}
+	if err := s.ServerStream.Receive(msg); err != nil {
+		// The deadline stays: the rest of a body that does not come must not be
+		// waited for.
+		return err
+	}
+	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("read deadline: %w", err)
+	}
+	return nil
+}
+
+// Send writes an answer's message within its limit. A single answer is flushed
+// after the call, so its deadline stays; a stream's must not cut the next
+// silence short.
+func (s *timedStream) Send(msg any) error {
+	if s.control == nil {
+		return s.ServerStream.Send(msg)
+	}
+	if err := s.control.SetWriteDeadline(s.calls.now().Add(s.calls.limits.send)); err != nil {
+		return fmt.Errorf("write deadline: %w", err)
+	}
+	err := s.ServerStream.Send(msg)
+	if s.spec.StreamType == connect.StreamTypeUnary || err != nil {
+		return err
+	}
+	return s.control.SetWriteDeadline(time.Time{})
+}

@@ -1,0 +1,141 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
+
+	"github.com/tollway/tollway/host/catalog"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+)
+
+// answerBytesMax is the largest message that clients take.
+const answerBytesMax = 256 << 20
+
+// Clients call a server's services. They may be used by any number of
+// goroutines at once. What their methods return as an error is for
+// [Clients.Explain].
+type Clients struct {
+	Usage       tollwayv1connect.UsageServiceClient
+	Subtotals   tollwayv1connect.SubtotalServiceClient
+	Invoices    tollwayv1connect.InvoiceServiceClient
+	Periods     tollwayv1connect.PeriodServiceClient
+	Catalog     tollwayv1connect.CatalogServiceClient
+	DeadLetters tollwayv1connect.DeadLetterServiceClient
+
+	base string
+	http *http.Client
+}
+
+// NewClients makes clients of the server at base, such as
+// "http://127.0.0.1:8080". token may be empty, security nil for the system's
+// certificate authorities. A token never goes out unencrypted to another
+// machine.
+func NewClients(base, token string, security *tls.Config) (*Clients, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
+		return nil, fmt.Errorf("rpc: %q is not the address of a server: write http://HOST:PORT or https://HOST:PORT, such as --server http://%s", base, DefaultListen)
+	}
+	if token != "" && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return nil, fmt.Errorf("rpc: a token must not go to %s unencrypted: write https://%s", u.Host, u.Host)
+	}
+	if token != "" {
+		if err := checkToken(token); err != nil {
+			return nil, fmt.Errorf("rpc: token: %w", err)
+		}
+	}
+	c := &Clients{base: u.Scheme + "://" + u.Host, http: newHTTPClient(security)}
+	transport := connecthttp.NewTransport(c.http, c.base,
+		connecthttp.WithReadMaxBytes(answerBytesMax),
+		// Most calls stay on the machine, where compressing costs more than sending.
+		connecthttp.WithCompressors())
+	client := connect.NewClient(transport, bearer(token))
+	c.Usage = tollwayv1connect.NewUsageServiceClient(client)
+	c.Subtotals = tollwayv1connect.NewSubtotalServiceClient(client)
+	c.Invoices = tollwayv1connect.NewInvoiceServiceClient(client)
+	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
+	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
+	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
+	return c, nil
+}
+
+func newHTTPClient(security *tls.Config) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       security,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       time.Minute,
+		ExpectContinueTimeout: time.Second,
+	}}
+}
+
+// bearer adds the token to every call.
+func bearer(token string) connect.ClientInterceptor {
+	return func(next connect.ClientFunc) connect.ClientFunc {
+		if token == "" {
+			return next
+		}
+		return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+			if info, ok := connect.CallInfoForClientContext(ctx); ok {
+				info.RequestHeader().Set("Authorization", "Bearer "+token)
+			}
+			return next(ctx, spec)
+		}
+	}
+}
+
+// Close gives the connections back. Open calls go on.
+func (c *Clients) Close() { c.http.CloseIdleConnections() }
+
+// Failure is an error of a call, taken apart for people and programs.
+type Failure struct {
+	Code     string // Connect's name, such as "not_found"
+	Reason   string // one of the Reason constants, or what the engine gave
+	Message  string // what is wrong
+	Hint     string // what to do; may be empty
+	Problems []catalog.Problem
+}
+
+// Explain takes the error of a call apart. It returns nil for errors that are
+// not of a call.
+func (c *Clients) Explain(err error) *Failure {
+	coded, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return nil
+	}
+	f := &Failure{Code: coded.Code().String(), Message: coded.Message()}
+	for _, detail := range coded.Details() {
+		message, decodeErr := connectproto.UnmarshalErrorDetail(detail)
+		if decodeErr != nil {
+			continue // of a newer server: what is known is shown
+		}
+		switch m := message.(type) {
+		case *tollwayv1.ErrorDetail:
+			f.Reason, f.Hint = m.GetReason(), m.GetHint()
+		case *tollwayv1.CatalogProblem:
+			f.Problems = append(f.Problems, catalog.Problem{File: m.GetFile(), Line: int(m.GetLine()), Path: m.GetPath(), Message: m.GetMessage()})
+		}
+	}
+	if f.Reason == "" {
+		f.Reason = reasonOf(coded.Code())
+	}
+	if _, dialed := errors.AsType[*net.OpError](err); dialed && coded.Code() == connect.CodeUnavailable {
+		f.Message = fmt.Sprintf("no server answers at %s: %s", c.base, coded.Message())
+		f.Hint = "start one with `tollway serve` or `tollway demo`, or name another with --server URL"
+	}
+	return f
+}

@@ -1,0 +1,130 @@
+package rpc
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/tollway/tollway/host/query"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// timestamp is absent for the zero time.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func periodOut(p billing.Period) *tollwayv1.Period {
+	return &tollwayv1.Period{Id: p.ID(), Start: timestamp(p.Start), End: timestamp(p.End)}
+}
+
+func positionOut(p query.Position) *tollwayv1.Position {
+	return &tollwayv1.Position{Stream: p.Stream, Partition: uint32(p.Partition), Sequence: p.Sequence}
+}
+
+func asOfOut(a query.AsOf) *tollwayv1.AsOf {
+	out := &tollwayv1.AsOf{
+		Positions:       make([]*tollwayv1.Position, 0, len(a.Positions)),
+		Watermark:       timestamp(a.Watermark),
+		CatalogRevision: a.CatalogRevision,
+		Token:           positionToken(a.Positions),
+	}
+	for _, p := range a.Positions {
+		out.Positions = append(out.Positions, positionOut(p))
+	}
+	return out
+}
+
+func groupOut(fields []billing.Field) map[string]string {
+	group := make(map[string]string, len(fields))
+	for _, f := range fields {
+		group[f.Key] = f.Text
+	}
+	return group
+}
+
+func totalsOut(totals []query.Total) []*tollwayv1.Money {
+	out := make([]*tollwayv1.Money, 0, len(totals))
+	for _, t := range totals {
+		out = append(out, &tollwayv1.Money{Amount: t.AmountText, Currency: string(t.Currency)})
+	}
+	slices.SortFunc(out, func(a, b *tollwayv1.Money) int { return strings.Compare(a.GetCurrency(), b.GetCurrency()) })
+	return out
+}
+
+func subtotalsOut(subtotals []query.Subtotal) []*tollwayv1.Subtotal {
+	out := make([]*tollwayv1.Subtotal, 0, len(subtotals))
+	for i := range subtotals {
+		out = append(out, subtotalOut(&subtotals[i]))
+	}
+	return out
+}
+
+func subtotalOut(s *query.Subtotal) *tollwayv1.Subtotal {
+	out := &tollwayv1.Subtotal{
+		Id: subtotalID(s), Account: string(s.Account), Subscription: s.Subscription,
+		Tariff: s.Tariff, Meter: s.Meter, Currency: string(s.Currency),
+		Period: periodOut(s.Period), Group: groupOut(s.Group),
+		Lines:  make([]*tollwayv1.SubtotalLine, 0, len(s.Lines)),
+		Amount: s.AmountText, Events: s.Events, LastEventTime: timestamp(s.LastEventTime), Final: s.Final,
+		EffectiveFrom: timestamp(s.Version), Plugin: s.Module,
+	}
+	for _, l := range s.Lines {
+		out.Lines = append(out.Lines, &tollwayv1.SubtotalLine{
+			Id: l.ID, Description: l.Description, Quantity: l.Quantity.String(), Amount: l.AmountText,
+		})
+	}
+	return out
+}
+
+// subtotalID is short, the same on every host, and made of what makes a
+// subtotal one of its own.
+func subtotalID(s *query.Subtotal) string {
+	const idLen = 12
+	var key []byte
+	part := func(text string) {
+		key = binary.AppendUvarint(key, uint64(len(text)))
+		key = append(key, text...)
+	}
+	part(string(s.Account))
+	part(s.Subscription)
+	part(s.Tariff)
+	part(s.Version.UTC().Format(time.RFC3339Nano))
+	part(s.Period.Start.UTC().Format(time.RFC3339Nano))
+	for _, f := range s.Group {
+		part(f.Key)
+		part(f.Text)
+	}
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:idLen])
+}
+
+func periodStatusOut(p *query.PeriodState) *tollwayv1.PeriodStatus {
+	out := &tollwayv1.PeriodStatus{
+		Period: periodOut(p.Period), TimeZone: p.Zone, AnchorDay: uint32(p.AnchorDay),
+		State: periodStateOf(p), ClosesAt: timestamp(p.ClosesAt),
+	}
+	for _, n := range p.Open {
+		out.OpenPartitions = append(out.OpenPartitions, uint32(n))
+	}
+	for _, n := range p.Closed {
+		out.ClosedPartitions = append(out.ClosedPartitions, uint32(n))
+	}
+	return out
+}
+
+func periodStateOf(p *query.PeriodState) tollwayv1.PeriodState {
+	if len(p.Open) == 0 {
+		return tollwayv1.PeriodState_PERIOD_STATE_CLOSED
+	}
+	return tollwayv1.PeriodState_PERIOD_STATE_OPEN
+}

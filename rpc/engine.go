@@ -1,0 +1,174 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Engine is what the services need of a host. All methods may be called from
+// any number of goroutines at once. They answer from committed state, return
+// when ctx is done, and give errors that are a [Fault] wherever a caller can
+// do something about them. What they return is the caller's to keep.
+type Engine interface {
+	// Ingest writes events to the log and returns one result for each, in
+	// order, once every accepted one is on disk there. After an error some of
+	// them may have been written.
+	Ingest(ctx context.Context, events []billing.UsageEvent) ([]IngestResult, error)
+
+	// AccountSubtotals returns all subtotals of filter.Account, as they were at
+	// one checkpoint, with their totals. An account without any has none.
+	AccountSubtotals(filter query.Filter) (query.Subtotals, error)
+	// Subtotals returns a page of subtotals.
+	Subtotals(filter query.Filter, page query.Page) (query.Subtotals, error)
+	// WatchSubtotals begins to follow subtotals; heartbeat is the longest time
+	// without an update.
+	WatchSubtotals(filter query.Filter, heartbeat time.Duration) SubtotalWatch
+	// WaitPosition returns nil once everything up to the positions is part of
+	// the committed state. Its error is query.ErrNotReached when ctx ends before,
+	// query.ErrInvalid for a partition or stream that is not there. A Position
+	// without Stream means the usage stream of its partition.
+	WaitPosition(ctx context.Context, positions []query.Position) error
+
+	// Invoices returns a page of invoices, in an order that later closes do not
+	// disturb.
+	Invoices(ctx context.Context, filter InvoiceFilter, page query.Page) (Invoices, error)
+	// Invoice returns the invoice with an id.
+	Invoice(ctx context.Context, id string) (export.Invoice, query.AsOf, error)
+
+	// Periods returns the periods that have subtotals, newest first.
+	Periods(ctx context.Context) ([]query.PeriodState, query.AsOf, error)
+	// ClosePeriod closes periods and returns when every partition has read its
+	// close.
+	ClosePeriod(ctx context.Context, request CloseRequest) (Closed, error)
+
+	// ApplyCatalog checks a catalog and puts it in force in every partition.
+	ApplyCatalog(ctx context.Context, request ApplyRequest) (Applied, error)
+	// Catalog returns a page of the objects in force, by kind and name.
+	Catalog(ctx context.Context, filter CatalogFilter, page query.Page) (CatalogPage, error)
+
+	// DeadLetters returns a page of dead letters, by partition and number.
+	DeadLetters(ctx context.Context, filter DeadLetterFilter, page query.Page) (DeadLetters, error)
+}
+
+// Queries is the reading part of an [Engine] over a host's query engine: embed
+// it in what implements the rest.
+type Queries struct{ Engine *query.Engine }
+
+// AccountSubtotals implements [Engine].
+func (q Queries) AccountSubtotals(filter query.Filter) (query.Subtotals, error) {
+	return q.Engine.Account(filter)
+}
+
+// Subtotals implements [Engine].
+func (q Queries) Subtotals(filter query.Filter, page query.Page) (query.Subtotals, error) {
+	return q.Engine.List(filter, page)
+}
+
+// WatchSubtotals implements [Engine].
+func (q Queries) WatchSubtotals(filter query.Filter, heartbeat time.Duration) SubtotalWatch {
+	return q.Engine.Watch(filter, heartbeat)
+}
+
+// WaitPosition implements [Engine].
+func (q Queries) WaitPosition(ctx context.Context, positions []query.Position) error {
+	return q.Engine.Wait(ctx, positions)
+}
+
+// IngestResult is what became of one event: a position, or a rejection.
+type IngestResult struct {
+	Position query.Position // of the message that carries it
+	Reason   string         // why it was not written; empty when it was
+	Detail   string         // for people
+}
+
+// SubtotalWatch follows subtotals. Its methods are for one goroutine.
+type SubtotalWatch interface {
+	// Next returns the next update: first the snapshot, in parts, then what
+	// changes, merged to its newest state while nobody waits. It returns ctx's
+	// error when ctx ends.
+	Next(ctx context.Context) (query.Update, error)
+	// Close lets go of the watch.
+	Close()
+}
+
+// InvoiceFilter selects invoices. Zero fields select everything.
+type InvoiceFilter struct {
+	Account  billing.AccountID
+	Period   string // "2026-10" or "2026-10-01"
+	Currency billing.Currency
+}
+
+// Invoices is one page.
+type Invoices struct {
+	Invoices  []export.Invoice
+	NextToken string
+	AsOf      query.AsOf
+}
+
+// CloseRequest names the periods to close: those with this id in all calendars
+// that match.
+type CloseRequest struct {
+	Period    string // "2026-10" or "2026-10-01"
+	Zone      string // IANA name; empty: every zone
+	AnchorDay int    // 0: every anchor day
+	SkipGrace bool   // do not wait for the grace time to be over
+}
+
+// Closed says what a close did.
+type Closed struct {
+	Periods  []query.PeriodState // those that match, as they are now
+	Invoices uint64              // issued by this close
+	AsOf     query.AsOf          // behind the closes
+}
+
+// ApplyRequest carries a catalog.
+type ApplyRequest struct {
+	Files   []catalog.File
+	Plugins map[string][]byte // Wasm modules by the path that the files give them
+	Prune   bool              // remove objects that the files do not name
+	DryRun  bool              // check and compare only
+}
+
+// Applied says what an apply did.
+type Applied struct {
+	// Problems are the catalog's mistakes. With any, nothing was changed and the
+	// other fields are empty.
+	Problems []catalog.Problem
+	Revision uint64
+	Digest   string
+	Changes  []catalog.Change
+	AsOf     query.AsOf // behind the change in every partition
+}
+
+// CatalogFilter selects catalog objects. Zero fields select everything.
+type CatalogFilter struct {
+	Kind, Name string
+}
+
+// CatalogPage is one page of the catalog in force.
+type CatalogPage struct {
+	Revision  uint64 // 0 before the first catalog
+	Digest    string // of the whole catalog
+	Objects   []catalog.Object
+	NextToken string
+	AsOf      query.AsOf
+}
+
+// DeadLetterFilter selects dead letters. Zero fields select everything.
+type DeadLetterFilter struct {
+	Account string // as the event wrote it; it may be no valid account
+	Reason  string
+}
+
+// DeadLetters is one page.
+type DeadLetters struct {
+	DeadLetters []query.DeadLetter
+	Counters    query.Counters // of everything read, whatever was selected
+	NextToken   string
+	AsOf        query.AsOf
+}

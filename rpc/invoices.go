@@ -1,0 +1,194 @@
+package rpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/query"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// invoiceService implements InvoiceService.
+type invoiceService struct{ *services }
+
+func invoiceFilter(r selection) (InvoiceFilter, error) {
+	if err := checkSelection(r); err != nil {
+		return InvoiceFilter{}, err
+	}
+	return InvoiceFilter{
+		Account: billing.AccountID(r.GetAccount()), Period: r.GetPeriod(), Currency: billing.Currency(r.GetCurrency()),
+	}, nil
+}
+
+// List returns a page of invoices without their lines.
+func (s invoiceService) List(ctx context.Context, r *tollwayv1.InvoiceServiceListRequest) (*tollwayv1.InvoiceServiceListResponse, error) {
+	filter, err := invoiceFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	pages := newPager("InvoiceService/List", r.GetAccount(), r.GetPeriod(), r.GetCurrency())
+	page, err := pages.page(r.GetPageSize(), r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+		return nil, err
+	}
+	answer, err := s.engine.Invoices(ctx, filter, page)
+	if err != nil {
+		return nil, err
+	}
+	out := &tollwayv1.InvoiceServiceListResponse{
+		Invoices:      make([]*tollwayv1.InvoiceSummary, 0, len(answer.Invoices)),
+		NextPageToken: pages.next(answer.NextToken), AsOf: asOfOut(answer.AsOf),
+	}
+	for i := range answer.Invoices {
+		out.Invoices = append(out.Invoices, invoiceSummaryOut(&answer.Invoices[i]))
+	}
+	return out, nil
+}
+
+// Get returns one invoice.
+func (s invoiceService) Get(ctx context.Context, r *tollwayv1.InvoiceServiceGetRequest) (*tollwayv1.InvoiceServiceGetResponse, error) {
+	if r.GetId() == "" {
+		return nil, refuse(ReasonInvalidRequest, "List shows which there are", "id is missing")
+	}
+	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+		return nil, err
+	}
+	invoice, asOf, err := s.engine.Invoice(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	out := &tollwayv1.InvoiceServiceGetResponse{Invoice: invoiceOut(&invoice), AsOf: asOfOut(asOf)}
+	if r.GetWithDocument() {
+		if out.Document, err = invoice.Encode(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// How an export is cut into messages: rows double while a message is small, so
+// that the cost of a message spreads over many short invoices and a few long
+// ones do not fill the memory of either side.
+const (
+	exportRowsMin    = 8
+	exportBytesSmall = 256 << 10
+	exportBytesLarge = 1 << 20
+)
+
+// Export sends all invoices that match, from the cursor on.
+func (s invoiceService) Export(ctx context.Context, r *tollwayv1.InvoiceServiceExportRequest, stream tollwayv1connect.InvoiceServiceExportServerStream) error {
+	filter, err := invoiceFilter(r)
+	if err != nil {
+		return err
+	}
+	pages := newPager("InvoiceService/Export", r.GetAccount(), r.GetPeriod(), r.GetCurrency())
+	page, err := pages.page(exportRowsMin, r.GetCursor())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+		return s.ended(err)
+	}
+	cursor := r.GetCursor()
+	for {
+		// The open periods are read before the invoices: a period that closes in
+		// between is then called open although its invoices are here, never the
+		// other way round.
+		periods, _, err := s.engine.Periods(ctx)
+		if err != nil {
+			return s.ended(err)
+		}
+		answer, err := s.engine.Invoices(ctx, filter, page)
+		if err != nil {
+			return s.ended(err)
+		}
+		last := answer.NextToken == ""
+		if !last {
+			cursor = pages.next(answer.NextToken)
+		}
+		chunk, err := exportChunk(answer, cursor, r.GetAsDocuments())
+		if err != nil {
+			return err
+		}
+		if last {
+			chunk.Done = true
+			chunk.OpenPeriods = openPeriods(periods, r.GetPeriod())
+		}
+		if err := stream.Send(chunk); err != nil || last {
+			return err
+		}
+		page = query.Page{Size: nextExportRows(page.Size, proto.Size(chunk)), Token: answer.NextToken}
+	}
+}
+
+func exportChunk(answer Invoices, cursor string, asDocuments bool) (*tollwayv1.InvoiceServiceExportResponse, error) {
+	chunk := &tollwayv1.InvoiceServiceExportResponse{Cursor: cursor, AsOf: asOfOut(answer.AsOf)}
+	for i := range answer.Invoices {
+		if !asDocuments {
+			chunk.Invoices = append(chunk.Invoices, invoiceOut(&answer.Invoices[i]))
+			continue
+		}
+		document, err := answer.Invoices[i].Encode()
+		if err != nil {
+			return nil, err
+		}
+		chunk.Documents = append(chunk.Documents, document)
+	}
+	return chunk, nil
+}
+
+func nextExportRows(rows, bytes int) int {
+	switch {
+	case bytes < exportBytesSmall:
+		return min(2*rows, query.MaxPageSize)
+	case bytes > exportBytesLarge:
+		return max(rows/2, 1)
+	default:
+		return rows
+	}
+}
+
+// openPeriods are the periods meant by id that may still give invoices.
+func openPeriods(periods []query.PeriodState, id string) []*tollwayv1.PeriodStatus {
+	var out []*tollwayv1.PeriodStatus
+	for i := range periods {
+		if len(periods[i].Open) > 0 && periodMatches(periods[i].Period, id) {
+			out = append(out, periodStatusOut(&periods[i]))
+		}
+	}
+	return out
+}
+
+func invoiceSummaryOut(v *export.Invoice) *tollwayv1.InvoiceSummary {
+	return &tollwayv1.InvoiceSummary{
+		Id: v.ID, Account: string(v.Account), Period: periodOut(v.Period),
+		Total: &tollwayv1.Money{Amount: v.TotalText, Currency: string(v.Currency)}, Lines: uint32(len(v.Lines)),
+	}
+}
+
+func invoiceOut(v *export.Invoice) *tollwayv1.Invoice {
+	out := &tollwayv1.Invoice{
+		Id: v.ID, Account: string(v.Account), Period: periodOut(v.Period), Currency: string(v.Currency),
+		Lines: make([]*tollwayv1.InvoiceLine, 0, len(v.Lines)), Total: v.TotalText,
+		AccountDetails: string(v.AccountDetails), Seller: string(v.Seller),
+	}
+	for i := range v.Lines {
+		l := &v.Lines[i]
+		out.Lines = append(out.Lines, &tollwayv1.InvoiceLine{
+			Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Id: l.ID, Group: groupOut(l.Group),
+			Description: l.Description, Quantity: l.Quantity.String(), Amount: l.AmountText, Plugin: l.Module,
+			EffectiveFrom: timestamp(l.Version), UnroundedAmount: l.Unrounded.String(),
+		})
+	}
+	return out
+}

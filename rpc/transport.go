@@ -1,0 +1,68 @@
+package rpc
+
+import (
+	"context"
+	"io"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
+
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+)
+
+// Limits of a request, in bytes after decompression.
+const (
+	requestBytesMax = 64 << 10 // of every method but the two below
+	ingestBytesMax  = 8 << 20  // of UsageService.Ingest
+	applyBytesMax   = 64 << 20 // of CatalogService.Apply: plugins are megabytes
+	headerBytesMax  = 64 << 10 // of all headers together; a GET's message is among them
+)
+
+// compressBytesMin is the size from which on answers are compressed for callers
+// that ask for it: below, it costs more than it saves.
+const compressBytesMin = 4 << 10
+
+// bytesMax is the limit of a procedure's request.
+func bytesMax(procedure string) int {
+	switch procedure {
+	case tollwayv1connect.UsageServiceIngestProcedure:
+		return ingestBytesMax
+	case tollwayv1connect.CatalogServiceApplyProcedure:
+		return applyBytesMax
+	default:
+		return requestBytesMax
+	}
+}
+
+// transportOptions are the server's: codecs, limits, compression.
+func transportOptions() []connecthttp.Option {
+	return []connecthttp.Option{
+		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), newJSONCodec()),
+		connecthttp.WithCompressMinBytes(compressBytesMin),
+		connecthttp.WithReadMaxBytes(requestBytesMax),
+		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
+			return []connecthttp.Option{connecthttp.WithReadMaxBytes(bytesMax(spec.Procedure))}
+		}),
+	}
+}
+
+// jsonCodec is JSON as people write and read it by hand: see the package
+// comment. The same message is always the same bytes.
+type jsonCodec struct {
+	*connectproto.JSONCodec
+}
+
+func newJSONCodec() jsonCodec {
+	codec := connectproto.NewJSONCodec()
+	codec.MarshalOptions.UseProtoNames = true
+	codec.MarshalOptions.EmitDefaultValues = true
+	codec.UnmarshalOptions.DiscardUnknown = false
+	return jsonCodec{JSONCodec: codec}
+}
+
+// MarshalWrite encodes msg without the random spaces that protobuf's JSON puts
+// in to keep people from comparing it.
+func (c jsonCodec) MarshalWrite(ctx context.Context, dst io.Writer, msg any) error {
+	return c.MarshalWriteStable(ctx, dst, msg)
+}

@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tollway/tollway/host/query"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+)
+
+// watchRowsMax is how many subtotals one message of a watch carries.
+const watchRowsMax = 1000
+
+// Watch sends a snapshot, then what changes, then signs of life while nothing
+// does. It waits for the caller with each message, and the engine's watch
+// merges what changes meanwhile, so a slow caller costs no memory.
+func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalServiceWatchRequest, stream tollwayv1connect.SubtotalServiceWatchServerStream) error {
+	filter, err := subtotalFilter(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+	watch := s.engine.WatchSubtotals(filter, s.heartbeat)
+	defer watch.Close()
+	parts := false // the snapshot came in several
+	for {
+		update, err := watch.Next(ctx)
+		if err != nil {
+			return s.ended(err)
+		}
+		switch {
+		case filter.Account == "" || update.More:
+			// A total of all accounts' rows that happen to be in a message, or of
+			// a part of an account's, would mislead.
+			update.Totals = nil
+		case update.Kind == query.UpdateSnapshot && parts:
+			whole, err := s.engine.AccountSubtotals(filter)
+			if err != nil {
+				return err
+			}
+			update.Totals = whole.Totals
+		}
+		parts = update.More
+		if err := sendUpdate(stream, update); err != nil {
+			return err
+		}
+	}
+}
+
+// ended tells a caller whose stream was cut by the server's end that it was.
+func (s *services) ended(err error) error {
+	if s.draining.Err() != nil && errors.Is(err, context.Canceled) {
+		return refuse(ReasonShuttingDown, "call again in a moment", "the server is stopping")
+	}
+	return err
+}
+
+// sendUpdate sends an update in messages of bounded length. Changes stand for
+// themselves; a snapshot is complete with the last message.
+func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update query.Update) error {
+	rows := update.Subtotals.Subtotals
+	for {
+		n := min(len(rows), watchRowsMax)
+		message := &tollwayv1.SubtotalServiceWatchResponse{
+			Event:     eventOf(update.Kind, update.More || len(rows) > n),
+			Subtotals: subtotalsOut(rows[:n]), AsOf: asOfOut(update.AsOf),
+		}
+		rows = rows[n:]
+		if len(rows) == 0 {
+			message.Totals = totalsOut(update.Totals)
+		}
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+	}
+}
+
+// eventOf names an update; more says that its next part follows.
+func eventOf(kind query.UpdateKind, more bool) tollwayv1.WatchEvent {
+	switch kind {
+	case query.UpdateSnapshot:
+		if more {
+			return tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT_PART
+		}
+		return tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT
+	case query.UpdateChanged:
+		return tollwayv1.WatchEvent_WATCH_EVENT_CHANGED
+	case query.UpdateHeartbeat:
+		return tollwayv1.WatchEvent_WATCH_EVENT_HEARTBEAT
+	default:
+		return tollwayv1.WatchEvent_WATCH_EVENT_UNSPECIFIED
+	}
+}
