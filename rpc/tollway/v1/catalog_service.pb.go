@@ -28,7 +28,10 @@ type CatalogFile struct {
 	// Its name as messages should show it, such as "catalog/tariffs.yaml".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its contents, YAML or JSON.
-	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Its contents in place of data, for callers that write JSON by hand, where
+	// data would have to be in base64.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -75,6 +78,13 @@ func (x *CatalogFile) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *CatalogFile) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // PluginFile is a tariff plugin that a catalog names by path.
@@ -669,10 +679,11 @@ var File_tollway_v1_catalog_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
 	" tollway/v1/catalog_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tollway/v1/position.proto\"5\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tollway/v1/position.proto\"I\n" +
 	"\vCatalogFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"4\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"4\n" +
 	"\n" +
 	"PluginFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +

@@ -45,8 +45,10 @@ type DeadLetter struct {
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What was wrong and where, for people.
 	Detail string `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
-	// The event as CloudEvents JSON, or the bytes that could not be read.
-	Event         []byte `protobuf:"bytes,11,opt,name=event,proto3" json:"event,omitempty"`
+	// The event as CloudEvents JSON. Empty when it is no JSON: then raw has it.
+	Event string `protobuf:"bytes,11,opt,name=event,proto3" json:"event,omitempty"`
+	// The bytes that could not be read.
+	Raw           []byte `protobuf:"bytes,12,opt,name=raw,proto3" json:"raw,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,9 +153,16 @@ func (x *DeadLetter) GetDetail() string {
 	return ""
 }
 
-func (x *DeadLetter) GetEvent() []byte {
+func (x *DeadLetter) GetEvent() string {
 	if x != nil {
 		return x.Event
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetRaw() []byte {
+	if x != nil {
+		return x.Raw
 	}
 	return nil
 }
@@ -392,7 +401,7 @@ var File_tollway_v1_dead_letter_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_dead_letter_service_proto_rawDesc = "" +
 	"\n" +
 	"$tollway/v1/dead_letter_service.proto\x12\n" +
-	"tollway.v1\x1a\x19tollway/v1/position.proto\"\x9c\x02\n" +
+	"tollway.v1\x1a\x19tollway/v1/position.proto\"\xae\x02\n" +
 	"\n" +
 	"DeadLetter\x120\n" +
 	"\bposition\x18\x01 \x01(\v2\x14.tollway.v1.PositionR\bposition\x12\x14\n" +
@@ -406,7 +415,8 @@ const file_tollway_v1_dead_letter_service_proto_rawDesc = "" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\n" +
 	" \x01(\tR\x06detail\x12\x14\n" +
-	"\x05event\x18\v \x01(\fR\x05event\"~\n" +
+	"\x05event\x18\v \x01(\tR\x05event\x12\x10\n" +
+	"\x03raw\x18\f \x01(\fR\x03raw\"~\n" +
 	"\vEventCounts\x12\x12\n" +
 	"\x04read\x18\x01 \x01(\x04R\x04read\x12\x16\n" +
 	"\x06priced\x18\x02 \x01(\x04R\x06priced\x12\x1e\n" +
