@@ -21,7 +21,14 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 	}
 	request := ApplyRequest{Plugins: make(map[string][]byte, len(r.GetPlugins())), Prune: r.GetPrune(), DryRun: r.GetDryRun()}
 	for _, f := range r.GetFiles() {
-		request.Files = append(request.Files, catalog.File{Name: f.GetName(), Data: f.GetData()})
+		file := catalog.File{Name: f.GetName(), Data: f.GetData()}
+		if f.GetText() != "" {
+			if len(f.GetData()) > 0 {
+				return nil, refuse(ReasonInvalidRequest, "give one of them", "files: %q has both data and text", f.GetName())
+			}
+			file.Data = []byte(f.GetText())
+		}
+		request.Files = append(request.Files, file)
 	}
 	for _, p := range r.GetPlugins() {
 		if _, twice := request.Plugins[p.GetPath()]; twice || p.GetPath() == "" {

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
@@ -46,10 +48,16 @@ func deadLetterOut(d *query.DeadLetter, asOf query.AsOf) *tollwayv1.DeadLetter {
 			position.Stream = p.Stream
 		}
 	}
-	return &tollwayv1.DeadLetter{
+	out := &tollwayv1.DeadLetter{
 		Position: positionOut(position),
 		Index:    uint32(d.Index), Number: d.Number,
 		Source: d.Source, Id: d.ID, Type: d.Type, Account: d.Account, Time: d.Time,
-		Reason: d.Reason, Detail: d.Detail, Event: d.Event,
+		Reason: d.Reason, Detail: d.Detail,
 	}
+	if json.Valid(d.Event) && utf8.Valid(d.Event) {
+		out.Event = string(d.Event)
+	} else {
+		out.Raw = d.Event
+	}
+	return out
 }

@@ -170,7 +170,7 @@ func (w *fakeWatch) Close() { close(w.closed) }
 
 // serve runs a server on a free port until the test ends, and makes clients of
 // it.
-func serve(t *testing.T, engine Engine, change func(*Config)) (*Server, *Clients) {
+func serve(t testing.TB, engine Engine, change func(*Config)) (*Server, *Clients) {
 	t.Helper()
 	config := DefaultConfig()
 	config.Listen = "127.0.0.1:0"

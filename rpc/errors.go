@@ -118,12 +118,10 @@ func codeOf(reason string) connect.Code {
 // reasonOf names the errors that Connect itself makes, before a handler runs.
 func reasonOf(code connect.Code) string {
 	switch code {
-	case connect.CodeInvalidArgument:
+	case connect.CodeInvalidArgument, connect.CodeUnimplemented: // the latter: no message, or several, or an unknown compression
 		return ReasonMalformedRequest
 	case connect.CodeResourceExhausted:
 		return ReasonRequestTooLarge
-	case connect.CodeUnimplemented:
-		return ReasonUnknownMethod
 	case connect.CodeCanceled:
 		return ReasonCanceled
 	case connect.CodeDeadlineExceeded:

@@ -29,7 +29,7 @@ func TestWireErrors(t *testing.T) {
 		{errors.New("disk on fire"), connect.CodeInternal, "internal"},
 		{connect.NewError(connect.CodeInvalidArgument, "unmarshal"), connect.CodeInvalidArgument, "malformed_request"},
 		{connect.NewError(connect.CodeResourceExhausted, "big"), connect.CodeResourceExhausted, "request_too_large"},
-		{connect.NewError(connect.CodeUnimplemented, "what"), connect.CodeUnimplemented, "unknown_method"},
+		{connect.NewError(connect.CodeUnimplemented, "what"), connect.CodeUnimplemented, "malformed_request"},
 		{connect.NewError(connect.CodeUnknown, "?"), connect.CodeUnknown, "internal"},
 	} {
 		wire := wireError(c.err)

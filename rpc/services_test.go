@@ -106,6 +106,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"PeriodService/Close", `{"period":"2026-10","anchor_day":32}`, "not a day of a month", 400},
 		{"PeriodService/List", `{"state":9}`, "not a state", 400},
 		{"CatalogService/Apply", `{}`, "files is empty", 400},
+		{"CatalogService/Apply", `{"files":[{"name":"c.yaml","data":"YQ==","text":"a"}]}`, "both data and text", 400},
 		{"CatalogService/Apply", `{"files":[{}],"plugins":[{"path":"a"},{"path":"a"}]}`, "there twice", 400},
 		{"SubtotalService/Sum", `{}`, "unknown_method", 501},
 		{"SubtotalsService/Get", `{}`, "tollway.v1.SubtotalService", 404},
@@ -302,13 +303,13 @@ func TestCatalog(t *testing.T) {
 	}
 	_, clients := serve(t, engine, nil)
 	applied, err := clients.Catalog.Apply(t.Context(), &tollwayv1.CatalogServiceApplyRequest{
-		Files:   []*tollwayv1.CatalogFile{{Name: "c.yaml", Data: []byte("meters: []")}},
+		Files:   []*tollwayv1.CatalogFile{{Name: "c.yaml", Data: []byte("meters: []")}, {Name: "d.yaml", Text: "tariffs: []"}},
 		Plugins: []*tollwayv1.PluginFile{{Path: "./p.wasm", Data: []byte("wasm")}}, Prune: true, DryRun: true,
 	})
 	if err != nil || applied.GetRevision() != 3 || applied.GetChanges()[0].GetName() != "t" || !applied.GetChanges()[0].GetPrices() {
 		t.Errorf("got %v, %v", applied, err)
 	}
-	if r := engine.applied[0]; !r.Prune || !r.DryRun || string(r.Files[0].Data) != "meters: []" || string(r.Plugins["./p.wasm"]) != "wasm" {
+	if r := engine.applied[0]; !r.Prune || !r.DryRun || string(r.Files[0].Data) != "meters: []" || string(r.Files[1].Data) != "tariffs: []" || string(r.Plugins["./p.wasm"]) != "wasm" {
 		t.Errorf("the engine got %+v", r)
 	}
 	_, err = clients.Catalog.Apply(t.Context(), &tollwayv1.CatalogServiceApplyRequest{Files: []*tollwayv1.CatalogFile{{Name: "bad.yaml"}}})
@@ -337,7 +338,7 @@ func TestDeadLetters(t *testing.T) {
 	engine := bill()
 	engine.letters = []query.DeadLetter{
 		{Partition: 1, Number: 1, Position: 9, Index: 2, Source: "s", ID: "i", Reason: "no_meter", Detail: "d", Event: []byte{0xff}},
-		{Partition: 1, Number: 2, Position: 11},
+		{Partition: 1, Number: 2, Position: 11, Event: []byte(`{"id":"i"}`)},
 	}
 	_, clients := serve(t, engine, nil)
 	answer, err := clients.DeadLetters.List(t.Context(), &tollwayv1.DeadLetterServiceListRequest{PageSize: 1})
@@ -345,14 +346,14 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := answer.GetDeadLetters()[0]
-	if p := d.GetPosition(); p.GetStream() != "USAGE-1" || p.GetSequence() != 9 || d.GetIndex() != 2 || d.GetEvent()[0] != 0xff {
+	if p := d.GetPosition(); p.GetStream() != "USAGE-1" || p.GetSequence() != 9 || d.GetIndex() != 2 || d.GetEvent() != "" || d.GetRaw()[0] != 0xff {
 		t.Errorf("got %v", d)
 	}
 	if c := answer.GetCounts(); c.GetRead() != c.GetPriced()+c.GetDuplicates()+c.GetDeadLettered() {
 		t.Errorf("got %v", c)
 	}
 	answer, err = clients.DeadLetters.List(t.Context(), &tollwayv1.DeadLetterServiceListRequest{PageSize: 1, PageToken: answer.GetNextPageToken()})
-	if err != nil || answer.GetDeadLetters()[0].GetNumber() != 2 || answer.GetNextPageToken() != "" {
+	if err != nil || answer.GetDeadLetters()[0].GetNumber() != 2 || answer.GetDeadLetters()[0].GetEvent() != `{"id":"i"}` || answer.GetNextPageToken() != "" {
 		t.Errorf("got %v, %v", answer, err)
 	}
 }

@@ -1,0 +1,61 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/tollway/tollway/host/query"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// BenchmarkIngest sends 10,000 events a call to an engine that drops them:
+// what the protocol costs, both ends included.
+func BenchmarkIngest(b *testing.B) {
+	results := make([]IngestResult, ingestEventsMax)
+	for i := range results {
+		results[i].Position = query.Position{Stream: "USAGE-1", Partition: 1, Sequence: uint64(i)}
+	}
+	engine := &fakeEngine{ingest: func(context.Context, []billing.UsageEvent) ([]IngestResult, error) { return results, nil }}
+	request := &tollwayv1.UsageServiceIngestRequest{}
+	for i := range ingestEventsMax {
+		request.Events = append(request.Events, &tollwayv1.UsageEvent{
+			Id: strconv.Itoa(i), Source: "/gateway/eu-1", Type: "api.request", Subject: fmt.Sprintf("account-%d", i%100),
+			Time: timestamppb.New(time.Date(2026, 10, 3, 4, 5, 6, i, time.UTC)), Data: map[string]string{"calls": "12", "region": "eu"},
+		})
+	}
+	for name, option := range map[string]connecthttp.Option{
+		"protobuf": connecthttp.WithCompressors(), "json": connecthttp.WithProtoJSON(), "gzip": connecthttp.WithSendGzip(),
+	} {
+		b.Run(name, func(b *testing.B) {
+			server, clients := serve(b, engine, nil)
+			usage := tollwayv1connect.NewUsageServiceClient(connect.NewClient(connecthttp.NewTransport(clients.http, server.URL(), option)))
+			for b.Loop() {
+				if _, err := usage.Ingest(b.Context(), request); err != nil {
+					b.Fatal(err)
+				}
+				engine.ingested = engine.ingested[:0]
+			}
+			b.ReportMetric(ingestEventsMax*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkGet asks for one account's bill.
+func BenchmarkGet(b *testing.B) {
+	_, clients := serve(b, bill(), nil)
+	request := &tollwayv1.SubtotalServiceGetRequest{Account: "emma"}
+	for b.Loop() {
+		if _, err := clients.Subtotals.Get(b.Context(), request); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
