@@ -33,6 +33,9 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the wall clock. It decides when periods are due, never a price.
 	Now func() time.Time
+	// PluginCache holds compiled plugins; empty is a folder of the data directory.
+	// Hosts may share one.
+	PluginCache string
 	// Temporary makes a small state store that is not synced: for a directory that
 	// is thrown away with the process.
 	Temporary bool
@@ -59,6 +62,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.PluginCache == "" {
+		c.PluginCache = filepath.Join(c.DataDir, "plugins")
 	}
 	if c.NATS.Embedded != nil && c.DataDir != "" {
 		e := *c.NATS.Embedded

@@ -73,7 +73,7 @@ func Open(ctx context.Context, config Config) (h *Host, err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return nil, err
 	}
-	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: filepath.Join(config.DataDir, "plugins")}); err != nil {
+	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: config.PluginCache}); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
 	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
@@ -240,13 +240,9 @@ func (h *Host) Ready() error {
 func (h *Host) Now() time.Time { return h.config.Now() }
 
 // committed shows a partition's new checkpoint to readers and wakes its outbox.
-func (h *Host) committed(p *partition, changed map[string]struct{}) error {
-	if err := h.invoices.load(p.number, p.store); err != nil {
-		return err
-	}
+func (h *Host) committed(p *partition, changed map[string]struct{}) {
 	h.queries.Committed(changed)
 	h.outboxes[p.number].wake()
-	return nil
 }
 
 // Close releases everything. After a Run it waits for nothing: Run has ended.

@@ -125,11 +125,12 @@ func (p *partition) step(ctx context.Context) error {
 	}
 	// A crash here loses nothing: the checkpoint is durable, and a restart
 	// shows it.
-	changed := delta.Changed()
-	delta.Apply()
-	if err := p.host.committed(p, changed); err != nil {
+	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
 	}
+	changed := delta.Changed()
+	delta.Apply() // from here on those who waited for the position go on
+	p.host.committed(p, changed)
 	// What goes outward (dead letters, invoices) is published from the
 	// checkpoint's logs by the outbox, which finds its place by itself.
 	return nil

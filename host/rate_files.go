@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -52,10 +54,10 @@ func RateFiles(ctx context.Context, request RateRequest) (report export.Report, 
 	if err != nil {
 		return report, fmt.Errorf("rate: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, RemoveTemporary(dir)) }()
 	h, err := Open(ctx, Config{
-		DataDir: dir, Partitions: request.Partitions, Temporary: true,
-		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}},
+		DataDir: dir, Partitions: request.Partitions, Temporary: true, PluginCache: UserPluginCache(),
+		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}},
 	})
 	if err != nil {
 		return report, err
@@ -71,6 +73,31 @@ func RateFiles(ctx context.Context, request RateRequest) (report export.Report, 
 		return err
 	})
 	return report, group.Wait()
+}
+
+// RemoveTemporary removes the data directory of a host that is closed. An
+// embedded NATS server still writes the states of its consumers for a moment
+// after its shutdown has returned, so that a folder may fill again while it is
+// being removed.
+func RemoveTemporary(dir string) error {
+	const attempts = 40
+	for n := 1; ; n++ {
+		err := os.RemoveAll(dir)
+		if err == nil || n == attempts {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// UserPluginCache is where short commands of one user share compiled plugins;
+// empty when the user has no cache folder.
+func UserPluginCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "tollway", "plugins")
 }
 
 // rateFiles does the work of RateFiles on a running host.

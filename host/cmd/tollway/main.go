@@ -1,0 +1,123 @@
+// Command tollway is the billing rules engine: the host, the demo, and the
+// tools of those who work with it. `tollway --help` lists the commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// cli is the grammar: one field per command, in the order in which help lists
+// them.
+type cli struct {
+	Demo        demoCommand        `cmd:"" help:"Run everything in one process with sample tariffs and live telco usage."`
+	Serve       serveCommand       `cmd:"" help:"Run the host for real use."`
+	Apply       applyCommand       `cmd:"" help:"Check a catalog and put it in force."`
+	Usage       usageCommand       `cmd:"" help:"Send or generate usage events."`
+	Subtotals   subtotalsCommand   `cmd:"" help:"Look at live subtotals."`
+	Periods     periodsCommand     `cmd:"" help:"List and close billing periods."`
+	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
+	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced."`
+	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
+	Plugin      pluginCommand      `cmd:"" help:"Build and inspect tariff plugins."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run parses and runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	var c cli
+	code, exited := exitOK, false
+	parser, err := kong.New(&c,
+		kong.Name("tollway"),
+		kong.Description("Billing without a database: usage in, prices by WebAssembly plugins, live subtotals and invoices out."),
+		kong.Writers(s.out, s.err),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(status int) { code, exited = status, true }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+	)
+	if err != nil {
+		complain(s.err, err)
+		return exitFailure
+	}
+	command, err := parser.Parse(args)
+	if exited { // --help
+		return code
+	}
+	if err != nil {
+		complain(s.err, err)
+		_, _ = fmt.Fprintln(s.err, "Run `tollway --help` for the commands, `tollway COMMAND --help` for one.")
+		return exitUsage
+	}
+	err = command.Run()
+	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return exitOK
+	}
+	complain(s.err, err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+// complain prints an error as people read it.
+func complain(w io.Writer, err error) {
+	text := strings.TrimRight(err.Error(), "\n")
+	// Nothing is left to tell when standard error cannot be written.
+	_, _ = fmt.Fprintf(w, "tollway: %s\n", text)
+}
+
+// versionCommand prints what was built.
+type versionCommand struct{}
+
+// Run prints the version of the module and of the Go toolchain.
+func (versionCommand) Run(s streams) error {
+	version, revision := "(devel)", ""
+	info, ok := debug.ReadBuildInfo()
+	if ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	if ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				revision = " " + setting.Value
+			}
+		}
+	}
+	_, err := fmt.Fprintf(s.out, "tollway %s%s %s\n", version, revision, info.GoVersion)
+	return err
+}

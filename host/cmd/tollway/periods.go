@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+)
+
+// periodsCommand lists and closes billing periods.
+type periodsCommand struct {
+	List  periodsListCommand  `cmd:"" help:"List billing periods and how far they are closed."`
+	Close periodsCloseCommand `cmd:"" help:"Close a billing period: make its invoices, turn later usage away."`
+}
+
+// periodsListCommand lists periods.
+type periodsListCommand struct {
+	clientFlags
+	outputFlags
+}
+
+// Run prints the periods, newest first.
+func (c *periodsListCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	answer, err := clients.Periods.List(ctx, &tollwayv1.PeriodServiceListRequest{})
+	if err != nil {
+		return failed(clients, err)
+	}
+	if c.Output == "json" {
+		return printJSON(s.out, answer)
+	}
+	return periodTable(answer.GetPeriods()).print(s.out, c.Output)
+}
+
+// periodTable shows periods a line each.
+func periodTable(list []*tollwayv1.PeriodStatus) *grid {
+	g := columns("period", "time zone", ">anchor day", "state", ">partitions closed", "usage counts until")
+	for _, p := range list {
+		state := "open"
+		if p.GetState() == tollwayv1.PeriodState_PERIOD_STATE_CLOSED {
+			state = "closed"
+		}
+		total := len(p.GetClosedPartitions()) + len(p.GetOpenPartitions())
+		g.add(p.GetPeriod().GetId(), p.GetTimeZone(), fmt.Sprint(p.GetAnchorDay()), state,
+			fmt.Sprintf("%d of %d", len(p.GetClosedPartitions()), total), p.GetClosesAt().AsTime().Format("2006-01-02T15:04Z"))
+	}
+	return g
+}
+
+// periodsCloseCommand closes a period.
+type periodsCloseCommand struct {
+	clientFlags
+	outputFlags
+	Period    string `arg:"" help:"Billing period: 2026-10, or its start date."`
+	TimeZone  string `placeholder:"ZONE" help:"Only accounts in this time zone."`
+	AnchorDay uint32 `placeholder:"DAY" help:"Only accounts whose periods start on this day."`
+	SkipGrace bool   `help:"Do not wait for late usage."`
+}
+
+// Run closes the period and says what was issued.
+func (c *periodsCloseCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	answer, err := clients.Periods.Close(ctx, &tollwayv1.PeriodServiceCloseRequest{
+		Period: c.Period, TimeZone: c.TimeZone, AnchorDay: c.AnchorDay, SkipGrace: c.SkipGrace,
+	})
+	if err != nil {
+		return failed(clients, err)
+	}
+	if c.Output == "json" {
+		return printJSON(s.out, answer)
+	}
+	if err := periodTable(answer.GetPeriods()).print(s.out, c.Output); err != nil || c.Output == "csv" {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%d invoices issued\n", answer.GetInvoices())
+	return err
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/serve"
+	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/rpc"
+)
+
+// serveCommand runs the host.
+type serveCommand struct {
+	Config   string `placeholder:"FILE" help:"Configuration file; docs/configuration.md lists its keys."`
+	Data     string `placeholder:"DIR" help:"Data directory (config: data)."`
+	Listen   string `placeholder:"HOST:PORT" help:"Address of the RPC server (config: listen)."`
+	TakeOver bool   `help:"Claim streams that another data directory owns; the ledger records it."`
+	LogJSON  bool   `name:"log-json" help:"Log as JSON."`
+}
+
+// serveConfig is the configuration file.
+type serveConfig struct {
+	// Data is the data directory: state, compiled plugins and, for the embedded
+	// server, the log.
+	Data string `yaml:"data"`
+	// Partitions is fixed when the streams are made; default 8.
+	Partitions int `yaml:"partitions"`
+	// Listen is the address of the RPC server; default 127.0.0.1:8080. Any
+	// address but loopback needs tls and token_file.
+	Listen string `yaml:"listen"`
+	TLS    struct {
+		Cert string `yaml:"cert"` // PEM file
+		Key  string `yaml:"key"`  // PEM file
+	} `yaml:"tls"`
+	TokenFile string `yaml:"token_file"` // one bearer token a line
+	NATS      struct {
+		// URL of an external server, or several with commas. Empty: an embedded
+		// server under the data directory.
+		URL         string `yaml:"url"`
+		Credentials string `yaml:"credentials"` // file
+		Listen      string `yaml:"listen"`      // of the embedded server, for producers; empty: in-process only
+		Replicas    int    `yaml:"replicas"`    // of the streams; default 1
+		TLS         struct {
+			CA   string `yaml:"ca"`
+			Cert string `yaml:"cert"`
+			Key  string `yaml:"key"`
+		} `yaml:"tls"`
+	} `yaml:"nats"`
+}
+
+// readServeConfig reads the file; unknown keys are errors.
+func readServeConfig(name string) (c serveConfig, err error) {
+	if name == "" {
+		return c, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(b))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("configuration %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// Run serves until interrupted.
+func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	file, err := readServeConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.Data != "" {
+		file.Data = c.Data
+	}
+	if c.Listen != "" {
+		file.Listen = c.Listen
+	}
+	if file.Data == "" {
+		return usageError{errors.New("the data directory is not set: pass --data DIR, or set data: in the configuration file")}
+	}
+	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
+	if c.LogJSON {
+		handler = slog.NewJSONHandler(s.err, nil)
+	}
+	log := slog.New(handler)
+	running := serve.Config{
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log},
+		RPC: rpc.Config{
+			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
+		},
+	}
+	return serve.Run(ctx, running, func(url string, _ *host.Host) error {
+		_, err := fmt.Fprintf(s.out, "serving at %s\n", url)
+		return err
+	})
+}
+
+// nats is the part of the configuration that says where the log is.
+func (c serveConfig) nats() stream.Config {
+	if c.NATS.URL == "" {
+		return stream.Config{Embedded: &stream.EmbeddedConfig{Listen: c.NATS.Listen}}
+	}
+	return stream.Config{
+		URL: c.NATS.URL, CredentialsFile: c.NATS.Credentials, Replicas: c.NATS.Replicas,
+		TLSCAFile: c.NATS.TLS.CA, TLSCertFile: c.NATS.TLS.Cert, TLSKeyFile: c.NATS.TLS.Key,
+	}
+}

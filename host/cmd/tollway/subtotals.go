@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+)
+
+// subtotalsCommand looks at live subtotals.
+type subtotalsCommand struct {
+	Get   subtotalsGetCommand   `cmd:"" help:"Show one account's subtotals."`
+	List  subtotalsListCommand  `cmd:"" help:"List subtotals of all accounts."`
+	Watch subtotalsWatchCommand `cmd:"" help:"Follow subtotals as usage comes in."`
+}
+
+// subtotalFlags select subtotals.
+type subtotalFlags struct {
+	Period   string `placeholder:"PERIOD" help:"Billing period: 2026-10, or its start date. Default: each account's newest."`
+	Tariff   string `placeholder:"NAME" help:"Only this tariff."`
+	Meter    string `placeholder:"NAME" help:"Only this meter."`
+	Currency string `placeholder:"CODE" help:"Only this currency."`
+}
+
+// subtotalsGetCommand shows one account.
+type subtotalsGetCommand struct {
+	clientFlags
+	outputFlags
+	subtotalFlags
+	Account string `arg:"" help:"The account."`
+}
+
+// Run prints the account's subtotals and their totals.
+func (c *subtotalsGetCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	answer, err := clients.Subtotals.Get(ctx, &tollwayv1.SubtotalServiceGetRequest{
+		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency,
+	})
+	if err != nil {
+		return failed(clients, err)
+	}
+	if c.Output == "json" {
+		return printJSON(s.out, answer)
+	}
+	if err := subtotalTable(answer.GetSubtotals()).print(s.out, c.Output); err != nil || c.Output == "csv" {
+		return err
+	}
+	for _, t := range answer.GetTotals() {
+		if _, err := fmt.Fprintf(s.out, "total %s %s, %s\n", t.GetAmount(), t.GetCurrency(), finality(answer.GetFinal())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finality says whether a figure can still change.
+func finality(final bool) string {
+	if final {
+		return "final"
+	}
+	return "provisional"
+}
+
+// subtotalTable shows subtotals a line each.
+func subtotalTable(list []*tollwayv1.Subtotal) *grid {
+	g := columns("account", "period", "tariff", "group", ">events", ">quantity", ">amount", "currency", "state")
+	for _, t := range list {
+		quantity := "-"
+		if lines := t.GetLines(); len(lines) == 1 {
+			quantity = lines[0].GetQuantity()
+		}
+		g.add(t.GetAccount(), t.GetPeriod().GetId(), t.GetTariff(), groupText(t.GetGroup()),
+			fmt.Sprint(t.GetEvents()), quantity, t.GetAmount(), t.GetCurrency(), finality(t.GetFinal()))
+	}
+	return g
+}
+
+// groupText shows a group combination: region=eu tier=gold.
+func groupText(group map[string]string) string {
+	parts := make([]string, 0, len(group))
+	for k, v := range group {
+		parts = append(parts, k+"="+v)
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, " ")
+}
+
+// subtotalsListCommand lists all accounts.
+type subtotalsListCommand struct {
+	clientFlags
+	outputFlags
+	subtotalFlags
+	Account string `placeholder:"ID" help:"Only this account."`
+	Limit   int    `default:"100" help:"Rows at most; 0 for all."`
+}
+
+// Run pages through the subtotals.
+func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	request := &tollwayv1.SubtotalServiceListRequest{
+		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, PageSize: 1000,
+	}
+	whole := &tollwayv1.SubtotalServiceListResponse{}
+	for {
+		if left := c.Limit - len(whole.GetSubtotals()); c.Limit > 0 && left < 1000 {
+			request.PageSize = uint32(left)
+		}
+		answer, err := clients.Subtotals.List(ctx, request)
+		if err != nil {
+			return failed(clients, err)
+		}
+		whole.Subtotals = append(whole.Subtotals, answer.GetSubtotals()...)
+		whole.AsOf, whole.NextPageToken = answer.GetAsOf(), answer.GetNextPageToken()
+		if whole.NextPageToken == "" || c.Limit > 0 && len(whole.Subtotals) >= c.Limit {
+			break
+		}
+		request.PageToken = whole.NextPageToken
+	}
+	if c.Output == "json" {
+		return printJSON(s.out, whole)
+	}
+	if err := subtotalTable(whole.Subtotals).print(s.out, c.Output); err != nil {
+		return err
+	}
+	if whole.NextPageToken != "" && c.Output == "table" {
+		_, err = fmt.Fprintf(s.out, "… and more; --limit 0 lists all\n")
+	}
+	return err
+}
+
+// subtotalsWatchCommand follows subtotals.
+type subtotalsWatchCommand struct {
+	clientFlags
+	outputFlags
+	subtotalFlags
+	Account string `arg:"" optional:"" help:"The account; all when left out."`
+}
+
+// Run prints the snapshot and then every change, until interrupted.
+func (c *subtotalsWatchCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	stream, err := clients.Subtotals.Watch(ctx, &tollwayv1.SubtotalServiceWatchRequest{
+		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency,
+	})
+	if err != nil {
+		return failed(clients, err)
+	}
+	for {
+		update, err := stream.Receive()
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return failed(clients, err)
+		}
+		if c.Output == "json" {
+			if err := printJSON(s.out, update); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, t := range update.GetSubtotals() {
+			_, err := fmt.Fprintf(s.out, "%s  %s  %s %s  %s %s  %d events\n", t.GetPeriod().GetId(), t.GetAccount(),
+				t.GetTariff(), groupText(t.GetGroup()), t.GetAmount(), t.GetCurrency(), t.GetEvents())
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
