@@ -5,7 +5,7 @@ import "errors"
 // Currency is an ISO 4217 currency code in capitals: "EUR".
 type Currency string
 
-// ErrCurrency: the text is no currency code of ISO 4217.
+// ErrCurrency says that a text is no currency code of ISO 4217.
 var ErrCurrency = errors.New("not an ISO 4217 currency code")
 
 // ParseCurrency returns the currency of a known code, or a [ParseError] around [ErrCurrency]. Codes are written

@@ -18,12 +18,6 @@ type Decimal struct {
 	Lo uint64
 }
 
-// The ends of the range of a Decimal.
-var (
-	minDecimal = Decimal{Hi: -1 << 63, Lo: 0}
-	maxDecimal = Decimal{Hi: 1<<63 - 1, Lo: 1<<64 - 1}
-)
-
 // DecimalFromInt returns the decimal of a whole number. Every int64 fits.
 func DecimalFromInt(n int64) Decimal {
 	magnitude := uint64(n)
@@ -87,7 +81,7 @@ func (d Decimal) Sub(e Decimal) (Decimal, error) {
 
 // Neg returns -d, or [ErrOverflow] for the smallest decimal, which has no opposite.
 func (d Decimal) Neg() (Decimal, error) {
-	if d == minDecimal {
+	if d.Hi == -1<<63 && d.Lo == 0 {
 		return Decimal{}, ErrOverflow
 	}
 	return d.negated(), nil

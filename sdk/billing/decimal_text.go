@@ -27,7 +27,7 @@ func ParseDecimal(s string) (Decimal, error) {
 func MustDecimal(s string) Decimal {
 	d, err := ParseDecimal(s)
 	if err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // what Must says
 	}
 	return d
 }
