@@ -61,7 +61,11 @@ func TestExplain(t *testing.T) {
 
 func TestNewClientsRefuses(t *testing.T) {
 	for _, c := range []struct{ base, token string }{
-		{"127.0.0.1:8080", ""}, {"", ""}, {"ftp://x", ""}, {"http://x/path", ""}, {"http://", ""},
+		{"127.0.0.1:8080", ""},
+		{"", ""},
+		{"ftp://x", ""},
+		{"http://x/path", ""},
+		{"http://", ""},
 		{"http://billing.example", "0123456789abcdef"}, // unencrypted
 		{"https://billing.example", "short"},
 	} {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,20 +20,15 @@ type health struct {
 	draining atomic.Bool
 }
 
-// state is nil when the server takes calls.
-func (h *health) state() error {
-	if h.draining.Load() {
-		return errors.New("shutting down")
-	}
-	return h.ready()
-}
+// up reports whether the server takes calls.
+func (h *health) up() bool { return !h.draining.Load() && h.ready() == nil }
 
 // Check implements [grpchealth.Checker].
 func (h *health) Check(_ context.Context, r *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	if r.Service != "" && !slices.Contains(ServiceNames(), r.Service) {
 		return nil, connectv1.NewError(connectv1.CodeNotFound, fmt.Errorf("there is no service %q", r.Service))
 	}
-	if h.state() != nil {
+	if !h.up() {
 		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
@@ -47,7 +41,7 @@ func (h *health) mountProbes(mux *http.ServeMux) {
 		plain(w, http.StatusOK, "alive\n")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if h.state() != nil {
+		if !h.up() {
 			plain(w, http.StatusServiceUnavailable, "not ready\n")
 			return
 		}

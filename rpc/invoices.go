@@ -93,9 +93,8 @@ func (s invoiceService) Export(ctx context.Context, r *tollwayv1.InvoiceServiceE
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.draining, cancel)()
+	ctx, release := s.untilDrained(ctx)
+	defer release()
 	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
 		return s.ended(err)
 	}

@@ -20,9 +20,8 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.draining, cancel)()
+	ctx, release := s.untilDrained(ctx)
+	defer release()
 	watch := s.engine.WatchSubtotals(filter, s.heartbeat)
 	defer watch.Close()
 	parts := false // the snapshot came in several
@@ -47,6 +46,17 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 		if err := sendUpdate(stream, update); err != nil {
 			return err
 		}
+	}
+}
+
+// untilDrained is ctx for a stream that would outlast the server: it ends when
+// the server stops, too. Call release when the stream is done.
+func (s *services) untilDrained(ctx context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.draining, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
 	}
 }
 
