@@ -274,6 +274,9 @@ func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, cu
 	if err != nil {
 		return nil, err
 	}
+	if plans[0].CarrySize > 0 {
+		return nil, fmt.Errorf("tariff %q carries state from one period into the next, which this release does not do", tariff)
+	}
 	return plans[0].Dimensions, nil
 }
 

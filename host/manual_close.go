@@ -68,7 +68,7 @@ func (h *Host) mayClose(p *partition, c namedCalendar, period billing.Period, sk
 	case !period.End.After(next.Start):
 		return false, nil
 	case period.Start.After(next.Start):
-		return false, fault(ReasonInvalidPeriod, "close it first: tollway periods close --period "+next.ID(),
+		return false, fault(ReasonInvalidPeriod, "close it first: tollway periods close "+next.ID(),
 			"period %s in %s cannot be closed while %s is open: periods are closed in order", period.ID(), c.Zone, next.ID())
 	}
 	now := h.config.Now()
