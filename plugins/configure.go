@@ -102,7 +102,9 @@ func (i *Instance) Configure(ctx context.Context, requests []ConfigRequest) ([]*
 	if err != nil {
 		return nil, err
 	}
-	i.capture()
+	if err := i.capture(); err != nil {
+		return nil, errors.Join(err, i.Close(ctx))
+	}
 	i.requests = append(i.requests, requests...)
 	i.plans = append(i.plans, plans...)
 	// A state may need a larger arena than the requests did. The instance is then made again,
@@ -197,8 +199,7 @@ func (i *Instance) makeArena(size int) error {
 		return i.fault("it gave no usable arena of %d bytes (pointer %#x)", size, ptr)
 	}
 	i.arenaPtr, i.arena, i.used = ptr, i.memory[ptr:end:end], 0
-	i.capture()
-	return nil
+	return i.capture()
 }
 
 // remake replaces the instance by a fresh one with an arena of the given size and the same
@@ -222,10 +223,12 @@ func (i *Instance) remake(ctx context.Context, arena int) error {
 		_, err = i.configureAll(ctx, i.requests, encoded)
 		i.plans = before
 	}
+	if err == nil {
+		err = i.capture()
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("plugin %s cannot be started again: %w", i.module.label(), err), i.Close(ctx))
 	}
-	i.capture()
 	return nil
 }
 

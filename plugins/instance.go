@@ -110,6 +110,7 @@ func (i *Instance) instantiate(ctx context.Context) (err error) {
 	if i.api, err = i.module.runtime.InstantiateModule(with, i.module.compiled, config); err != nil {
 		return fmt.Errorf("it cannot be instantiated: %s", crashText(err))
 	}
+	i.module.register(i)
 	i.memory = i.linear.bytes
 	var missing error
 	global := func(name string) api.MutableGlobal {
@@ -137,8 +138,10 @@ func (i *Instance) Close(ctx context.Context) error {
 	if i.api == nil {
 		return nil
 	}
+	i.module.forget(i)
 	err := i.api.Close(ctx)
-	i.api, i.memory, i.arena, i.snapshot = nil, nil, nil, snapshot{}
+	i.api, i.memory, i.arena = nil, nil, nil
+	i.snapshot.release()
 	return err
 }
 

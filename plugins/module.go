@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -27,10 +29,14 @@ type Module struct {
 	fuelPerUnit int64
 	environment []string
 	log         func(digest string, text []byte)
+	tracker     *tracker // of the runtime; nil where there is none
 
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil without a cache folder
 	compiled wazero.CompiledModule
+
+	mu        sync.Mutex
+	instances map[*Instance]struct{} // those that are not closed
 }
 
 // Digest returns the identity of the module: "sha256:" and the hexadecimal sha256 of its bytes,
@@ -66,6 +72,8 @@ func (r *Runtime) load(ctx context.Context, wasm []byte, digest string) (*Module
 		fuelPerUnit: manifest.FuelPerEvent,
 		environment: environment(int64(rewritten.PagesMax) * pageSize),
 		log:         r.config.Log,
+		tracker:     r.tracker,
+		instances:   map[*Instance]struct{}{},
 	}
 	_, m.initialize = parsed.Export(abi.ExportInitialize)
 	if m.fuelPerUnit == 0 {
@@ -156,6 +164,12 @@ func (m *Module) tryOut(ctx context.Context) error {
 // close frees the code and all instances. It may be called twice.
 func (m *Module) close(ctx context.Context) error {
 	var problems []error
+	m.mu.Lock()
+	open := maps.Clone(m.instances)
+	m.mu.Unlock()
+	for i := range open {
+		problems = append(problems, i.Close(ctx))
+	}
 	if m.runtime != nil {
 		problems = append(problems, m.runtime.Close(ctx))
 	}
@@ -164,4 +178,17 @@ func (m *Module) close(ctx context.Context) error {
 	}
 	m.runtime, m.cache, m.compiled = nil, nil, nil
 	return errors.Join(problems...)
+}
+
+// register and forget keep the list of open instances.
+func (m *Module) register(i *Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.instances[i] = struct{}{}
+}
+
+func (m *Module) forget(i *Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.instances, i)
 }

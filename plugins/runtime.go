@@ -51,7 +51,8 @@ func (c Config) withDefaults() (Config, error) {
 // Runtime loads modules and keeps them, one for each digest. Its methods may be called
 // concurrently.
 type Runtime struct {
-	config Config
+	config  Config
+	tracker *tracker
 
 	mu      sync.Mutex
 	modules map[string]*loading
@@ -81,7 +82,7 @@ func NewRuntime(ctx context.Context, c Config) (*Runtime, error) {
 	if err := ensureCacheDir(c.CacheDir); err != nil {
 		return nil, err
 	}
-	return &Runtime{config: c, modules: map[string]*loading{}}, nil
+	return &Runtime{config: c, tracker: newTracker(), modules: map[string]*loading{}}, nil
 }
 
 var errClosed = errors.New("plugins: the runtime is closed")
@@ -140,9 +141,12 @@ func (r *Runtime) forget(digest string) {
 // Close frees all modules and what is left of their instances. No instance may be in use.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
-	entries := r.modules
-	r.modules, r.closed = map[string]*loading{}, true
+	entries, closed := r.modules, r.closed
+	r.modules, r.closed = nil, true
 	r.mu.Unlock()
+	if closed {
+		return nil
+	}
 	var problems []error
 	for _, l := range entries {
 		<-l.done
@@ -150,5 +154,5 @@ func (r *Runtime) Close(ctx context.Context) error {
 			problems = append(problems, l.module.close(ctx))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, r.tracker.close())...)
 }

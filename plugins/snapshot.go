@@ -1,43 +1,84 @@
 package plugins
 
-import "os"
+import (
+	"errors"
+	"fmt"
+	"os"
+)
 
 // snapshot is the state of an instance at one moment: memory and mutable globals.
+//
+// Putting it back is the price of every call, so it matters how. Where the system can tell which
+// pages were written to (see tracker), only those are copied, a handful for a call that does not
+// allocate; elsewhere all of the memory in use is copied.
 type snapshot struct {
 	image   []byte // memory from the start to the end of what is in use
+	tracked bool   // image belongs to the tracker
 	globals []uint64
 }
+
+// span is a range of offsets into a memory.
+type span struct{ from, to int }
 
 // systemPage is the granularity at which memory can be given back.
 var systemPage = os.Getpagesize()
 
-// capture takes a snapshot. The arena is left out: it belongs to the host, which zeroes it before
-// every call. Memory behind the size that the plugin has asked for is zeroed as well, so that the
-// image holds all there is.
-func (i *Instance) capture() {
+func pageUp(n int) int   { return (n + systemPage - 1) / systemPage * systemPage }
+func pageDown(n int) int { return n / systemPage * systemPage }
+
+// arenaPages are the system pages that lie within the arena as a whole. The arena belongs to the
+// host, which zeroes it before every call; a snapshot leaves it out.
+func (i *Instance) arenaPages() span {
+	from, to := pageUp(int(i.arenaPtr)), pageDown(int(i.arenaPtr)+len(i.arena))
+	return span{from, max(from, to)}
+}
+
+// capture takes a snapshot. Memory behind the size that the plugin has asked for is zeroed, so
+// that the image holds all there is. After an error the instance is of no use.
+func (i *Instance) capture() error {
 	i.zeroArena()
 	end := int(uint32(i.control.pages.Get())) * pageSize
 	zeroPages(i.memory[end:])
-	s := &i.snapshot
-	if cap(s.image) < end {
-		s.image = make([]byte, end)
-	}
-	s.image = s.image[:end]
-	copy(s.image, i.memory)
-	s.globals = s.globals[:0]
+	old := i.snapshot
+	s := snapshot{globals: old.globals[:0]}
 	for _, g := range i.state {
 		s.globals = append(s.globals, g.Get())
 	}
+	image, err := i.module.tracker.track(i.memory[:end], i.arenaPages())
+	switch {
+	case err == nil:
+		s.image, s.tracked = image, true
+	case errors.Is(err, errUntracked):
+		s.image = append(s.image, i.memory[:end]...)
+	default:
+		return fmt.Errorf("plugin %s: taking a snapshot: %w", i.module.label(), err)
+	}
+	old.release()
+	i.snapshot = s
+	return nil
 }
 
-// restore puts the instance back to its snapshot. It costs a copy of the memory in use, and does
-// not depend on how far the plugin had grown it since: pages behind the image are given back.
+// release gives back what the snapshot holds outside of the Go heap.
+func (s *snapshot) release() {
+	if s.tracked {
+		release(s.image)
+	}
+	*s = snapshot{}
+}
+
+// restore puts the instance back to its snapshot. Pages that the plugin has grown into since are
+// given back.
 func (i *Instance) restore() {
 	s := &i.snapshot
-	from, to := int(i.arenaPtr), int(i.arenaPtr)+len(i.arena)
-	copy(i.memory[:from], s.image[:from])
-	copy(i.memory[to:], s.image[to:])
-	zeroPages(i.memory[len(s.image):])
+	end := len(s.image)
+	if s.tracked {
+		i.module.tracker.revert(i.memory[:end], s.image, i.arenaPages())
+	} else {
+		from, to := int(i.arenaPtr), int(i.arenaPtr)+len(i.arena)
+		copy(i.memory[:from], s.image[:from])
+		copy(i.memory[to:], s.image[to:])
+	}
+	zeroPages(i.memory[end:])
 	i.zeroArena()
 	for k, g := range i.state {
 		g.Set(s.globals[k])
@@ -52,11 +93,10 @@ func (i *Instance) zeroArena() {
 		return
 	}
 	base := int(i.arenaPtr)
-	end := base + len(i.arena)
-	from := min((base+i.used+systemPage-1)/systemPage*systemPage, end)
-	to := max(end/systemPage*systemPage, from)
-	clear(i.memory[base:from])
-	zeroPages(i.memory[from:to])
-	clear(i.memory[to:end])
+	pages := i.arenaPages()
+	pages.from = min(max(pages.from, pageUp(base+i.used)), pages.to)
+	clear(i.memory[base:pages.from])
+	zeroPages(i.memory[pages.from:pages.to])
+	clear(i.memory[pages.to : base+len(i.arena)])
 	i.used = 0
 }
