@@ -64,6 +64,7 @@ var direction = map[string][]string{
 	"rpc/tollway/v1":                  {protobuf},
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/query", "rpc", "sdk/billing", "golang.org/x/sync"},
+	"host/internal/telco":             {"sdk/billing"},
 	"host/cmd/tollway":                {anything},
 }
 

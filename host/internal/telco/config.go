@@ -133,10 +133,10 @@ func (c Config) sumCents(i int) int64 {
 }
 
 // cents returns n hundredths, n being none below zero.
-func cents(n int64) billing.Decimal { return scaled(n, 1e16) }
+func cents(n int64) billing.Decimal { return scaled(n, 10_000_000_000_000_000) }
 
 // thousandths does the same for thousandths.
-func thousandths(n int64) billing.Decimal { return scaled(n, 1e15) }
+func thousandths(n int64) billing.Decimal { return scaled(n, 1_000_000_000_000_000) }
 
 // scaled returns n × units / 10^18. Any n of an int64 fits.
 func scaled(n int64, units uint64) billing.Decimal {
