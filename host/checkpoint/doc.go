@@ -1,0 +1,52 @@
+// Package checkpoint keeps the state of partitions on disk, one atomic step
+// after the other. It is the only package that names Badger.
+//
+// A partition owns tables (a key has its newest value), logs (entries numbered
+// from 1, never changed) and a header (bytes of the caller: the position in the
+// stream, counters, digests). A [Commit] changes all three at once and moves
+// the partition to its next checkpoint number:
+//
+//	Commit ──▶ segments (packed, sorted, summed, ≤ 900 kB) ──▶ commit record
+//	             one run per table or log touched               number, header,
+//	                                                            list of all live runs
+//
+// One Badger key per changed entry would cost microseconds each; a few packed
+// segments cost a few hundred nanoseconds per entry, so that a checkpoint every
+// 50 ms is affordable. The price is that a table is spread over runs, which a
+// goroutine of the store folds in the background: it merges neighbouring runs
+// into one, newest value first, and swaps them in the commit record.
+//
+// # Owners
+//
+// One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,
+// LogRange, LogLast, Header, Verify) may run beside it, and see one checkpoint
+// each. Partitions are independent of each other. The fold goroutine is started
+// by [Open], works on one (partition, table) at a time and ends in
+// [Store.Close].
+//
+// # What a crash leaves
+//
+//	before or while segments are written   the old checkpoint; segments are swept at open
+//	before the record's transaction        the old checkpoint; segments are swept at open
+//	after the record's transaction         the new checkpoint
+//	while a fold merges                    the old runs; the merged run is swept at open
+//	after a fold's swap                    the merged run; the old runs are swept at open
+//	while the store sweeps                 the sweep starts again at the next open
+//
+// A run that a crash could leave behind has a doomed marker, written before or
+// with its first segment and removed by the transaction that makes the run
+// count. The sweep deletes what has a marker and looks at nothing else, so that
+// opening costs the same whatever the state weighs.
+//
+// # What damage leaves
+//
+// Badger reports little of a flipped bit: it may drop acknowledged writes, stop
+// an iteration early or return other bytes. So the commit record names every
+// live run with its segments, entries and bytes, every segment and record
+// carries a CRC32C over its key and its value, and every read checks them: what
+// is missing or differs is a [CorruptError]. An older, whole checkpoint cannot
+// be told from the newest by this package; the caller compares the number with
+// its ledger.
+//
+// FORMAT.md has the byte tables.
+package checkpoint

@@ -1,0 +1,110 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options says how much memory and disk a store may take. Start from
+// [DefaultOptions] or [SmallOptions].
+type Options struct {
+	// MemTableBytes is the size of Badger's write buffer, of which up to three
+	// exist at a time. A transaction holds 15 % of it, so a larger one lets
+	// larger commits through in one transaction; recovery after a crash reads
+	// up to three of them.
+	MemTableBytes int64
+
+	// BlockCacheBytes is Badger's cache of table blocks. Segments are larger
+	// than blocks and read once, so it needs no more than the default.
+	BlockCacheBytes int64
+
+	// ValueLogFileBytes is the size of a value log file. Segments stay below
+	// the value threshold and never enter the value log, yet Badger reserves
+	// the (sparse) file.
+	ValueLogFileBytes int64
+
+	// FoldMinBytes is the size of a table's runs, without the oldest, below
+	// which they are not folded for their size.
+	FoldMinBytes int64
+
+	// FoldRunsMax is the number of runs of one table or log above which
+	// neighbouring runs are folded. Loading a table reads its runs side by
+	// side, one segment (at most 900 kB) of each in memory.
+	FoldRunsMax int
+
+	// FreeMinBytes is the free space that has to remain: a commit or a fold
+	// that would start below it is refused with a *DiskFullError. 0 checks
+	// nothing.
+	FreeMinBytes int64
+
+	// NoSync makes a commit durable against the end of the process, but not of
+	// the machine. For temporary directories.
+	NoSync bool
+
+	// Logger receives what Badger and the fold have to say, at warn and above;
+	// nil discards it.
+	Logger *slog.Logger
+
+	// Now is the clock for durations in Stats and for pauses after a failed
+	// fold. It decides nothing that is stored.
+	Now func() time.Time
+
+	// foldByHand leaves folding to the tests.
+	foldByHand bool
+}
+
+// The bounds of Options.
+const (
+	memTableMinBytes = 4 << 20
+	memTableMaxBytes = 512 << 20
+	vlogMinBytes     = 1 << 20
+	vlogMaxBytes     = 1 << 30
+	cacheMinBytes    = 1 << 20
+)
+
+// DefaultOptions are those of a host: transactions up to 10 MB, some 300 MB of
+// memory when busy.
+func DefaultOptions() Options {
+	return Options{
+		MemTableBytes:     64 << 20,
+		BlockCacheBytes:   64 << 20,
+		ValueLogFileBytes: 128 << 20,
+		FoldMinBytes:      4 << 20,
+		FoldRunsMax:       16,
+		FreeMinBytes:      512 << 20,
+		Now:               time.Now,
+	}
+}
+
+// SmallOptions are those of a command that opens a store for a short time:
+// transactions up to 2.5 MB, some 60 MB of memory when busy.
+func SmallOptions() Options {
+	o := DefaultOptions()
+	o.MemTableBytes = 16 << 20
+	o.BlockCacheBytes = 8 << 20
+	o.ValueLogFileBytes = 16 << 20
+	o.FreeMinBytes = 128 << 20
+	return o
+}
+
+// Validate reports every option that is out of bounds, joined in one error.
+func (o Options) Validate() error {
+	var problems []error
+	within := func(name string, v, low, high int64) {
+		if v < low || v > high {
+			problems = append(problems, fmt.Errorf("checkpoint: %s is %d, must be from %d to %d", name, v, low, high))
+		}
+	}
+	within("MemTableBytes", o.MemTableBytes, memTableMinBytes, memTableMaxBytes)
+	within("BlockCacheBytes", o.BlockCacheBytes, cacheMinBytes, 1<<40)
+	within("ValueLogFileBytes", o.ValueLogFileBytes, vlogMinBytes, vlogMaxBytes)
+	within("FoldMinBytes", o.FoldMinBytes, 0, 1<<40)
+	within("FoldRunsMax", int64(o.FoldRunsMax), 2, 1024)
+	within("FreeMinBytes", o.FreeMinBytes, 0, 1<<50)
+	if o.Now == nil {
+		problems = append(problems, errors.New("checkpoint: Now is nil"))
+	}
+	return errors.Join(problems...)
+}
