@@ -27,7 +27,7 @@ const (
 // to accounts of that partition. Texts that repeat are written once.
 type UsageBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The texts that the events refer to by index, from 0.
+	// The texts that the events refer to by index, from 0. The first is empty.
 	Strings []string `protobuf:"bytes,1,rep,name=strings,proto3" json:"strings,omitempty"`
 	// What the events' times count from, in nanoseconds since 1970-01-01 UTC.
 	BaseTimeUnixNano int64 `protobuf:"zigzag64,2,opt,name=base_time_unix_nano,json=baseTimeUnixNano,proto3" json:"base_time_unix_nano,omitempty"`
