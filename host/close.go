@@ -32,6 +32,12 @@ func (p *partition) closePeriod(ctx context.Context, d *accumulate.Delta, c clos
 		p.host.log.Warn("close ignored: the period is closed already", "partition", p.number, "zone", c.Zone, "period", c.Period)
 		return nil
 	}
+	if p.catalog == nil {
+		// An apply had not come to this partition's marker yet, so nothing can have
+		// been priced here.
+		d.Close(c.Calendar, end)
+		return nil
+	}
 	calendar := billing.Calendar{Zone: zone, AnchorDay: c.AnchorDay}
 	period := calendar.PeriodOf(c.Start)
 	if until := d.ClosedUntil(c.Calendar); until != rate.Beginning {

@@ -52,41 +52,44 @@ type Host struct {
 
 // Open claims the log and the state and makes everything ready. Nothing is read
 // or changed before Run.
-func Open(ctx context.Context, config Config) (h *Host, err error) {
+func Open(ctx context.Context, config Config) (*Host, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	h = &Host{config: config, log: config.Log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.Close())
-			h = nil
-		}
-	}()
+	h := &Host{config: config, log: config.Log}
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// open does the work of Open; after an error Close releases what was opened.
+func (h *Host) open(ctx context.Context) (err error) {
+	config := h.config
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("host: data directory: %w", err)
+		return fmt.Errorf("host: data directory: %w", err)
 	}
 	if h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions()); err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+		return fmt.Errorf("host: %w", err)
 	}
 	if err := h.openStreams(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: config.PluginCache}); err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+		return fmt.Errorf("host: %w", err)
 	}
 	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
-		return nil, err
+		return err
 	}
 	h.catalogs = &catalogs{conn: h.conn, current: catalog.Empty()}
 	if err := h.catalogs.load(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := h.openPartitions(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return h, h.completeMarkers(ctx)
+	return h.completeMarkers(ctx)
 }
 
 // openStreams connects to the log, checks that it cannot lose events, and

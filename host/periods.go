@@ -20,7 +20,7 @@ import (
 // Pace of automatic closing.
 const (
 	closeInterval = time.Second     // between looks for periods that are due
-	idleBeforeDue = 5 * time.Second // with clock: event, how long all partitions must be silent before one is closed by another's watermark
+	idleBeforeDue = 5 * time.Second // with clock: event, how long a partition must be silent before it is closed by another's watermark
 )
 
 // closeDuePeriods appends closes for the periods whose grace time is over. Who
@@ -46,32 +46,36 @@ func (h *Host) closeDuePeriods(ctx context.Context) error {
 	}
 }
 
-// idleWatch notes since when no partition has moved.
+// idleWatch notes since when each partition has been silent.
 type idleWatch struct {
 	positions []uint64
-	since     time.Time
+	since     []time.Time
 	highest   int64 // watermark over all partitions
 }
 
 // look compares the partitions' positions with those of the last look.
 func (w *idleWatch) look(h *Host, now time.Time) {
-	positions := make([]uint64, len(h.partitions))
+	if w.positions == nil {
+		w.positions, w.since = make([]uint64, len(h.partitions)), make([]time.Time, len(h.partitions))
+		for i := range w.since {
+			w.since[i] = now
+		}
+	}
 	w.highest = rate.Beginning
 	for i, p := range h.partitions {
 		header := p.state.Header()
-		positions[i] = header.Position
+		if header.Position != w.positions[i] {
+			w.positions[i], w.since[i] = header.Position, now
+		}
 		w.highest = max(w.highest, header.Watermark)
-	}
-	if !slices.Equal(positions, w.positions) {
-		w.positions, w.since = positions, now
 	}
 }
 
 // watermark is the event time by which a partition's periods are due: its own,
-// or that of all once everything has been silent for a while, so that a
-// partition without usage is closed as well.
+// or that of all once it has been silent for a while, so that a partition with
+// little or no usage is closed as well.
 func (w *idleWatch) watermark(p *partition, now time.Time) int64 {
-	if now.Sub(w.since) >= idleBeforeDue {
+	if now.Sub(w.since[p.number]) >= idleBeforeDue {
 		return w.highest
 	}
 	return p.state.Header().Watermark
