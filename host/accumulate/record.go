@@ -29,6 +29,9 @@ const (
 // errRecord reports bytes that this package did not write.
 var errRecord = errors.New("accumulate: malformed record")
 
+// maxLines is more than a slot can have; beyond it a count is damage.
+const maxLines = 1 << 16
+
 // appendString writes a string with its length before it.
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
@@ -151,8 +154,9 @@ func (s *State) decodeSlot(key, value []byte) (*rate.Slot, error) {
 	slot.Events = r.uvarint()
 	slot.Calendar = rate.Calendar{Zone: r.text(), AnchorDay: int(r.u8())}
 	slot.State = append([]byte(nil), r.take(r.uvarint())...)
-	lines := r.take(r.uvarint() * 32)
-	if r.bad || len(r.b) > 0 {
+	count := r.uvarint()
+	lines := r.take(min(count, maxLines) * 32)
+	if r.bad || len(r.b) > 0 || count > maxLines {
 		return nil, fmt.Errorf("%w: slot of account %q", errRecord, k.Account)
 	}
 	if plan == 0 || int(plan) > len(s.numbered) {
