@@ -15,8 +15,11 @@ func usage(n int) []billing.UsageEvent {
 		events[i] = billing.UsageEvent{
 			Source: "//gateway.example.com/7", ID: fmt.Sprintf("0192f0c1-%08d", i), Type: "api.request",
 			Account: billing.AccountID(fmt.Sprintf("account-%d", i%50)), Time: goodEvent.Time.Add(time.Duration(i) * 1234567 * time.Nanosecond),
-			Data: []billing.Field{{Key: "calls", Text: fmt.Sprint(1 + i%9)}, {Key: "bytes", Text: fmt.Sprintf("%d.%d", i*37, 1+i%9)},
-				{Key: "region", Text: []string{"eu-central-1", "us-east-1"}[i%2]}},
+			Data: []billing.Field{
+				{Key: "calls", Text: fmt.Sprint(1 + i%9)},
+				{Key: "bytes", Text: fmt.Sprintf("%d.%d", i*37, 1+i%9)},
+				{Key: "region", Text: []string{"eu-central-1", "us-east-1"}[i%2]},
+			},
 		}
 	}
 	return events
@@ -25,6 +28,7 @@ func usage(n int) []billing.UsageEvent {
 // benchmarkDecode decodes bodies over and over, in the way of a partition: one decoder, one slice of events. One operation
 // is one event.
 func benchmarkDecode(b *testing.B, kind string, bodies [][]byte, eventsPerBody int) {
+	b.Helper()
 	d := NewDecoder(1)
 	header := contentType(kind)
 	var events []Event
@@ -52,6 +56,7 @@ func BenchmarkDecodeEvent(b *testing.B) {
 }
 
 func structuredBodies(b *testing.B) (bodies [][]byte) {
+	b.Helper()
 	for _, e := range usage(1000) {
 		body, err := AppendJSON(nil, &e)
 		if err != nil {
@@ -72,8 +77,10 @@ func BenchmarkDecodeArray100(b *testing.B) {
 
 func BenchmarkDecodeBinary(b *testing.B) {
 	d := NewDecoder(1)
-	header := map[string]string{"ce-specversion": "1.0", "ce-id": "0192f0c1-00000001", "ce-source": "//gateway.example.com/7",
-		"ce-type": "api.request", "ce-subject": "account-1", "ce-time": "2026-10-01T12:00:00.5Z"}
+	header := map[string]string{
+		"ce-specversion": "1.0", "ce-id": "0192f0c1-00000001", "ce-source": "//gateway.example.com/7",
+		"ce-type": "api.request", "ce-subject": "account-1", "ce-time": "2026-10-01T12:00:00.5Z",
+	}
 	get := func(name string) string { return header[name] }
 	body := []byte(`{"calls":7,"bytes":37.5,"region":"eu-central-1"}`)
 	var events []Event
@@ -87,6 +94,7 @@ func BenchmarkDecodeBinary(b *testing.B) {
 }
 
 func benchmarkPacked(b *testing.B, n int) {
+	b.Helper()
 	body, err := Pack(nil, usage(n))
 	if err != nil {
 		b.Fatal(err)

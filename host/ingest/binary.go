@@ -7,13 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// attributeHeaders holds the names of the headers in the order of the attributes. Not all are used: data has none.
-var attributeHeaders = func() (names [attributeCount]string) {
-	for a, name := range attributeNames {
-		names[a] = "ce-" + name
-	}
-	return names
-}()
+// attributeHeaders holds the names of the attributes' headers in the order of the constants. Data is the body.
+var attributeHeaders = [attributeCount]string{
+	attrSpecVersion: "ce-specversion", attrID: "ce-id", attrSource: "ce-source", attrType: "ce-type", attrSubject: "ce-subject",
+	attrTime: "ce-time", attrContentType: "ce-datacontenttype",
+}
 
 // decodeBinary decodes one CloudEvent in binary mode: the attributes are headers, the body is the data.
 func (d *Decoder) decodeBinary(header func(string) string, body []byte, dst []Event) []Event {

@@ -62,14 +62,14 @@ func (d *Decoder) fieldText(key string, value jsontext.Value) (string, *Problem)
 			return "", numberProblem(key, string(value))
 		}
 		return d.arena.copy(d.scratch), nil
+	default:
+		c := canonicalizer{dec: jsontext.NewDecoder(bytes.NewBuffer(value)), key: key}
+		text := c.append(nil, 2)
+		if c.problem != nil {
+			return "", c.problem
+		}
+		return d.arena.copy(text), nil
 	}
-	// The value has been read before, so it is well-formed and reading it again cannot fail.
-	c := canonicalizer{dec: jsontext.NewDecoder(bytes.NewBuffer(value)), key: key}
-	text := c.append(nil, 2)
-	if c.problem != nil {
-		return "", c.problem
-	}
-	return d.arena.copy(text), nil
 }
 
 func numberProblem(key, literal string) *Problem {

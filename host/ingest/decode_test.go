@@ -248,8 +248,10 @@ func TestDecodeData(t *testing.T) {
 }
 
 func TestDecodeBinary(t *testing.T) {
-	base := []string{"ce-specversion", "1.0", "Ce-Id", "e1", "CE-Source", "gate%2F7", "ce-type", `"api.request"`, "ce-subject", "emma",
-		"ce-time", "2026-10-01T12:00:00.5%2B02:00"}
+	base := []string{
+		"ce-specversion", "1.0", "Ce-Id", "e1", "CE-Source", "gate%2F7", "ce-type", `"api.request"`, "ce-subject", "emma",
+		"ce-time", "2026-10-01T12:00:00.5%2B02:00",
+	}
 	data := `{"calls":1.50,"region":"eu","free":false,"none":null}`
 	structured := NewDecoder(1).Decode(contentType(""), []byte(goodJSON), nil)
 	for _, extra := range [][]string{
@@ -322,6 +324,21 @@ func TestValidate(t *testing.T) {
 		spoil(&e)
 		if p := Validate(&e); p == nil || p.Reason+": "+p.Detail != want {
 			t.Errorf("%v, want %s", p, want)
+		}
+	}
+}
+
+func TestTimesInside(t *testing.T) {
+	first, end := time.Date(yearMin, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(yearMax+1, 1, 1, 0, 0, 0, 0, time.UTC)
+	if !timeInside(first) || timeInside(first.Add(-1)) || !timeInside(end.Add(-1)) || timeInside(end) {
+		t.Error("the limits are not the starts of their years")
+	}
+	for _, base := range []int64{first.UnixNano(), 0, end.UnixNano() - 1} {
+		for instant, want := range map[int64]bool{first.UnixNano(): true, first.UnixNano() - 1: false, end.UnixNano() - 1: true, end.UnixNano(): false} {
+			delta := instant - base
+			if overflow := (delta > 0) != (instant > base) && delta != 0; !overflow && deltaInside(base, delta) != want {
+				t.Errorf("%d and %d: %v", base, delta, !want)
+			}
 		}
 	}
 }

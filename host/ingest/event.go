@@ -22,9 +22,14 @@ const (
 
 // The times that can be billed. They leave room on both sides of what 64 bits of nanoseconds hold, so that the ends of an
 // event's billing period exist as well.
-var (
-	timeMin = time.Date(1700, 1, 1, 0, 0, 0, 0, time.UTC) // first instant that is accepted
-	timeEnd = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC) // first instant that is not
+const (
+	yearMin = 1700 // first year that is accepted
+	yearMax = 2261 // last year that is
+
+	timeMinUnix = -8_520_336_000 // the start of yearMin, Unix seconds
+	timeEndUnix = 9_214_646_400  // the end of yearMax
+
+	nanosPerSecond = 1_000_000_000
 )
 
 // Event is one usage event as decoded, or one element (or whole message) that could not be decoded and says why in
@@ -74,7 +79,7 @@ func Validate(e *billing.UsageEvent) *Problem {
 	if p := checkAccount(string(e.Account)); p != nil {
 		return p
 	}
-	if e.Time.Before(timeMin) || !e.Time.Before(timeEnd) {
+	if !timeInside(e.Time) {
 		return timeProblem(e.Time.UTC().Format(time.RFC3339Nano))
 	}
 	if p := checkFieldCount(len(e.Data)); p != nil {
@@ -154,8 +159,13 @@ func duplicateField(key string) *Problem {
 	return problem(ReasonBadData, "data: field %s is there twice", shown(key))
 }
 
+func timeInside(t time.Time) bool {
+	seconds := t.Unix()
+	return seconds >= timeMinUnix && seconds < timeEndUnix
+}
+
 func timeProblem(shown string) *Problem {
-	return problem(ReasonBadTime, "time: %s lies outside the years %d to %d", shown, timeMin.Year(), timeEnd.Year()-1)
+	return problem(ReasonBadTime, "time: %s lies outside the years %d to %d", shown, yearMin, yearMax)
 }
 
 // printable reports whether text is valid UTF-8 without control characters, which CloudEvents forbids in attributes and

@@ -76,7 +76,7 @@ func drawEvent(t *rapid.T) drawn {
 	d := drawn{event: billing.UsageEvent{
 		Source: drawText(t, "source", AttributeBytesMax, true), ID: drawText(t, "id", AttributeBytesMax, true),
 		Type: drawText(t, "type", AttributeBytesMax, true), Account: billing.AccountID(drawText(t, "account", 60, true)),
-		Time: time.Unix(0, rapid.Int64Range(timeMinUnixNano, timeEndUnixNano-1).Draw(t, "time")).UTC(),
+		Time: time.Unix(0, rapid.Int64Range(timeMinUnix*nanosPerSecond, timeEndUnix*nanosPerSecond-1).Draw(t, "time")).UTC(),
 	}}
 	for range rapid.IntRange(0, 6).Draw(t, "fields") {
 		key := drawText(t, "key", 40, false)

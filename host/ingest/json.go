@@ -70,7 +70,7 @@ func (d *Decoder) decodeArray(body []byte, dst []Event) []Event {
 	start := len(dst)
 	d.json.open(body)
 	if d.json.PeekKind() != '[' {
-		return append(dst, d.notAnArray(body))
+		return append(dst, d.notAnArray())
 	}
 	_, err := d.json.ReadToken()
 	for err == nil && d.json.PeekKind() != ']' {
@@ -134,7 +134,7 @@ func (d *Decoder) diagnose(body []byte, strict error) Event {
 }
 
 // notAnArray says what a body is that should have been an array.
-func (d *Decoder) notAnArray(body []byte) Event {
+func (d *Decoder) notAnArray() Event {
 	value, err := d.json.ReadValue()
 	if err != nil {
 		return undecodable("%s", syntaxDetail(err))
@@ -303,7 +303,7 @@ func parseTime(text []byte) (int64, *Problem) {
 		return 0, problem(ReasonBadTime,
 			"time: %s is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z", shown(string(text)))
 	}
-	if t.Before(timeMin) || !t.Before(timeEnd) {
+	if !timeInside(t) {
 		return 0, timeProblem(string(text))
 	}
 	return t.UnixNano(), nil

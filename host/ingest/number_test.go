@@ -91,8 +91,10 @@ func TestScaledProperties(t *testing.T) {
 			t.Fatalf("%q is short and canonical, yet would travel as text", text)
 		}
 	})
-	for _, text := range []string{"", "-", ".", "-0", "00", "01", "1.", ".5", "1.50", "0.0", "1e3", "+1", " 1", "1 ", "1.2.3",
-		"--1", "1-", "1234567890123456789", "0x1", "١"} {
+	for _, text := range []string{
+		"", "-", ".", "-0", "00", "01", "1.", ".5", "1.50", "0.0", "1e3", "+1", " 1", "1 ", "1.2.3",
+		"--1", "1-", "1234567890123456789", "0x1", "١",
+	} {
 		if u, s, ok := scaled(text); ok {
 			t.Errorf("%q would be packed as %d scale %d", text, u, s)
 		}

@@ -157,25 +157,19 @@ func (d *Decoder) decodePackedEvent(body []byte, text string, at span, e *Event)
 	e.Account, p = d.batchAccount(packed.account)
 	note(p)
 	e.Time = d.packed.base + packed.delta
-	if !timeInside(d.packed.base, packed.delta) {
+	if !deltaInside(d.packed.base, packed.delta) {
 		note(problem(ReasonBadTime, "time: base %d and delta %d nanoseconds lie outside the years %d to %d",
-			d.packed.base, packed.delta, timeMin.Year(), timeEnd.Year()-1))
+			d.packed.base, packed.delta, yearMin, yearMax))
 	}
 	note(d.packedData(e))
 	return first
 }
 
-// Unix nanoseconds of the times that can be billed.
-var (
-	timeMinUnixNano = timeMin.UnixNano()
-	timeEndUnixNano = timeEnd.UnixNano()
-)
-
-// timeInside reports whether base + delta is a time that can be billed, and not one made by an overflow.
-func timeInside(base, delta int64) bool {
+// deltaInside reports whether base + delta is a time that can be billed, and not one made by an overflow.
+func deltaInside(base, delta int64) bool {
 	sum := base + delta
 	overflow := (sum > base) != (delta > 0) && delta != 0
-	return !overflow && sum >= timeMinUnixNano && sum < timeEndUnixNano
+	return !overflow && sum >= timeMinUnix*nanosPerSecond && sum < timeEndUnix*nanosPerSecond
 }
 
 // batchName returns a source or type that is a string of the batch, once it is known to be allowed.

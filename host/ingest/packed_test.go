@@ -224,7 +224,7 @@ func TestPackerRefusals(t *testing.T) {
 		t.Errorf("without id: %v", err)
 	}
 	early, late := small, small
-	early.Time, late.Time = timeMin, timeEnd.Add(-1)
+	early.Time, late.Time = time.Unix(timeMinUnix, 0), time.Unix(timeEndUnix, -1)
 	if p.Size() != before || p.Len() != 1 {
 		t.Errorf("%d events in %d bytes after refusals, were 1 in %d", p.Len(), p.Size(), before)
 	}

@@ -64,12 +64,20 @@ func TestReadFiles(t *testing.T) {
 		"byte order mark":    {"a.jsonl", "\ufeff" + one, []string{"e1@1"}, ""},
 		"empty":              {"a.jsonl", "", nil, ""},
 		"only blank":         {"a.json", " \n\n", nil, ""},
-		"bad lines": {"events.jsonl", one + "\n" + strings.Replace(one, "12:00:00.5+02:00", "noon", 1) + "\nnil\n" + two + "\n{\n",
-			[]string{"e1@1", `events.jsonl:2: time: "2026-10-01Tnoon" is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z`,
+		"bad lines": {
+			"events.jsonl", one + "\n" + strings.Replace(one, "12:00:00.5+02:00", "noon", 1) + "\nnil\n" + two + "\n{\n",
+			[]string{
+				"e1@1", `events.jsonl:2: time: "2026-10-01Tnoon" is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z`,
 				"events.jsonl:3: message: invalid character 'i' in literal null (expecting 'u') after offset 1", "e2@4",
-				"events.jsonl:5: message: unexpected EOF after offset 1"}, ""},
-		"a long line": {"a.jsonl", one + "\n" + strings.Repeat("x", BodyBytesMax+1) + "\n" + two,
-			[]string{"e1@1", "a.jsonl:2: event: is longer than 8388608 bytes", "e2@3"}, ""},
+				"events.jsonl:5: message: unexpected EOF after offset 1",
+			},
+			"",
+		},
+		"a long line": {
+			"a.jsonl", one + "\n" + strings.Repeat("x", BodyBytesMax+1) + "\n" + two,
+			[]string{"e1@1", "a.jsonl:2: event: is longer than 8388608 bytes", "e2@3"},
+			"",
+		},
 		"a long last line":         {"a.jsonl", strings.Repeat("x", BodyBytesMax+70000), []string{"a.jsonl:1: event: is longer than 8388608 bytes"}, ""},
 		"a line just short enough": {"a.jsonl", one + strings.Repeat(" ", BodyBytesMax-len(one)) + "\n" + two, []string{"e1@1", "e2@2"}, ""},
 
@@ -80,12 +88,20 @@ func TestReadFiles(t *testing.T) {
 		"array cut":      {"a.json", "[" + one + ",\n", []string{"e1@1"}, "a.json:2: unexpected EOF after offset 188"},
 		"array and more": {"a.json", "[" + one + "]\n[]", []string{"e1@1"}, "a.json: more than one JSON value; send several events as an array"},
 
-		"csv": {"a.csv", head + "e1,s,t,emma,2026-10-01T12:00:00Z,1.50,\ne2,s,t,emma,2026-10-01T12:00:00Z,,\"a,\nb\"\n\ne3,s,t,emma,2026-10-01T12:00:00Z,1,x",
-			[]string{"e1@2", "e2@3", "e3@6"}, ""},
+		"csv": {
+			"a.csv", head + "e1,s,t,emma,2026-10-01T12:00:00Z,1.50,\ne2,s,t,emma,2026-10-01T12:00:00Z,,\"a,\nb\"\n\ne3,s,t,emma,2026-10-01T12:00:00Z,1,x",
+			[]string{"e1@2", "e2@3", "e3@6"},
+			"",
+		},
 		"csv, other order": {"A.CSV", "time,subject,id,type,source\n2026-10-01T12:00:00Z,emma,e1,t,s\n", []string{"e1@2"}, ""},
-		"csv, bad rows": {"a.csv", head + "e1,s,t,emma,noon,1,x\n,s,t,emma,noon,1,x\ne3,s,t,emma\ne4,s,t,\"em\"ma,2026-10-01T12:00:00Z,1,x\ne5,s,t,emma,2026-10-01T12:00:00Z,1,x\ne6,s,t,emma,,1,x\n",
-			[]string{`a.csv:2: time: "noon" is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z`, "a.csv:3: id: is missing",
-				"a.csv:4: has 4 cells, the header has 7", `a.csv:5: column 11: extraneous or missing " in quoted-field`, "e5@6", "a.csv:7: time: is missing"}, ""},
+		"csv, bad rows": {
+			"a.csv", head + "e1,s,t,emma,noon,1,x\n,s,t,emma,noon,1,x\ne3,s,t,emma\ne4,s,t,\"em\"ma,2026-10-01T12:00:00Z,1,x\ne5,s,t,emma,2026-10-01T12:00:00Z,1,x\ne6,s,t,emma,,1,x\n",
+			[]string{
+				`a.csv:2: time: "noon" is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z`, "a.csv:3: id: is missing",
+				"a.csv:4: has 4 cells, the header has 7", `a.csv:5: column 11: extraneous or missing " in quoted-field`, "e5@6", "a.csv:7: time: is missing",
+			},
+			"",
+		},
 		"csv, not closed":  {"a.csv", head + "e1,\"" + strings.Repeat("x", 2*BodyBytesMax), nil, "a.csv: a row is longer than 8388608 bytes: is a quotation mark not closed?"},
 		"csv, empty":       {"a.csv", "", []string{}, "a.csv:1: is empty: the first line must name the columns id, source, type, subject, time, and those of the data"},
 		"csv, no time":     {"a.csv", "id,source,type,subject\n", []string{}, `a.csv:1: the header has no column "time"; every file has id, source, type, subject, time`},
@@ -114,9 +130,11 @@ func TestReadCSVData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := billing.UsageEvent{Source: "gate/7", ID: "e1", Type: "api.request", Account: "emma",
+	want := billing.UsageEvent{
+		Source: "gate/7", ID: "e1", Type: "api.request", Account: "emma",
 		Time: time.Date(2026, 10, 1, 10, 0, 0, 5e8, time.UTC),
-		Data: []billing.Field{{Key: "region", Text: "eu"}, {Key: "calls", Text: "1.50"}}}
+		Data: []billing.Field{{Key: "region", Text: "eu"}, {Key: "calls", Text: "1.50"}},
+	}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Error(diff)
 	}

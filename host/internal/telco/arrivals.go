@@ -1,7 +1,6 @@
 package telco
 
 import (
-	"container/heap"
 	"iter"
 	"time"
 
@@ -23,7 +22,7 @@ func (c Config) Arrivals() iter.Seq[Arrival] {
 		for o := range c.occurrences() {
 			delay := o.delay(c, sequence)
 			if delay > 0 {
-				heap.Push(&way, travelling{at: o.at.Add(delay), sequence: sequence, occurrence: o})
+				way.push(travelling{at: o.at.Add(delay), sequence: sequence, occurrence: o})
 			}
 			sequence++
 			// Whatever is still to come arrives later, for nothing arrives before it happens.
@@ -73,29 +72,38 @@ type travelling struct {
 // underway is a heap of events, the next to arrive on top.
 type underway []travelling
 
-func (w underway) Len() int { return len(w) }
-
-func (w underway) Less(i, j int) bool {
+func (w underway) before(i, j int) bool {
 	if !w[i].at.Equal(w[j].at) {
 		return w[i].at.Before(w[j].at)
 	}
 	return w[i].sequence < w[j].sequence
 }
 
-func (w underway) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
-
-// Push and Pop are for package heap.
-func (w *underway) Push(x any) { *w = append(*w, x.(travelling)) }
-
-func (w *underway) Pop() any {
-	last := len(*w) - 1
-	x := (*w)[last]
-	*w = (*w)[:last]
-	return x
+func (w *underway) push(t travelling) {
+	*w = append(*w, t)
+	heap := *w
+	for i := len(heap) - 1; i > 0 && heap.before(i, (i-1)/2); i = (i - 1) / 2 {
+		heap[i], heap[(i-1)/2] = heap[(i-1)/2], heap[i]
+	}
 }
 
 // arrive takes the next event off the heap.
 func (w *underway) arrive(c Config) Arrival {
-	t := heap.Pop(w).(travelling)
-	return Arrival{At: t.at, Event: t.event(c)}
+	heap := *w
+	t := heap[0]
+	last := len(heap) - 1
+	heap[0] = heap[last]
+	heap = heap[:last]
+	*w = heap
+	for i := 0; ; {
+		next := 2*i + 1
+		if next+1 < last && heap.before(next+1, next) {
+			next++
+		}
+		if next >= last || !heap.before(next, i) {
+			return Arrival{At: t.at, Event: t.event(c)}
+		}
+		heap[i], heap[next] = heap[next], heap[i]
+		i = next
+	}
 }

@@ -107,11 +107,18 @@ var named = [...]struct {
 	account billing.AccountID
 	cents   int64
 }{
-	{"emma", 100_00}, {"olivia", 80_00}, {"sophia", 120_00}, {"ava", 60_00}, {"isa", 20_00},
-	{"noah", 200_00}, {"william", 250_00}, {"liam", 30_00}, {"jacob", 40_00},
+	{"emma", 100_00},
+	{"olivia", 80_00},
+	{"sophia", 120_00},
+	{"ava", 60_00},
+	{"isa", 20_00},
+	{"noah", 200_00},
+	{"william", 250_00},
+	{"liam", 30_00},
+	{"jacob", 40_00},
 }
 
-// Account returns customer i, counted from 0: emma, olivia and so on, then customer-10, customer-11, …
+// Account returns customer i, counted from 0: emma, olivia and so on, then customer-10, customer-11 and so on.
 func (c Config) Account(i int) billing.AccountID {
 	if i < len(named) {
 		return named[i].account

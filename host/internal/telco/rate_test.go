@@ -99,6 +99,7 @@ type usage struct {
 
 // priced works out the totals of a rated world.
 func priced(t *testing.T, world telco.Config) map[string]string {
+	t.Helper()
 	used := map[string]*usage{}
 	for a := range world.Arrivals() {
 		e := a.Event
@@ -144,7 +145,10 @@ func between(quantity *big.Rat, above, upTo int64) *big.Rat {
 }
 
 // rounded rounds half up, away from zero, which is what FloatString does.
-func rounded(t *testing.T, r *big.Rat, scale int) *big.Rat { return rat(t, r.FloatString(scale)) }
+func rounded(t *testing.T, r *big.Rat, scale int) *big.Rat {
+	t.Helper()
+	return rat(t, r.FloatString(scale))
+}
 
 func rat(t *testing.T, text string) *big.Rat {
 	t.Helper()

@@ -72,8 +72,10 @@ func TestNamedCustomers(t *testing.T) {
 	for i := range c.Customers {
 		got = append(got, fmt.Sprint(c.Account(i), " ", c.Sum(i).Fixed(2)))
 	}
-	want := []string{"emma 100.00", "olivia 80.00", "sophia 120.00", "ava 60.00", "isa 20.00", "noah 200.00", "william 250.00",
-		"liam 30.00", "jacob 40.00", "customer-10 242.71", "customer-11 81.90", "customer-12 161.09"}
+	want := []string{
+		"emma 100.00", "olivia 80.00", "sophia 120.00", "ava 60.00", "isa 20.00", "noah 200.00", "william 250.00",
+		"liam 30.00", "jacob 40.00", "customer-10 242.71", "customer-11 81.90", "customer-12 161.09",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -2,6 +2,7 @@ package telco
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -104,7 +105,7 @@ func used(kind string, at time.Time, c *chance) []billing.Field {
 	switch kind {
 	case "call":
 		seconds := 1 + min(c.below(secondsMax), c.below(secondsMax)) // short calls are more frequent
-		return []billing.Field{{Key: "band", Text: Band(at)}, {Key: "seconds", Text: fmt.Sprint(seconds)}}
+		return []billing.Field{{Key: "band", Text: Band(at)}, {Key: "seconds", Text: strconv.FormatUint(seconds, 10)}}
 	case "data":
 		return []billing.Field{{Key: "megabytes", Text: thousandths(int64(1 + c.below(kilobytesMax))).String()}}
 	default:
