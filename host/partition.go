@@ -102,12 +102,14 @@ func (p *partition) close(ctx context.Context) error {
 }
 
 // stepLimit bounds what one step reads, and so what one checkpoint holds.
-var stepLimit = stream.Limit{Messages: 20_000, Bytes: 16 << 20, Linger: 5 * time.Millisecond}
+func stepLimit() stream.Limit {
+	return stream.Limit{Messages: 20_000, Bytes: 16 << 20, Linger: 5 * time.Millisecond}
+}
 
 // step is the way of the events: from the log into a durable checkpoint, and
 // only then in front of anybody's eyes.
 func (p *partition) step(ctx context.Context) error {
-	messages, err := p.reader.Next(ctx, stepLimit)
+	messages, err := p.reader.Next(ctx, stepLimit())
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (p *partition) step(ctx context.Context) error {
 	if err := p.check(delta); err != nil {
 		return err
 	}
-	if err := p.checkpoint(ctx, delta, messages[len(messages)-1]); err != nil {
+	if err := p.checkpoint(delta, messages[len(messages)-1]); err != nil {
 		return err
 	}
 	// A crash here loses nothing: the checkpoint is durable, and a restart
@@ -147,7 +149,7 @@ func (p *partition) check(d *accumulate.Delta) error {
 
 // checkpoint writes a delta, with the position that it reaches, in one atomic
 // commit.
-func (p *partition) checkpoint(ctx context.Context, d *accumulate.Delta, last stream.Message) error {
+func (p *partition) checkpoint(d *accumulate.Delta, last stream.Message) error {
 	d.Header.Position = last.Sequence
 	d.Header.Digest = messageDigest(last)
 	d.Header.Epoch = p.host.epoch

@@ -192,9 +192,9 @@ func TestDeltaReadsThrough(t *testing.T) {
 
 // FuzzLoad: bytes of a damaged store are errors, never a crash.
 func FuzzLoad(f *testing.F) {
-	f.Add(uint8(accumulate.TableSlots), []byte{4, 'e', 'm', 'm', 'a'}, []byte{1, 0, 0, 0})
-	f.Add(uint8(accumulate.TablePlans), []byte{0, 0, 0, 1}, []byte(`{"tariff":"a"}`))
-	f.Add(uint8(accumulate.TableIdentities), make([]byte, 16), make([]byte, 24))
+	f.Add(accumulate.TableSlots, []byte{4, 'e', 'm', 'm', 'a'}, []byte{1, 0, 0, 0})
+	f.Add(accumulate.TablePlans, []byte{0, 0, 0, 1}, []byte(`{"tariff":"a"}`))
+	f.Add(accumulate.TableIdentities, make([]byte, 16), make([]byte, 24))
 	f.Fuzz(func(t *testing.T, table uint8, key, value []byte) {
 		state := accumulate.NewState()
 		if err := state.Load(accumulate.TablePlans, []byte{0, 0, 0, 1}, []byte(`{"tariff":"a","lines":[{"id":"x"}]}`)); err != nil {

@@ -167,7 +167,9 @@ func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
 				continue
 			}
 			if len(out.Subtotals) == size {
-				out.NextToken = encodeToken(out.last)
+				if out.NextToken, err = encodeToken(out.last); err != nil {
+					return Subtotals{}, err
+				}
 				return out, out.total()
 			}
 			if err := out.add(s); err != nil {

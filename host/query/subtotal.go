@@ -151,12 +151,12 @@ func (q *Subtotals) total() error {
 }
 
 // encodeToken makes the page token that continues behind a key.
-func encodeToken(k rate.Key) string {
+func encodeToken(k rate.Key) (string, error) {
 	b, err := json.Marshal(tokenKey(k))
-	if err != nil { // strings and integers always marshal
-		panic("query: " + err.Error())
+	if err != nil {
+		return "", fmt.Errorf("query: page token: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(b)
+	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // tokenKey is a key as a page token has it: groups are bytes, not text.

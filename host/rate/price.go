@@ -91,23 +91,23 @@ func (b *batch) price(ctx context.Context) ([]Rejection, error) {
 // that are joined to them by shared events.
 func (b *batch) tie(refused []refusal) []bool {
 	tied := make([]bool, len(b.cells))
-	any := false
+	grown := false
 	for i, c := range b.cells {
 		if c.careful {
-			tied[i], any = true, true
+			tied[i], grown = true, true
 		}
 	}
 	for _, r := range refused {
 		if h := b.hits[r.hit]; b.shared(r.hit) {
-			tied[h.cell], any = true, true
+			tied[h.cell], grown = true, true
 		}
 	}
-	for any { // spread along shared events until nothing changes
-		any = false
+	for grown { // spread along shared events until nothing changes
+		grown = false
 		for i := 1; i < len(b.hits); i++ {
 			x, y := b.hits[i-1], b.hits[i]
 			if x.event == y.event && tied[x.cell] != tied[y.cell] {
-				tied[x.cell], tied[y.cell], any = true, true, true
+				tied[x.cell], tied[y.cell], grown = true, true, true
 			}
 		}
 	}
