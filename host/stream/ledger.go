@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
@@ -39,6 +40,9 @@ type anchorRecord struct {
 	Anchor
 }
 
+// claimRetry is the wait before a claim that lost a race is tried again.
+const claimRetry = 5 * time.Millisecond
+
 // ownership is what a claim leaves behind.
 type ownership struct {
 	epoch   uint64
@@ -69,10 +73,17 @@ func (c *Conn) Claim(ctx context.Context, storeID, host string, takeOver bool) (
 			return 0, fmt.Errorf("stream: claim of the log: %w", classify(ctx, err))
 		}
 		c.log.Debug("claim of the log, trying again", "error", err)
-		if err := sleep(ctx, wait); err != nil {
+		pause := wait
+		if isConflict(err) {
+			// The owner before has written an anchor since this one looked. It does
+			// so now and then only: look again, and be quicker.
+			pause = claimRetry
+		} else {
+			wait = min(2*wait, retryMax)
+		}
+		if err := sleep(ctx, pause); err != nil {
 			return 0, fmt.Errorf("stream: claim of the log: %w", unavailable(err))
 		}
-		wait = min(2*wait, retryMax)
 	}
 }
 

@@ -284,3 +284,12 @@ func mustPublish(t *testing.T, c *Conn, out []Outgoing) []uint64 {
 	}
 	return sequences
 }
+
+// pause stops the process without ending it.
+func (p *natsProcess) pause() {
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(50 * time.Millisecond) // the signal does not wait
+}
+
+// resume lets it go on.
+func (p *natsProcess) resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
