@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// running holds what each script has started.
+var running = struct {
+	sync.Mutex
+	of map[*testscript.TestScript]*[]*exec.Cmd
+}{of: map[*testscript.TestScript]*[]*exec.Cmd{}}
+
+// ratedReport is what `tollway rate -o json` prints.
+type ratedReport struct {
+	Invoices []struct {
+		Account string
+		Lines   []struct {
+			Group  map[string]string
+			Amount billing.Amount
+		}
+	}
+}
+
+// compareTotals (totals REPORT EXPECTED.csv) adds up the lines of a report by
+// account and service and compares each sum, to the last digit, with the column
+// list_cost.
+func compareTotals(ts *testscript.TestScript, _ bool, args []string) {
+	var report ratedReport
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &report))
+	got := map[string]billing.Amount{}
+	for _, invoice := range report.Invoices {
+		for _, line := range invoice.Lines {
+			key := invoice.Account + " / " + line.Group["service"]
+			sum, err := got[key].Add(line.Amount)
+			ts.Check(err)
+			got[key] = sum
+		}
+	}
+	rows, err := csv.NewReader(strings.NewReader(ts.ReadFile(args[1]))).ReadAll()
+	ts.Check(err)
+	column := func(name string) int { return slices.Index(rows[0], name) }
+	want := map[string]billing.Amount{}
+	for _, row := range rows[1:] {
+		amount, err := billing.ParseAmount(row[column("list_cost")])
+		ts.Check(err)
+		want[row[column("subject")]+" / "+row[column("service")]] = amount
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if got[key].Cmp(want[key]) != 0 {
+			ts.Fatalf("%s: got %s, want %s", key, got[key], want[key])
+		}
+		delete(got, key)
+	}
+	if len(got) > 0 {
+		ts.Fatalf("nobody expects %v", got)
+	}
+	if len(want) == 0 {
+		ts.Fatalf("%s expects nothing", args[1])
+	}
+	ts.Logf("%d totals are equal", len(want))
+}
+
+// extractRated (rated REPORT TO) writes the bytes of a report's invoices and
+// dead letters: what must not depend on how usage was read.
+func extractRated(ts *testscript.TestScript, _ bool, args []string) {
+	var parts map[string]json.RawMessage
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &parts))
+	text := slices.Concat(parts["invoices"], []byte("\n"), parts["dead_letters"], []byte("\n"))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+}
+
+// copyModule (module) makes the script's folder a module with the SDK, so that
+// tariffs can be built in it as in a checkout.
+func copyModule(ts *testscript.TestScript, _ bool, _ []string) {
+	repository := ts.Getenv("REPOSITORY")
+	for _, name := range []string{"go.mod", "go.sum"} {
+		copyFile(ts, filepath.Join(repository, name), ts.MkAbs(name))
+	}
+	ts.Check(filepath.WalkDir(filepath.Join(repository, "sdk"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		name, err := filepath.Rel(repository, path)
+		if err != nil {
+			return err
+		}
+		copyFile(ts, path, ts.MkAbs(name))
+		return nil
+	}))
+}
+
+func copyFile(ts *testscript.TestScript, from, to string) {
+	text, err := os.ReadFile(from)
+	ts.Check(err)
+	ts.Check(os.MkdirAll(filepath.Dir(to), 0o700))
+	ts.Check(os.WriteFile(to, text, 0o600))
+}
+
+// tutorialFile is how the README names a file that the reader has to save.
+var tutorialFile = regexp.MustCompile("`(\\.build/tutorial/[^`]*\\.[a-z]+)`")
+
+// followTutorial (tutorial README HEADING LOG) does what a section of the README
+// says: it saves the files, and runs the commands in a shell, one after the
+// other, on a server of its own where the README uses the usual address.
+//
+// A block with a language is a file: the one that the text before it names last.
+// A block without is commands. Each is written to the log with what it printed.
+func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
+	_, section, found := strings.Cut(ts.ReadFile(args[0]), "\n## "+args[1]+"\n")
+	if !found {
+		ts.Fatalf("%s has no section %q", args[0], args[1])
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	log, err := os.Create(ts.MkAbs(args[2]))
+	ts.Check(err)
+	defer func() { ts.Check(log.Close()) }()
+	parts := strings.Split(section, "```")
+	file := ""
+	for i, part := range parts {
+		if i%2 == 0 { // text
+			if names := tutorialFile.FindAllStringSubmatch(part, -1); len(names) > 0 {
+				file = names[len(names)-1][1]
+			}
+			continue
+		}
+		language, body, _ := strings.Cut(part, "\n")
+		if language != "" {
+			ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(file)), 0o700))
+			ts.Check(os.WriteFile(ts.MkAbs(file), []byte(body), 0o600))
+			continue
+		}
+		for line := range strings.Lines(body) {
+			line = strings.TrimSpace(line)
+			if serve, ok := strings.CutPrefix(line, ".build/tollway serve --data "); ok {
+				serveOn(ts, serve)
+				continue
+			}
+			command := program(ts, "sh", "-c", line)
+			out, err := command.CombinedOutput()
+			_, writeErr := log.WriteString("$ " + line + "\n" + string(out))
+			ts.Check(writeErr)
+			if err != nil {
+				ts.Fatalf("$ %s\n%s%v", line, out, err)
+			}
+		}
+	}
+}
