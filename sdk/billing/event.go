@@ -35,7 +35,7 @@ var (
 	ErrEventSource = errors.New("event has no source")
 	ErrEventID     = errors.New("event has no id")
 	ErrEventType   = errors.New("event has no type")
-	ErrEventTime   = errors.New("event time is missing or outside the years 1678 to 2261")
+	ErrEventTime   = errors.New("event time is missing or outside the years 1700 to 2261")
 	ErrEventText   = errors.New("event has text that is not UTF-8")
 	ErrEventField  = errors.New("event data has a key twice")
 )
@@ -83,9 +83,9 @@ func (e *UsageEvent) Validate() error {
 	return errors.Join(problems...)
 }
 
-// fitsNanoseconds reports whether t can be told in int64 nanoseconds since 1970, as logs and tariffs do. The years
-// 1677 and 2262 fit in part and are left out whole, so that a zone cannot carry a time over the edge.
+// fitsNanoseconds reports whether t, and the billing period around it, can be told in int64 nanoseconds since 1970, as
+// logs and tariffs do: they reach from 1677 into 2262, and whole years within are accepted.
 func fitsNanoseconds(t time.Time) bool {
 	year := t.UTC().Year()
-	return year > 1677 && year < 2262
+	return year >= 1700 && year < 2262
 }
