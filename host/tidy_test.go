@@ -65,7 +65,11 @@ var direction = map[string][]string{
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/query", "rpc", "sdk/billing", "golang.org/x/sync"},
 	"host/internal/telco":             {"sdk/billing"},
-	"host/cmd/tollway":                {anything},
+	"host/internal/bench": {
+		"host", "host/accumulate", "host/catalog", "host/checkpoint", "host/ingest", "host/query", "host/rate", "host/stream",
+		"plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
+	},
+	"host/cmd/tollway": {anything},
 }
 
 const (
@@ -81,10 +85,11 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
-	"host/host.go":            "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
-	"host/rate_files.go":      "reader and rater of one file; the call waits for both",
-	"host/serve/run.go":       "host and server; Run waits for both",
-	"host/checkpoint/fold.go": "the background fold; Store.Close stops it and waits",
+	"host/host.go":                    "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
+	"host/rate_files.go":              "reader and rater of one file; the call waits for both",
+	"host/serve/run.go":               "host and server; Run waits for both",
+	"host/internal/bench/pipeline.go": "a host and what drives or reads it for a round; the round waits for all",
+	"host/checkpoint/fold.go":         "the background fold; Store.Close stops it and waits",
 }
 
 // large lists the files of more than a mebibyte.
