@@ -36,6 +36,7 @@ type cli struct {
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Build and inspect tariff plugins."`
+	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
