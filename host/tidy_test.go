@@ -65,6 +65,7 @@ var direction = map[string][]string{
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/query", "rpc", "sdk/billing", "golang.org/x/sync"},
 	"host/internal/telco":             {"sdk/billing"},
+	"host/internal/vectors":           {"plugins", "sdk/billing"},
 	"host/internal/bench": {
 		"host", "host/accumulate", "host/catalog", "host/checkpoint", "host/ingest", "host/query", "host/rate", "host/stream",
 		"plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",

@@ -37,6 +37,7 @@ type cli struct {
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Build and inspect tariff plugins."`
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
+	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
