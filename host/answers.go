@@ -29,14 +29,14 @@ func badToken(err error) error {
 // InvoiceFilter selects invoices. Zero fields select everything.
 type InvoiceFilter struct {
 	Account  billing.AccountID
-	Period   string // "2026-10" or "2026-10-01"
+	Period   string // "2026-10", the periods that start in the month, or "2026-10-01"
 	Currency billing.Currency
 }
 
 func (f InvoiceFilter) match(k invoiceKey) bool {
 	return (f.Account == "" || string(f.Account) == k.Account) &&
 		(f.Currency == "" || f.Currency == k.Currency) &&
-		(f.Period == "" || f.Period == k.Period || f.Period+"-01" == k.Period)
+		(f.Period == "" || query.NamesPeriod(f.Period, k.Period))
 }
 
 // Invoices returns a page of invoices, by period, account and currency.

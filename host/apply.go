@@ -164,7 +164,7 @@ func (h *Host) refuseReachingBack(changes []catalog.Change) error {
 	var refused []string
 	for i, c := range changes {
 		if latest[i] != rate.Beginning && latest[i] >= reachesBack(c) {
-			refused = append(refused, fmt.Sprintf("%s: usage up to %s is priced already", c, time.Unix(0, latest[i]).UTC().Format(time.RFC3339)))
+			refused = append(refused, fmt.Sprintf("%s: usage up to %s is priced or invoiced already", c, time.Unix(0, latest[i]).UTC().Format(time.RFC3339)))
 		}
 	}
 	if len(refused) == 0 {
@@ -174,10 +174,16 @@ func (h *Host) refuseReachingBack(changes []catalog.Change) error {
 		"the catalog was not applied: it reaches back before usage that is priced already, and this release does not rate usage again:\n  %s", strings.Join(refused, "\n  "))
 }
 
-// concerned returns the latest time of a slot's usage that a change concerns,
-// unix ns, or rate.Beginning.
+// concerned returns up to when a slot is priced that a change concerns, unix ns,
+// or rate.Beginning: to its last event, or to the period's end where that is
+// closed, since an invoice has its fees as well.
 func concerned(c catalog.Change, s *rate.Slot) int64 {
-	if s.Events == 0 || !c.ConcernsUsage(billing.AccountID(s.Account), s.Plan.Meter, s.Tariff, s.Subscription) {
+	switch {
+	case !c.ConcernsUsage(billing.AccountID(s.Account), s.Plan.Meter, s.Tariff, s.Subscription):
+		return rate.Beginning
+	case s.Final:
+		return s.PeriodEnd - 1
+	case s.Events == 0:
 		return rate.Beginning
 	}
 	return s.LastTime

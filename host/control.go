@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -81,7 +82,27 @@ func (p *partition) takeCatalog(ctx context.Context, d *accumulate.Delta, c mark
 	if d.Header.CatalogRevision == 0 && !c.At.IsZero() {
 		d.Header.FirstMarker = c.At.UnixNano()
 	}
+	if p.catalog != nil {
+		p.beginCalendars(d, snapshot)
+	}
 	d.Header.CatalogRevision, d.Header.CatalogDigest = c.Revision, c.Digest
 	p.useCatalog(snapshot)
 	return nil
+}
+
+// beginCalendars has the calendars that a catalog brings in begin at the period
+// in which the shared calendar's open time begins. Without that, the first close
+// of a zone that comes into use after a year would charge the fees of that year.
+func (p *partition) beginCalendars(d *accumulate.Delta, next *catalog.Catalog) {
+	shared := p.catalog.Calendar("")
+	until := d.ClosedUntil(rate.CalendarName(shared))
+	if until == rate.Beginning {
+		return
+	}
+	for _, c := range p.calendars(next) {
+		if c.Calendar == rate.CalendarName(shared) || d.ClosedUntil(c.Calendar) != rate.Beginning || p.firstOpen(d, c.Calendar) != rate.Forever {
+			continue
+		}
+		d.Close(c.Calendar, c.calendar.PeriodOf(time.Unix(0, until)).Start.UnixNano())
+	}
 }

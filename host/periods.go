@@ -116,7 +116,7 @@ type namedCalendar struct {
 // catalog and those of slots that are open.
 func (p *partition) calendars(c *catalog.Catalog) []namedCalendar {
 	set := map[rate.Calendar]billing.Calendar{}
-	add := func(b billing.Calendar) { set[rate.Calendar{Zone: b.Zone.String(), AnchorDay: b.AnchorDay}] = b }
+	add := func(b billing.Calendar) { set[rate.CalendarName(b)] = b }
 	add(c.Calendar(""))
 	for id, a := range c.Accounts {
 		if (a.TimeZone != "" || a.AnchorDay != 0) && billing.Partition(id, p.host.config.Partitions) == p.number {

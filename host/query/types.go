@@ -1,6 +1,7 @@
 package query
 
 import (
+	"strings"
 	"time"
 
 	"github.com/tollway/tollway/host/rate"
@@ -103,6 +104,12 @@ type PeriodState struct {
 	// ClosesAt is the end of the grace time; with clock: event it is compared
 	// with the watermark, else with wall time.
 	ClosesAt time.Time
+}
+
+// NamesPeriod reports whether a name, a period's id or the month in which it
+// starts, is that of the period with the id.
+func NamesPeriod(name, id string) bool {
+	return name == id || len(name) == len("2026-10") && strings.HasPrefix(id, name+"-")
 }
 
 // DeadLetter is an event that could not be priced, kept with its reason.

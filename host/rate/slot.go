@@ -54,6 +54,11 @@ type Calendar struct {
 	AnchorDay int    `json:"anchor_day"`
 }
 
+// CalendarName names the calendar.
+func CalendarName(c billing.Calendar) Calendar {
+	return Calendar{Zone: c.Zone.String(), AnchorDay: c.AnchorDay}
+}
+
 // Slot is the priced state of one key. Slots are immutable: rating makes a new
 // one, so that a reader may keep the pointer.
 type Slot struct {

@@ -67,7 +67,7 @@ func (e engine) ClosePeriod(ctx context.Context, request rpc.CloseRequest) (rpc.
 	periods, asOf := e.host.Periods()
 	closed.AsOf = asOf
 	for _, p := range periods {
-		if id := p.Period.ID(); id != request.Period && id != request.Period+"-01" ||
+		if !query.NamesPeriod(request.Period, p.Period.ID()) ||
 			request.Zone != "" && request.Zone != p.Zone || request.AnchorDay != 0 && request.AnchorDay != p.AnchorDay {
 			continue
 		}

@@ -1,0 +1,195 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// running is a host in this process, with a clock that stands still until it is
+// moved. It fails its test when it stops by itself.
+type running struct {
+	*host.Host
+	t     *testing.T
+	dir   string
+	now   *atomic.Int64 // unix ns
+	stop  func()        // ends the host and waits for it
+	nats  string        // URL
+	parts int
+}
+
+// startHost runs a host until the test ends.
+func startHost(t *testing.T, partitions int, now string) *running {
+	t.Helper()
+	r := &running{t: t, dir: t.TempDir(), now: &atomic.Int64{}, parts: partitions}
+	r.setNow(now)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.nats = "nats://" + address
+	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true, Listen: address}})
+	return r
+}
+
+// open starts the host on the folder that it has.
+func (r *running) open(config stream.Config) {
+	r.t.Helper()
+	h, err := host.Open(r.t.Context(), host.Config{
+		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true,
+		Now: func() time.Time { return time.Unix(0, r.now.Load()) },
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Host = h
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	stopped := false
+	r.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := errors.Join(<-done, h.Close()); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.t.Cleanup(r.stop)
+}
+
+func (r *running) setNow(text string) { r.now.Store(instant(text).UnixNano()) }
+
+// instant reads a time of a test.
+func instant(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		panic(err)
+	}
+	return at
+}
+
+// wait bounds what a test waits for.
+func (r *running) wait() context.Context {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	r.t.Cleanup(cancel)
+	return ctx
+}
+
+// apply applies a catalog that must be right.
+func (r *running) apply(yaml string) host.Applied {
+	r.t.Helper()
+	applied, err := r.tryApply(yaml)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return applied
+}
+
+func (r *running) tryApply(yaml string) (host.Applied, error) {
+	r.t.Helper()
+	applied, err := r.Apply(r.wait(), host.ApplyRequest{Files: []catalog.File{{Name: "catalog.yaml", Data: []byte(yaml)}}, At: r.Now()})
+	for _, p := range applied.Problems {
+		r.t.Fatal(p)
+	}
+	return applied, err
+}
+
+// send has events priced, or turned away.
+func (r *running) send(events ...billing.UsageEvent) {
+	r.t.Helper()
+	results, err := r.Ingest(r.wait(), events)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var positions []query.Position
+	for _, result := range results {
+		if result.Problem != nil {
+			r.t.Fatal(result.Problem)
+		}
+		positions = append(positions, result.Position)
+	}
+	if err := r.Wait(r.wait(), positions); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// publish writes a message to a partition as a producer without our client
+// does, and waits for it.
+func (r *running) publish(partition int, contentType string, body []byte) {
+	r.t.Helper()
+	nc, err := nats.Connect(r.nats)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer nc.Close()
+	m := &nats.Msg{Subject: fmt.Sprintf("usage.%d.ev", partition), Data: body, Header: nats.Header{"Content-Type": {contentType}}}
+	reply, err := nc.RequestMsgWithContext(r.wait(), m)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var ack struct {
+		Seq uint64 `json:"seq"`
+	}
+	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Seq == 0 {
+		r.t.Fatalf("%s, %v", reply.Data, err)
+	}
+	if err := r.Wait(r.wait(), []query.Position{{Partition: partition, Sequence: ack.Seq}}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// close closes a period, grace time or not.
+func (r *running) close(period, zone string) {
+	r.t.Helper()
+	if _, err := r.ClosePeriod(r.wait(), host.CloseRequest{Period: period, Zone: zone, SkipGrace: true}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// bills lists the matching invoices as "id total".
+func (r *running) bills(f host.InvoiceFilter) []string {
+	r.t.Helper()
+	list, next, _, err := r.Invoices(f, query.Page{Size: query.MaxPageSize})
+	if err != nil || next != "" {
+		r.t.Fatal(next, err)
+	}
+	return idsAndTotals(list)
+}
+
+func idsAndTotals(list []export.Invoice) []string {
+	out := make([]string, 0, len(list))
+	for _, inv := range list {
+		out = append(out, inv.ID+" "+inv.TotalText)
+	}
+	return out
+}
+
+// call is a usage event of a test.
+func call(id, account, at string, fields ...string) billing.UsageEvent {
+	e := billing.UsageEvent{Source: "test", ID: id, Type: "call", Account: billing.AccountID(account), Time: instant(at)}
+	for i := 0; i < len(fields); i += 2 {
+		e.Data = append(e.Data, billing.Field{Key: fields[i], Text: fields[i+1]})
+	}
+	return e
+}
