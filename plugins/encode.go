@@ -71,20 +71,26 @@ func (w *work) encodeSlots(arena []byte, rowOff, at int) int {
 	return at
 }
 
-// encodeEvents writes the event rows.
+// encodeEvents writes the event rows. It is the one loop of the host that runs for every event, so
+// it writes the fields where they are, as abi.PutEvent does.
 func (w *work) encodeEvents(rows []byte) {
+	le := binary.LittleEndian
 	stride := abi.EventStride(w.dims)
 	events := w.batch.Events[min(w.from, len(w.batch.Events)):]
 	for n, slot := range w.eventOf {
 		e := &events[n]
-		row := rows[n*stride : (n+1)*stride]
-		out := abi.Event{Slot: slot, Time: e.Time, Quantity: e.Quantity}
+		row := rows[n*stride:][:stride:stride]
+		le.PutUint32(row[abi.EventSlot:], slot)
+		le.PutUint64(row[abi.EventTime:], uint64(e.Time))
+		le.PutUint64(row[abi.EventQuantity:], e.Quantity.Lo)
+		le.PutUint64(row[abi.EventQuantity+8:], uint64(e.Quantity.Hi))
 		if e.HasAmount {
-			out.Flags, out.Amount = abi.EventFlagAmount, e.Amount
+			le.PutUint32(row[abi.EventFlags:], abi.EventFlagAmount)
+			le.PutUint64(row[abi.EventAmount:], e.Amount.Lo)
+			le.PutUint64(row[abi.EventAmount+8:], uint64(e.Amount.Hi))
 		}
-		abi.PutEvent(row, &out)
 		for d, id := range w.dimsOf[n*w.dims : (n+1)*w.dims] {
-			binary.LittleEndian.PutUint32(row[abi.EventDims+4*d:], id)
+			le.PutUint32(row[abi.EventDims+4*d:], id)
 		}
 	}
 }
