@@ -186,6 +186,9 @@ func messageDigest(m stream.Message) string {
 // run steps until the context ends or an error stops the partition.
 func (p *partition) run(ctx context.Context) error {
 	reader, err := p.host.conn.Reader(ctx, p.number, p.state.Header().Position)
+	if err != nil && ctx.Err() != nil {
+		return nil // ended before it began
+	}
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
