@@ -8,49 +8,53 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// callKey tells which hits may go into one plugin call: those of one module
-// whose plans read the same dimensions.
-type callKey struct {
-	module     *module
-	dimensions string
-}
-
-// pluginCall is one batch for a plugin while it is put together.
+// pluginCall is one batch for a plugin while it is put together: of one module
+// and of plans that read the same dimensions. It belongs to the module, and its
+// memory is used again by the next call.
 type pluginCall struct {
 	module *module
 	names  []string // dimensions, in the order of the ids in an event
+	open   bool     // something was added
 	batch  plugins.Batch
-	hits   []int          // the batch's event → index into the rate batch's hits
-	slotOf map[int]int    // cell → slot of the call
-	cells  []int          // slot of the call → cell
-	values map[string]int // dimension value → id
-	ids    []uint32       // backing of the events' dimension ids
+	hits   []int32           // the call's event → index into the rate batch's hits
+	cells  []int32           // slot of the call → cell
+	values map[string]uint32 // dimension value → id
+	ids    []uint32          // backing of the events' dimension ids
 }
 
-// newPluginCall begins a call. Value id 0 is the absent value.
+// newPluginCall makes an empty call. Value id 0 is the absent value.
 func newPluginCall(m *module, dimensions []string) *pluginCall {
-	return &pluginCall{
-		module: m, names: dimensions,
-		batch:  plugins.Batch{Values: []string{""}},
-		slotOf: map[int]int{}, values: map[string]int{"": 0},
-	}
+	return &pluginCall{module: m, names: dimensions, batch: plugins.Batch{Values: []string{""}}, values: map[string]uint32{"": 0}}
 }
 
-// add puts a hit and its slot into the call.
-func (p *pluginCall) add(b *batch, i int) {
+// reset empties the call, and forgets what it refers to.
+func (p *pluginCall) reset() {
+	p.open = false
+	clear(p.batch.Slots)
+	clear(p.batch.Events)
+	p.batch.Slots, p.batch.Events = p.batch.Slots[:0], p.batch.Events[:0]
+	if len(p.batch.Values) > 1 {
+		clear(p.batch.Values)
+		p.batch.Values = p.batch.Values[:1]
+		clear(p.values)
+		p.values[""] = 0
+	}
+	p.hits, p.cells, p.ids = p.hits[:0], p.cells[:0], p.ids[:0]
+}
+
+// add puts a hit into the call. Those of one cell come one after the other.
+func (p *pluginCall) add(b *batch, i int32) {
 	h := &b.hits[i]
-	slot, ok := p.slotOf[h.cell]
-	if !ok {
-		slot = p.addSlot(b.cells[h.cell], false)
-		p.slotOf[h.cell] = slot
-		p.cells = append(p.cells, h.cell)
+	e := &b.events[h.event]
+	if n := len(p.cells); n == 0 || p.cells[n-1] != h.cell {
+		p.addSlot(b, h.cell, false)
 	}
 	first := len(p.ids)
 	for _, name := range p.names {
-		p.ids = append(p.ids, p.value(fieldText(b.events[h.event].Data, name)))
+		p.ids = append(p.ids, p.value(fieldText(e.Data, name)))
 	}
 	p.batch.Events = append(p.batch.Events, plugins.Event{
-		Slot: slot, Time: b.events[h.event].Time,
+		Slot: len(p.cells) - 1, Time: e.Time,
 		Quantity: h.quantity, Amount: h.amount, HasAmount: h.hasAmount,
 		Dims: p.ids[first:len(p.ids):len(p.ids)],
 	})
@@ -58,41 +62,43 @@ func (p *pluginCall) add(b *batch, i int) {
 }
 
 // addSlot puts a cell's slot into the call.
-func (p *pluginCall) addSlot(c *cell, final bool) int {
-	lines := c.next.Lines
-	if lines == nil {
-		lines = make([]plugins.Line, len(c.plan.Lines))
-	}
+func (p *pluginCall) addSlot(b *batch, n int32, final bool) {
+	c := &b.cells[n]
 	p.batch.Slots = append(p.batch.Slots, plugins.Slot{
 		Plan:        c.plan,
 		PeriodStart: c.next.Period, PeriodEnd: c.next.PeriodEnd,
 		ActiveFrom: c.next.ActiveFrom, ActiveUntil: c.next.ActiveUntil,
 		New: c.base == nil && c.taken == 0, Final: final,
-		State: c.next.State, Lines: lines,
+		State: c.next.State, Lines: c.next.Lines,
 	})
-	return len(p.batch.Slots) - 1
+	p.cells = append(p.cells, n)
 }
 
 // value interns a dimension value for the call.
 func (p *pluginCall) value(text string) uint32 {
 	id, ok := p.values[text]
 	if !ok {
-		id = len(p.batch.Values)
+		id = uint32(len(p.batch.Values))
 		p.values[text] = id
 		p.batch.Values = append(p.batch.Values, text)
 	}
-	return uint32(id)
+	return id
 }
 
 // run makes the call and takes the slots' new states and lines into the cells.
+// The call is empty afterwards.
 func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
+	defer p.reset()
 	rejects, err := p.module.instance.Price(ctx, &p.batch)
 	if err != nil {
 		return nil, fmt.Errorf("rate: plugin %s: %w", p.module.digest, err)
 	}
-	for i, slot := range p.batch.Slots {
-		next := &b.cells[p.cells[i]].next
+	for i := range p.batch.Slots {
+		slot, next := &p.batch.Slots[i], &b.cells[p.cells[i]].next
 		next.State, next.Lines = slot.State, slot.Lines
+	}
+	if len(rejects) == 0 {
+		return nil, nil
 	}
 	refused := make([]refusal, len(rejects))
 	for i, r := range rejects {

@@ -22,9 +22,16 @@ const maxPlans = 4096
 type module struct {
 	digest   string
 	instance *plugins.Instance
-	plans    map[*Plan]*plugins.Plan
-	shapes   map[*plugins.Plan]string // dimension list as one text, by plan
-	wanted   []*Plan                  // to be configured before the next call
+	plans    map[*Plan]*configured
+	calls    map[string]*pluginCall // by list of dimensions, as one text
+	wanted   []*Plan                // to be configured before the next call
+}
+
+// configured is a plan as the instance has it, with the call that its slots go
+// into.
+type configured struct {
+	plan *plugins.Plan
+	call *pluginCall
 }
 
 // module returns the rater's instance of a plugin, making it when needed.
@@ -40,17 +47,21 @@ func (r *Rater) module(ctx context.Context, digest string) (*module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rate: plugin %s: %w", digest, err)
 	}
-	m := &module{digest: digest, instance: instance, plans: map[*Plan]*plugins.Plan{}, shapes: map[*plugins.Plan]string{}}
+	m := &module{digest: digest, instance: instance, plans: map[*Plan]*configured{}, calls: map[string]*pluginCall{}}
 	r.modules[digest] = m
 	return m, nil
 }
 
-// want notes that a plan must be configured before the next call.
-func (m *module) want(p *Plan) {
-	if _, ok := m.plans[p]; !ok {
-		m.plans[p] = nil
+// want returns a plan as it is configured, or an empty value that configure
+// fills.
+func (m *module) want(p *Plan) *configured {
+	c := m.plans[p]
+	if c == nil {
+		c = &configured{}
+		m.plans[p] = c
 		m.wanted = append(m.wanted, p)
 	}
+	return c
 }
 
 // configure gives the instance the plans that were wanted, all at once.
@@ -62,22 +73,30 @@ func (m *module) configure(ctx context.Context) error {
 	for i, p := range m.wanted {
 		requests[i] = plugins.ConfigRequest{Tariff: p.Name, Params: json.RawMessage(p.Params), Currency: string(p.Currency)}
 	}
-	configured, err := m.instance.Configure(ctx, requests)
+	plans, err := m.instance.Configure(ctx, requests)
 	if err != nil {
 		return fmt.Errorf("rate: plugin %s: %w", m.digest, err)
 	}
 	for i, p := range m.wanted {
-		m.plans[p] = configured[i]
-		m.shapes[configured[i]] = strings.Join(configured[i].Dimensions, "\x00")
+		m.plans[p].plan, m.plans[p].call = plans[i], m.callFor(plans[i].Dimensions)
 		if p.Lines == nil {
-			p.Lines = make([]PlanLine, len(configured[i].Lines))
-			for j, l := range configured[i].Lines {
+			p.Lines = make([]PlanLine, len(plans[i].Lines))
+			for j, l := range plans[i].Lines {
 				p.Lines[j] = PlanLine{ID: l.ID, Description: l.Description}
 			}
 		}
 	}
 	m.wanted = m.wanted[:0]
 	return nil
+}
+
+// callFor returns the call for plans that read the given dimensions.
+func (m *module) callFor(dimensions []string) *pluginCall {
+	shape := strings.Join(dimensions, "\x00")
+	if m.calls[shape] == nil {
+		m.calls[shape] = newPluginCall(m, dimensions)
+	}
+	return m.calls[shape]
 }
 
 // trim drops instances that hold too many configurations. It is called between

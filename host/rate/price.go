@@ -5,26 +5,24 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
 // hit is one event meeting one slot.
 type hit struct {
-	event     int // index into the batch, in log order
-	cell      int // index into the batch's cells
+	event     int32 // index into the batch, in log order
+	cell      int32 // index into the batch's cells
+	hasAmount bool
 	quantity  billing.Decimal
 	amount    billing.Decimal
-	hasAmount bool
 }
 
 // cell is a slot while a batch is priced.
 type cell struct {
-	base    *Slot // as it was before the batch; nil when new
-	next    Slot  // as it will be; State and Lines are replaced by each call
-	plan    *plugins.Plan
-	module  *module
-	hits    int  // events that meet the slot in this batch
+	base   *Slot // as it was before the batch; nil when new
+	next   Slot  // as it will be; State and Lines are replaced by each call
+	module *module
+	*configured
 	taken   int  // events that it took
 	careful bool // price its events one at a time from the start
 	placed  bool // already in the outcome
@@ -32,19 +30,42 @@ type cell struct {
 
 // refusal is a rejection by one slot.
 type refusal struct {
-	hit            int // index into the batch's hits
+	hit            int32 // index into the batch's hits
 	reason, detail string
 }
 
-// batch is the working set of one Rate call.
+// batch is the working set of one Rate call. Its memory is used again by the
+// next.
 type batch struct {
 	rater  *Rater
+	number uint64 // counts batches, from 1
 	book   Book
 	events []Event
 	hits   []hit // by event, then in the order of the subscriptions
-	cells  []*cell
-	cellOf map[Key]int
+	cells  []cell
+	cellOf map[Key]int32
 	fresh  map[Key]int // cells without a slot before the batch, by key without group
+
+	bulk   []int32 // hits that are priced at once
+	sorted []int32 // hits by cell
+	ends   []int32 // of each cell's part of sorted
+	calls  []*pluginCall
+}
+
+// begin makes the batch ready for events.
+func (b *batch) begin(book Book, events []Event) {
+	b.number++
+	b.book, b.events = book, events
+}
+
+// end forgets the events and slots, of which nothing must be kept alive.
+func (b *batch) end() {
+	b.book, b.events = nil, nil
+	b.hits = b.hits[:0]
+	clear(b.cells)
+	b.cells = b.cells[:0]
+	clear(b.cellOf)
+	clear(b.fresh)
 }
 
 // price has every cell's events folded and returns the rejected events.
@@ -54,24 +75,24 @@ type batch struct {
 // others must not have taken it, and what they decided on later events may
 // hang on it: all slots so tied together are priced again, event by event.
 func (b *batch) price(ctx context.Context) ([]Rejection, error) {
-	var bulk []int
+	b.bulk = b.bulk[:0]
 	for i := range b.hits {
 		if !b.cells[b.hits[i].cell].careful {
-			bulk = append(bulk, i)
+			b.bulk = append(b.bulk, int32(i))
 		}
 	}
-	refused, err := b.call(ctx, bulk)
+	refused, err := b.call(ctx, b.bulk)
 	if err != nil {
 		return nil, err
 	}
 	tied := b.tie(refused)
 	var rejected []Rejection
 	for _, r := range refused {
-		if h := b.hits[r.hit]; !tied[h.cell] {
+		if h := &b.hits[r.hit]; !tied[h.cell] {
 			rejected = append(rejected, b.rejection(h, r.reason, r.detail))
 		}
 	}
-	for _, i := range bulk {
+	for _, i := range b.bulk {
 		b.cells[b.hits[i].cell].taken++
 	}
 	for _, r := range refused {
@@ -92,20 +113,20 @@ func (b *batch) price(ctx context.Context) ([]Rejection, error) {
 func (b *batch) tie(refused []refusal) []bool {
 	tied := make([]bool, len(b.cells))
 	grown := false
-	for i, c := range b.cells {
-		if c.careful {
+	for i := range b.cells {
+		if b.cells[i].careful {
 			tied[i], grown = true, true
 		}
 	}
 	for _, r := range refused {
-		if h := b.hits[r.hit]; b.shared(r.hit) {
-			tied[h.cell], grown = true, true
+		if b.shared(int(r.hit)) {
+			tied[b.hits[r.hit].cell], grown = true, true
 		}
 	}
 	for grown { // spread along shared events until nothing changes
 		grown = false
 		for i := 1; i < len(b.hits); i++ {
-			x, y := b.hits[i-1], b.hits[i]
+			x, y := &b.hits[i-1], &b.hits[i]
 			if x.event == y.event && tied[x.cell] != tied[y.cell] {
 				tied[x.cell], tied[y.cell], grown = true, true, true
 			}
@@ -123,9 +144,9 @@ func (b *batch) shared(i int) bool {
 // oneByOne prices the events of the tied cells again from where the cells
 // stood before the batch, each event in all its slots or in none.
 func (b *batch) oneByOne(ctx context.Context, tied []bool) ([]Rejection, error) {
-	for i, c := range b.cells {
+	for i := range b.cells {
 		if tied[i] {
-			c.reset()
+			b.cells[i].reset()
 		}
 	}
 	var rejected []Rejection
@@ -157,20 +178,20 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 		}
 	}
 	for i := first; i < last; i++ {
-		c := b.cells[b.hits[i].cell]
+		c := &b.cells[b.hits[i].cell]
 		if c.base == nil && c.taken == 0 && b.groups(c.next.Key) >= MaxGroups {
 			undo()
-			r := b.rejection(b.hits[i], ReasonTooManyGroups, tooManyGroups())
+			r := b.rejection(&b.hits[i], ReasonTooManyGroups, tooManyGroups())
 			return &r, nil
 		}
 		before = append(before, c.next)
-		refused, err := b.call(ctx, []int{i})
+		refused, err := b.call(ctx, []int32{int32(i)})
 		if err != nil {
 			return nil, err
 		}
 		if len(refused) > 0 {
 			undo()
-			r := b.rejection(b.hits[i], refused[0].reason, refused[0].detail)
+			r := b.rejection(&b.hits[i], refused[0].reason, refused[0].detail)
 			return &r, nil
 		}
 	}
@@ -184,8 +205,8 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 // added included.
 func (b *batch) groups(k Key) int {
 	n := b.book.Groups(k)
-	for _, c := range b.cells {
-		if c.base == nil && c.taken > 0 && c.next.WithoutGroup() == k.WithoutGroup() {
+	for i := range b.cells {
+		if c := &b.cells[i]; c.base == nil && c.taken > 0 && c.next.WithoutGroup() == k.WithoutGroup() {
 			n++
 		}
 	}
@@ -203,34 +224,61 @@ func (c *cell) reset() {
 }
 
 // rejection names the subscription that refused the hit's event.
-func (b *batch) rejection(h hit, reason, detail string) Rejection {
+func (b *batch) rejection(h *hit, reason, detail string) Rejection {
 	k := b.cells[h.cell].next.Key
-	return Rejection{Event: h.event, Reason: reason, Detail: fmt.Sprintf("subscription %q to tariff %q: %s", k.Subscription, k.Tariff, detail)}
+	return Rejection{Event: int(h.event), Reason: reason, Detail: fmt.Sprintf("subscription %q to tariff %q: %s", k.Subscription, k.Tariff, detail)}
 }
 
 // call prices the given hits, in one plugin call for each module and list of
 // dimensions, and returns those refused.
-func (b *batch) call(ctx context.Context, hits []int) ([]refusal, error) {
-	var groups []*pluginCall
-	groupOf := map[callKey]*pluginCall{}
-	for _, i := range hits {
-		c := b.cells[b.hits[i].cell]
-		k := callKey{module: c.module, dimensions: c.module.shapes[c.plan]}
-		g := groupOf[k]
-		if g == nil {
-			g = newPluginCall(c.module, c.plan.Dimensions)
-			groupOf[k] = g
-			groups = append(groups, g)
+//
+// The hits go slot by slot, each slot's in log order. Slots know nothing of each
+// other, so that changes no price; and a slot whose events stand together passes
+// into the plugin and out of it once.
+func (b *batch) call(ctx context.Context, hits []int32) ([]refusal, error) {
+	for _, i := range b.bySlot(hits) {
+		call := b.cells[b.hits[i].cell].call
+		if !call.open {
+			call.open = true
+			b.calls = append(b.calls, call)
 		}
-		g.add(b, i)
+		call.add(b, i)
 	}
-	var refused []refusal
-	for _, g := range groups {
-		more, err := g.run(ctx, b)
-		if err != nil {
-			return nil, err
+	return b.run(ctx)
+}
+
+// run makes the calls that were put together.
+func (b *batch) run(ctx context.Context) (refused []refusal, err error) {
+	for _, call := range b.calls {
+		if err != nil { // nothing counts any more
+			call.reset()
+			continue
 		}
+		var more []refusal
+		more, err = call.run(ctx, b)
 		refused = append(refused, more...)
 	}
-	return refused, nil
+	b.calls = b.calls[:0]
+	return refused, err
+}
+
+// bySlot sorts hits by cell, those of one cell as they were.
+func (b *batch) bySlot(hits []int32) []int32 {
+	if len(hits) < 2 {
+		return hits
+	}
+	b.ends = append(b.ends[:0], make([]int32, len(b.cells)+1)...)
+	for _, i := range hits {
+		b.ends[b.hits[i].cell+1]++
+	}
+	for c := range b.cells {
+		b.ends[c+1] += b.ends[c]
+	}
+	b.sorted = slices.Grow(b.sorted[:0], len(hits))[:len(hits)]
+	for _, i := range hits { // b.ends[c] is where the next hit of cell c goes
+		c := b.hits[i].cell
+		b.sorted[b.ends[c]] = i
+		b.ends[c]++
+	}
+	return b.sorted
 }

@@ -25,7 +25,8 @@ type Book interface {
 	ClosedUntil(Calendar) int64
 }
 
-// Outcome is what a batch of events does.
+// Outcome is what a batch of events does. The lists are used again by the next
+// batch; what they refer to is not.
 type Outcome struct {
 	Slots    []*Slot     // new values of the slots that took events, in the order of their first event
 	Rejected []Rejection // events that were priced by nobody, in order
@@ -44,7 +45,11 @@ type Rater struct {
 	catalog   *catalog.Catalog
 	modules   map[string]*module
 	plans     map[planRef]*Plan
-	calendars map[Calendar]*periodCache
+	calendars map[Calendar]*calendar
+	lanes     map[laneKey]*lane
+	batch     batch
+	order     []int32 // cells in the order of an outcome
+	slots     []*Slot // of the last outcome
 }
 
 // planRef names a plan by the catalog objects that it is made from.
@@ -55,13 +60,15 @@ type planRef struct {
 
 // NewRater makes a rater that prices nothing until it is given a catalog.
 func NewRater(source Modules) *Rater {
-	return &Rater{source: source, modules: map[string]*module{}, calendars: map[Calendar]*periodCache{}}
+	r := &Rater{source: source, modules: map[string]*module{}, calendars: map[Calendar]*calendar{}}
+	r.batch = batch{rater: r, cellOf: map[Key]int32{}, fresh: map[Key]int{}}
+	return r
 }
 
 // SetCatalog puts a catalog in force for the events that follow.
 func (r *Rater) SetCatalog(c *catalog.Catalog) {
 	r.catalog = c
-	r.plans = map[planRef]*Plan{}
+	r.plans, r.lanes = map[planRef]*Plan{}, map[laneKey]*lane{}
 }
 
 // Rate prices events, which are in log order and have no Problem. An error
@@ -70,7 +77,9 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	if err := r.trim(ctx); err != nil {
 		return Outcome{}, err
 	}
-	b := &batch{rater: r, book: book, events: events, cellOf: map[Key]int{}, fresh: map[Key]int{}}
+	b := &r.batch
+	b.begin(book, events)
+	defer b.end()
 	var out Outcome
 	for i := range events {
 		if rejection := b.route(ctx, i); rejection != nil {
@@ -95,36 +104,38 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 
 // configure readies the plugins for the plans that the batch needs.
 func (b *batch) configure(ctx context.Context) error {
-	for _, c := range b.cells {
-		c.module.want(c.next.Plan)
+	for i := range b.cells {
+		c := &b.cells[i]
+		c.configured = c.module.want(c.next.Plan)
 	}
 	for _, m := range b.rater.modules {
 		if err := m.configure(ctx); err != nil {
 			return err
 		}
 	}
-	for _, c := range b.cells {
-		c.plan = c.module.plans[c.next.Plan]
-	}
 	return nil
 }
 
-// slots makes the new slots of the cells that took events.
+// slots makes the new slots of the cells that took events. Each has memory of
+// its own, so that one that lives long keeps no other alive.
 func (b *batch) slots(rejected []Rejection) []*Slot {
 	refused := make(map[int]struct{}, len(rejected))
 	for _, r := range rejected {
 		refused[r.Event] = struct{}{}
 	}
-	order := make([]int, 0, len(b.cells)) // by first event taken, so that the log alone decides
+	r := b.rater
+	r.order = r.order[:0] // by first event taken, so that the log alone decides
 	for i := range b.hits {
 		h := &b.hits[i]
-		if _, no := refused[h.event]; no {
-			continue
+		if len(refused) > 0 {
+			if _, no := refused[int(h.event)]; no {
+				continue
+			}
 		}
-		c := b.cells[h.cell]
+		c := &b.cells[h.cell]
 		if !c.placed {
 			c.placed = true
-			order = append(order, h.cell)
+			r.order = append(r.order, h.cell)
 		}
 		t := b.events[h.event].Time
 		if c.next.Events == 0 || t > c.next.LastTime {
@@ -132,11 +143,12 @@ func (b *batch) slots(rejected []Rejection) []*Slot {
 		}
 		c.next.Events++
 	}
-	slots := make([]*Slot, len(order))
-	for i, n := range order {
-		slots[i] = &b.cells[n].next
+	r.slots = r.slots[:0]
+	for _, n := range r.order {
+		slot := b.cells[n].next
+		r.slots = append(r.slots, &slot)
 	}
-	return slots
+	return r.slots
 }
 
 // Finish folds the end of the period into slots, with or without events, and
@@ -146,17 +158,16 @@ func (r *Rater) Finish(ctx context.Context, slots []*Slot) ([]*Slot, error) {
 	if err := r.trim(ctx); err != nil {
 		return nil, err
 	}
-	b := &batch{rater: r}
-	for _, s := range slots {
+	b := &batch{rater: r, cells: make([]cell, len(slots))}
+	for i, s := range slots {
 		m, err := r.module(ctx, s.Plan.Module)
 		if err != nil {
 			return nil, err
 		}
-		c := &cell{next: *s, module: m}
+		b.cells[i] = cell{next: *s, module: m}
 		if s.Events > 0 {
-			c.base = s
+			b.cells[i].base = s
 		}
-		b.cells = append(b.cells, c)
 	}
 	if err := b.configure(ctx); err != nil {
 		return nil, err
@@ -165,34 +176,26 @@ func (r *Rater) Finish(ctx context.Context, slots []*Slot) ([]*Slot, error) {
 		return nil, err
 	}
 	finished := make([]*Slot, len(slots))
-	for i, c := range b.cells {
-		c.next.Final = true
-		finished[i] = &c.next
+	for i := range b.cells {
+		slot := b.cells[i].next
+		slot.Final = true
+		finished[i] = &slot
 	}
 	return finished, nil
 }
 
 // finish calls the plugins with each cell's slot marked as final.
 func (b *batch) finish(ctx context.Context) error {
-	var calls []*pluginCall
-	callOf := map[callKey]*pluginCall{}
-	for i, c := range b.cells {
-		k := callKey{module: c.module, dimensions: c.module.shapes[c.plan]}
-		call := callOf[k]
-		if call == nil {
-			call = newPluginCall(c.module, c.plan.Dimensions)
-			callOf[k] = call
-			calls = append(calls, call)
+	for i := range b.cells {
+		call := b.cells[i].call
+		if !call.open {
+			call.open = true
+			b.calls = append(b.calls, call)
 		}
-		call.addSlot(c, true)
-		call.cells = append(call.cells, i)
+		call.addSlot(b, int32(i), true)
 	}
-	for _, call := range calls {
-		if _, err := call.run(ctx, b); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := b.run(ctx)
+	return err
 }
 
 // clone copies a string out of the block that a message's events share.

@@ -30,13 +30,15 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	}
 	first := len(b.hits)
 	metered := false
-	for _, meter := range r.catalog.MetersOf(e.Type) {
-		if !meter.Matches(e.Data) {
+	l := r.lane(e)
+	for n := range l.meters {
+		m := &l.meters[n]
+		if !m.meter.Matches(e.Data) {
 			continue
 		}
 		metered = true
-		if v := b.meter(ctx, i, meter); v != nil {
-			b.forget(first)
+		if v := b.meter(ctx, i, l, m); v != nil {
+			b.hits = b.hits[:first]
 			return v
 		}
 	}
@@ -50,39 +52,27 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 		quote(e.Account), quote(e.Type), time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano))
 }
 
-// forget takes back the hits from first on.
-func (b *batch) forget(first int) {
-	for _, h := range b.hits[first:] {
-		b.cells[h.cell].hits--
-	}
-	b.hits = b.hits[:first]
-}
-
 // meter adds the hits of an event by one of the meters that select it.
-func (b *batch) meter(ctx context.Context, i int, meter *catalog.Meter) *verdict {
+func (b *batch) meter(ctx context.Context, i int, l *lane, m *laneMeter) *verdict {
 	e := &b.events[i]
-	c := b.rater.catalog
-	h := hit{event: i, quantity: one}
+	h := hit{event: int32(i), quantity: one}
 	read := false
-	bindings := c.Bindings(billing.AccountID(e.Account), meter)
-	for n := range bindings {
-		binding := &bindings[n]
-		version := binding.Tariff.VersionAt(e.Time)
-		if version < 0 || !binding.ActiveAt(e.Time) {
+	for n := range m.stops {
+		s := &m.stops[n]
+		if !s.at(e.Time, l.calendar) {
 			continue
 		}
 		if !read {
-			if v := h.measure(e, meter); v != nil {
+			if v := h.measure(e, m.meter); v != nil {
 				return v
 			}
 			read = true
 		}
-		cell, v := b.cell(ctx, e, binding, version)
+		cell, v := b.cell(ctx, e, l, s)
 		if v != nil {
 			return v
 		}
 		h.cell = cell
-		b.cells[cell].hits++
 		b.hits = append(b.hits, h)
 	}
 	return nil
@@ -119,46 +109,51 @@ func badNumber(reason string, meter *catalog.Meter, key, text string, err error)
 	return refuse(reason, "data.%s: %s, read by meter %q: %v", key, quote(text), meter.Name, err)
 }
 
-// cell returns the batch's cell for an event under a subscription, making it
+// cell returns the batch's cell for an event at a stop of its lane, making it
 // when the batch has none yet.
-func (b *batch) cell(ctx context.Context, e *Event, binding *catalog.Binding, version int) (int, *verdict) {
-	r := b.rater
-	calendar, periods := r.calendar(e.Account)
-	if until := b.book.ClosedUntil(calendar); e.Time < until {
+func (b *batch) cell(ctx context.Context, e *Event, l *lane, s *stop) (int32, *verdict) {
+	if until := l.calendar.closedUntil(b); e.Time < until {
 		return 0, refuse(ReasonPeriodClosed, "time: %s lies in a billing period that is closed; usage counts from %s on",
 			time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano), time.Unix(0, until).UTC().Format(time.RFC3339))
 	}
-	start, end := periods.at(e.Time)
-	key := Key{
-		Account: e.Account, Subscription: binding.Subscription.ID, Tariff: binding.Tariff.Name,
-		Version: binding.Tariff.Versions[version].EffectiveFrom.UnixNano(), Period: start, Group: groupOf(e, binding.Tariff.GroupBy),
+	key := s.key
+	if by := s.binding.Tariff.GroupBy; len(by) > 0 {
+		key.Group = groupOf(e, by)
+	} else if s.batch == b.number {
+		return s.cell, nil
 	}
-	if n, ok := b.cellOf[key]; ok {
-		return n, nil
+	n, ok := b.cellOf[key]
+	if !ok {
+		var err error
+		if n, err = b.newCell(ctx, key, l, s); err != nil {
+			return 0, &verdict{err: err}
+		}
 	}
-	c := &cell{base: b.book.Slot(key)}
+	s.batch, s.cell = b.number, n
+	return n, nil
+}
+
+// newCell makes the batch's cell for a key.
+func (b *batch) newCell(ctx context.Context, key Key, l *lane, s *stop) (int32, error) {
+	c := cell{base: b.book.Slot(key)}
 	if c.base != nil {
 		c.next = *c.base
 	} else {
-		key.Account, key.Group = clone(key.Account), clone(key.Group)
-		c.next = r.newSlot(key, calendar, end, binding, version)
-		c.careful = b.book.Groups(key)+b.added(key) >= MaxGroups
-	}
-	m, err := r.module(ctx, c.next.Plan.Module)
-	if err != nil {
-		return 0, &verdict{err: err}
-	}
-	c.module = m
-	b.cells = append(b.cells, c)
-	b.cellOf[key] = len(b.cells) - 1
-	if c.base == nil {
+		key.Group = clone(key.Group)
+		c.next = b.rater.newSlot(key, l.calendar.name, s.periodEnd, s.binding, s.version)
+		c.careful = b.book.Groups(key)+b.fresh[key.WithoutGroup()] >= MaxGroups
 		b.fresh[key.WithoutGroup()]++
 	}
-	return len(b.cells) - 1, nil
+	m, err := b.rater.module(ctx, c.next.Plan.Module)
+	if err != nil {
+		return 0, err
+	}
+	c.module = m
+	n := int32(len(b.cells))
+	b.cells = append(b.cells, c)
+	b.cellOf[c.next.Key] = n
+	return n, nil
 }
-
-// added counts the group combinations that the batch may add to a key's.
-func (b *batch) added(k Key) int { return b.fresh[k.WithoutGroup()] }
 
 // groupOf makes the group key of an event.
 func groupOf(e *Event, dimensions []string) string {
@@ -198,40 +193,6 @@ func (r *Rater) plan(binding *catalog.Binding, n int) *Plan {
 	}
 	r.plans[ref] = p
 	return p
-}
-
-// CalendarOf names the billing calendar of an account by the catalog in force.
-func (r *Rater) CalendarOf(account string) Calendar {
-	c, _ := r.calendar(account)
-	return c
-}
-
-// calendar returns an account's calendar by name and its periods.
-func (r *Rater) calendar(account string) (Calendar, *periodCache) {
-	c := r.catalog.Calendar(billing.AccountID(account))
-	name := CalendarName(c)
-	cache := r.calendars[name]
-	if cache == nil {
-		cache = &periodCache{calendar: c}
-		r.calendars[name] = cache
-	}
-	return name, cache
-}
-
-// periodCache remembers the period that a calendar was last asked for: usage
-// comes nearly in order.
-type periodCache struct {
-	calendar   billing.Calendar
-	start, end int64 // unix ns
-}
-
-// at returns the billing period of a time, unix ns.
-func (p *periodCache) at(t int64) (start, end int64) {
-	if t < p.start || t >= p.end {
-		period := p.calendar.PeriodOf(time.Unix(0, t))
-		p.start, p.end = period.Start.UnixNano(), period.End.UnixNano()
-	}
-	return p.start, p.end
 }
 
 // Unused makes, for an account's subscriptions that are active in a period and
