@@ -10,34 +10,62 @@ import (
 	"github.com/tollway/tollway/host/stream"
 )
 
-// pending are the decoded events that wait to be rated, in log order.
+// pending are the decoded events that wait to be rated, in log order. Its memory
+// is used again and again.
 type pending struct {
-	events    []ingest.Event
-	positions []uint64 // of the message that carried each
-	bodies    [][]byte // the message's body, for those that could not be decoded
+	events   []ingest.Event
+	of       []int32 // the message that carried each, as an index
+	messages []carrier
 }
+
+// carrier is a message with pending events.
+type carrier struct {
+	position uint64
+	body     []byte // for events that could not be decoded
+}
+
+// pendingMax is how many events wait to be rated at most, but for those of one
+// message: enough that an account's events mostly go to the plugin together, and
+// few enough that a step takes no more memory for being long. It changes no
+// outcome.
+const pendingMax = 32_768
 
 // rawBytesMax is how much of an undecodable message a dead letter keeps; the
 // log has the whole.
 const rawBytesMax = 64 << 10
 
+// A message of few bytes can hold many events, so a step is bounded by events as
+// well.
+const (
+	settleEvents = 50_000  // are rated at a time, or a message's events more
+	stepEvents   = 200_000 // end a step
+)
+
 // fold takes messages into a delta: usage is decoded and rated, control
-// messages act at their place in the log.
-func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []stream.Message) error {
-	for _, m := range messages {
+// messages act at their place in the log. It returns how many it took; the
+// others are left for the next step.
+func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []stream.Message) (int, error) {
+	before := d.Header.Counters.Read
+	for n, m := range messages {
 		control, isControl := strings.CutPrefix(m.Subject, p.controlPrefix())
 		if !isControl {
 			p.decode(m)
-			continue
 		}
-		if err := p.settle(ctx, d); err != nil {
-			return err
+		if isControl || len(p.pending.events) >= settleEvents {
+			if err := p.settle(ctx, d); err != nil {
+				return n, err
+			}
 		}
-		if err := p.control(ctx, d, control, m); err != nil {
-			return err
+		if isControl {
+			if err := p.control(ctx, d, control, m); err != nil {
+				return n, err
+			}
+		}
+		if d.Header.Counters.Read-before >= stepEvents {
+			return n + 1, nil // nothing is pending: it was counted as it was settled
 		}
 	}
-	return p.settle(ctx, d)
+	return len(messages), p.settle(ctx, d)
 }
 
 // controlPrefix is what the subjects of this partition's control messages
@@ -45,26 +73,34 @@ func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []st
 func (p *partition) controlPrefix() string { return fmt.Sprintf("usage.%d.ctl.", p.number) }
 
 // decode adds a message's events to those pending.
-func (p *partition) decode(m stream.Message) {
-	first := len(p.pending.events)
-	p.pending.events = p.decoder.Decode(m.Header.Get, m.Data, p.pending.events)
-	for range p.pending.events[first:] {
-		p.pending.positions = append(p.pending.positions, m.Sequence)
-		p.pending.bodies = append(p.pending.bodies, m.Data)
+func (p *partition) decode(m *stream.Message) {
+	q := &p.pending
+	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)
+	q.messages = append(q.messages, carrier{position: m.Sequence, body: m.Data})
+	for len(q.of) < len(q.events) {
+		q.of = append(q.of, int32(len(q.messages)-1))
 	}
 }
 
+// carrier returns the message that carried the i-th event.
+func (q *pending) carrier(i int) *carrier { return &q.messages[q.of[i]] }
+
 // drop forgets the first n events.
 func (q *pending) drop(n int) {
-	q.events = q.events[:copy(q.events, q.events[n:])]
-	q.positions = q.positions[:copy(q.positions, q.positions[n:])]
-	q.bodies = q.bodies[:copy(q.bodies, q.bodies[n:])]
+	left := copy(q.events, q.events[n:])
+	copy(q.of, q.of[n:])
+	clear(q.events[left:]) // so that they keep no message alive
+	q.events, q.of = q.events[:left], q.of[:left]
+	if left == 0 {
+		clear(q.messages)
+		q.messages = q.messages[:0]
+	}
 }
 
 // firstRepeat returns the index of the first event that repeats the identity of
 // one before it, or the number of events.
 func (q *pending) firstRepeat() int {
-	seen := make(map[ingest.Hash]struct{}, len(q.events))
+	seen := map[ingest.Hash]struct{}{}
 	for i := range q.events {
 		if q.events[i].Problem != nil {
 			continue
@@ -85,6 +121,8 @@ func (q *pending) firstRepeat() int {
 // settled anew in pieces that end before each repeat, so that the outcome is
 // that of one event at a time.
 func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
+	all := p.pending
+	defer func() { p.pending = all.emptied() }()
 	for strict := false; len(p.pending.events) > 0; {
 		n := len(p.pending.events)
 		if strict {
@@ -102,7 +140,7 @@ func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
 		if err := p.record(d, t, out); err != nil {
 			return err
 		}
-		p.pending.drop(n)
+		p.pending = p.pending.behind(n)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type partition struct {
 	rater   *rate.Rater
 	decoder *ingest.Decoder
 	reader  *stream.Reader
+	unread  []stream.Message // read from the log and left by the step before
 	catalog *catalog.Catalog // in force; nil before the first marker
 	pending pending
 }
@@ -109,20 +110,24 @@ func stepLimit() stream.Limit {
 // step is the way of the events: from the log into a durable checkpoint, and
 // only then in front of anybody's eyes.
 func (p *partition) step(ctx context.Context) error {
-	messages, err := p.reader.Next(ctx, stepLimit())
-	if err != nil {
-		return err
+	messages := p.unread
+	if len(messages) == 0 {
+		var err error
+		if messages, err = p.reader.Next(ctx, stepLimit()); err != nil {
+			return err
+		}
 	}
 	// A crash from here on leaves the last checkpoint: the same messages are
 	// read again and, the log being all that decides, come to the same.
 	delta := accumulate.NewDelta(p.state)
-	if err := p.fold(ctx, delta, messages); err != nil {
+	n, err := p.fold(ctx, delta, messages)
+	if err != nil {
 		return err
 	}
 	if err := p.check(delta); err != nil {
 		return err
 	}
-	if err := p.checkpoint(delta, messages[len(messages)-1]); err != nil {
+	if err := p.checkpoint(delta, messages[n-1]); err != nil {
 		return err
 	}
 	// A crash here loses nothing: the checkpoint is durable, and a restart
@@ -130,6 +135,7 @@ func (p *partition) step(ctx context.Context) error {
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
 	}
+	p.unread = messages[n:]
 	changed := delta.Changed()
 	delta.Apply() // from here on those who waited for the position go on
 	p.host.committed(p, changed)

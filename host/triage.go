@@ -20,9 +20,8 @@ const (
 
 // fate is what becomes of a pending event.
 type fate struct {
-	kind           fateKind
-	rated          int    // fateRate and fateRepeat: index into triage.rate
-	reason, detail string // fateRefused
+	kind fateKind
+	at   int32 // fateRate and fateRepeat: index into triage.rate; fateRefused: into triage.refused
 }
 
 type fateKind uint8
@@ -34,38 +33,55 @@ const (
 	fateRefused                   // a dead letter
 )
 
-// triage says of each of the first pending events what becomes of it.
+// refusal says why an event is a dead letter.
+type refusal struct{ reason, detail string }
+
+// triage says of each of the first pending events what becomes of it. Its memory
+// is used again and again.
 type triage struct {
-	fates []fate
-	rate  []rate.Event
+	fates   []fate
+	refused []refusal
+	rate    []rate.Event // the pending events themselves, where all are rated
+	copied  []rate.Event // memory of rate, where some are not
+	first   map[ingest.Hash]int32
 }
 
-// triage sorts the first n pending events.
+// triage sorts the first n pending events. What is to be rated counts as priced
+// from here on; record takes the rejected ones back.
 func (p *partition) triage(d *accumulate.Delta, n int) *triage {
-	t := &triage{fates: make([]fate, n), rate: make([]rate.Event, 0, n)}
-	first := make(map[ingest.Hash]int, n) // identity → index in t.rate
-	for i := range t.fates {
-		e, f := &p.pending.events[i], &t.fates[i]
+	t := &p.sorted
+	t.begin(n)
+	from := p.pending.carrier(0).position
+	for i := range n {
+		e := &p.pending.events[i]
 		if e.Problem != nil {
-			*f = fate{kind: fateRefused, reason: e.Problem.Reason, detail: e.Problem.Detail}
+			t.refuse(p.pending.events, i, e.Problem.Reason, e.Problem.Detail)
 			continue
 		}
 		if of := billing.Partition(billing.AccountID(e.Account), p.host.config.Partitions); of != p.number {
-			*f = fate{kind: fateRefused, reason: ReasonWrongPartition, detail: fmt.Sprintf(
-				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)}
+			t.refuse(p.pending.events, i, ReasonWrongPartition, fmt.Sprintf(
+				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions))
 			continue
 		}
-		if seen, ok := d.Seen(e.Identity); ok {
-			*f = sameOrConflict(e, seen.Content)
+		seen, known := d.Seen(e.Identity)
+		if !known {
+			d.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: p.pending.carrier(i).position})
+			t.take(p.pending.events, i)
 			continue
 		}
-		if at, ok := first[e.Identity]; ok {
-			*f = fate{kind: fateRepeat, rated: at}
+		if seen.Position >= from { // remembered by this triage, or by the one before
+			if at, ok := t.find(e.Identity); ok {
+				t.part(p.pending.events, i)
+				t.fates[i] = fate{kind: fateRepeat, at: at}
+				continue
+			}
+		}
+		if e.Content == seen.Content {
+			t.part(p.pending.events, i)
+			t.fates[i] = fate{kind: fateDuplicate}
 			continue
 		}
-		first[e.Identity] = len(t.rate)
-		*f = fate{kind: fateRate, rated: len(t.rate)}
-		t.rate = append(t.rate, *e)
+		t.refuse(p.pending.events, i, ReasonIdentityConflict, conflict(e))
 	}
 	return t
 }
@@ -155,11 +171,11 @@ func (p *partition) deadLetter(i int, f fate) accumulate.DeadLetter {
 		l.Event = ingest.FormatJSON(e.Usage())
 		return l
 	}
+	// A message's bytes are kept once, with the first of its elements that is bad:
+	// kept with each, a small message would become a large state.
 	body := p.pending.bodies[i]
-	if l.Truncated = len(body) > rawBytesMax; l.Truncated {
-		body = body[:rawBytesMax]
-	}
-	l.Raw = bytes.Clone(body)
+	l.Truncated = len(body) > rawBytesMax || body == nil
+	l.Raw = bytes.Clone(body[:min(len(body), rawBytesMax)])
 	for _, text := range []*string{&l.Source, &l.ID, &l.Type, &l.Account} {
 		if !utf8.ValidString(*text) {
 			*text = ""

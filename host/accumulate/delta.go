@@ -39,9 +39,10 @@ type DeadLetter struct {
 	Time     string `json:"time"` // RFC 3339, empty when it could not be read
 	Reason   string `json:"reason"`
 	Detail   string `json:"detail"`
-	// Event is the event as CloudEvents JSON; Raw has the bytes instead where they
-	// could not be decoded. Truncated says that Raw holds only their beginning: the
-	// log has them whole at Position.
+	// Event is the event as CloudEvents JSON; Raw has the message's bytes instead
+	// where it could not be decoded, with the first such element of a message.
+	// Truncated says that Raw holds only their beginning, or nothing: the log has
+	// them whole at Position.
 	Event     json.RawMessage `json:"event,omitempty"`
 	Raw       []byte          `json:"raw,omitempty"`
 	Truncated bool            `json:"truncated,omitempty"`
