@@ -99,8 +99,11 @@ func (h *Chain) Publish(ctx context.Context, first uint64, entries [][]byte) err
 	return nil
 }
 
-// chainBatch returns how many of the first entries make one batch.
+// chainBatch returns how many of the first entries are written at a time.
 func chainBatch(entries [][]byte) int {
+	if len(entries) < batchMessagesMin {
+		return 1
+	}
 	total := 0
 	for n, e := range entries {
 		if total += len(e); n > 0 && total > batchBytesMax || n == batchMessagesMax {

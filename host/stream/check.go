@@ -28,74 +28,66 @@ const remake = "this cannot be changed: make the stream anew, or restore it with
 
 // rules are what every stream must keep to. Each rules out a way in which what
 // was acknowledged could be lost, changed or put elsewhere.
-var rules = []rule{
-	{"storage", "file", "what is in memory is gone after a restart", remake, func(s *jetstream.StreamConfig) string {
-		return unless(s.Storage == jetstream.FileStorage, strings.ToLower(s.Storage.String()))
-	}},
-	{"retention", "limits", "messages would go away once read", remake, func(s *jetstream.StreamConfig) string {
-		return unless(s.Retention == jetstream.LimitsPolicy, strings.ToLower(s.Retention.String()))
-	}},
-	{"discard", "new", "a full stream would drop its oldest events instead of refusing new ones", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.Discard == jetstream.DiscardNew, "old")
-	}},
-	{"deny_delete", "true", "single events could be deleted", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.DenyDelete, "false")
-	}},
-	{"deny_purge", "true", "the stream could be emptied", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.DenyPurge, "false")
-	}},
-	{"max_age", "0 (no limit)", "events would expire before they are billed, or before a replay needs them", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.MaxAge == 0, s.MaxAge.String())
-	}},
-	{"max_msgs_per_subject", "-1 (no limit)", "new events would push older ones out", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.MaxMsgsPerSubject <= 0, strconv.FormatInt(s.MaxMsgsPerSubject, 10))
-	}},
-	{"allow_rollup_hdrs", "false", "one message could replace all before it", "", func(s *jetstream.StreamConfig) string {
-		return unless(!s.AllowRollup, "true")
-	}},
-	{"allow_msg_ttl", "false", "a producer could send events that expire", remake, func(s *jetstream.StreamConfig) string {
-		return unless(!s.AllowMsgTTL, "true")
-	}},
-	{"allow_msg_schedules", "false", "scheduled messages replace and delete others", remake, func(s *jetstream.StreamConfig) string {
-		return unless(!s.AllowMsgSchedules, "true")
-	}},
-	{"allow_msg_counter", "false", "the server would rewrite what producers send", remake, func(s *jetstream.StreamConfig) string {
-		return unless(!s.AllowMsgCounter, "true")
-	}},
-	{"no_ack", "false", "nobody would learn whether an event was written", "", func(s *jetstream.StreamConfig) string {
-		return unless(!s.NoAck, "true")
-	}},
-	{"persist_mode", "default", "events would be acknowledged before they are written", remake, func(s *jetstream.StreamConfig) string {
-		return unless(s.PersistMode == jetstream.DefaultPersistMode, "async")
-	}},
-	{"mirror", "none", "a mirror takes no events and follows what happens to its origin", remake, func(s *jetstream.StreamConfig) string {
-		if s.Mirror == nil {
-			return ""
-		}
-		return s.Mirror.Name
-	}},
-	{"sources", "none", "events of other streams would be mixed in", "", func(s *jetstream.StreamConfig) string {
-		names := make([]string, len(s.Sources))
-		for i, source := range s.Sources {
-			names[i] = source.Name
-		}
-		return strings.Join(names, ", ")
-	}},
-	{"subject_transform", "none", "events would end in other partitions than their accounts'", "", func(s *jetstream.StreamConfig) string {
-		if s.SubjectTransform == nil {
-			return ""
-		}
-		return s.SubjectTransform.Source + " to " + s.SubjectTransform.Destination
-	}},
-	{"first_seq", "1", "the stream would begin with a gap", remake, func(s *jetstream.StreamConfig) string {
-		return unless(s.FirstSeq <= 1, strconv.FormatUint(s.FirstSeq, 10))
-	}},
-	{"sealed", "false", "nothing could be written", remake, func(s *jetstream.StreamConfig) string {
-		return unless(!s.Sealed, "true")
-	}},
-	{"allow_atomic", "true", "groups of messages could not be written as one", "", func(s *jetstream.StreamConfig) string {
-		return unless(s.AllowAtomicPublish, "false")
-	}},
+func rules() []rule {
+	type config = *jetstream.StreamConfig
+	return []rule{
+		{"storage", "file", "what is in memory is gone after a restart", remake, func(s config) string {
+			return unless(s.Storage == jetstream.FileStorage, strings.ToLower(s.Storage.String()))
+		}},
+		{"retention", "limits", "messages would go away once read", remake, func(s config) string {
+			return unless(s.Retention == jetstream.LimitsPolicy, strings.ToLower(s.Retention.String()))
+		}},
+		{"discard", "new", "a full stream would drop its oldest events instead of refusing new ones", "", func(s config) string {
+			return unless(s.Discard == jetstream.DiscardNew, "old")
+		}},
+		{"max_age", "0 (no limit)", "events would expire before they are billed, or before a replay needs them", "", func(s config) string {
+			return unless(s.MaxAge == 0, s.MaxAge.String())
+		}},
+		{"max_msgs_per_subject", "-1 (no limit)", "new events would push older ones out", "", func(s config) string {
+			return unless(s.MaxMsgsPerSubject <= 0, strconv.FormatInt(s.MaxMsgsPerSubject, 10))
+		}},
+		{"persist_mode", "default", "events would be acknowledged before they are written", remake, func(s config) string {
+			return unless(s.PersistMode == jetstream.DefaultPersistMode, "async")
+		}},
+		{"mirror", "none", "a mirror takes no events and follows what happens to its origin", remake, func(s config) string {
+			if s.Mirror == nil {
+				return ""
+			}
+			return s.Mirror.Name
+		}},
+		{"sources", "none", "events of other streams would be mixed in", "", func(s config) string {
+			names := make([]string, len(s.Sources))
+			for i, source := range s.Sources {
+				names[i] = source.Name
+			}
+			return strings.Join(names, ", ")
+		}},
+		{"subject_transform", "none", "events would end in other partitions than their accounts'", "", func(s config) string {
+			if s.SubjectTransform == nil {
+				return ""
+			}
+			return s.SubjectTransform.Source + " to " + s.SubjectTransform.Destination
+		}},
+		{"first_seq", "1", "the stream would begin with a gap", remake, func(s config) string {
+			return unless(s.FirstSeq <= 1, strconv.FormatUint(s.FirstSeq, 10))
+		}},
+		flag("deny_delete", true, "single events could be deleted", "", func(s config) bool { return s.DenyDelete }),
+		flag("deny_purge", true, "the stream could be emptied", "", func(s config) bool { return s.DenyPurge }),
+		flag("allow_rollup_hdrs", false, "one message could replace all before it", "", func(s config) bool { return s.AllowRollup }),
+		flag("allow_msg_ttl", false, "a producer could send events that expire", remake, func(s config) bool { return s.AllowMsgTTL }),
+		flag("allow_msg_schedules", false, "scheduled messages replace and delete others", remake, func(s config) bool { return s.AllowMsgSchedules }),
+		flag("allow_msg_counter", false, "the server would rewrite what producers send", remake, func(s config) bool { return s.AllowMsgCounter }),
+		flag("no_ack", false, "nobody would learn whether an event was written", "", func(s config) bool { return s.NoAck }),
+		flag("sealed", false, "nothing could be written", remake, func(s config) bool { return s.Sealed }),
+		flag("allow_atomic", true, "groups of messages could not be written as one", "", func(s config) bool { return s.AllowAtomicPublish }),
+	}
+}
+
+// flag is the rule for a setting that is on or off.
+func flag(setting string, want bool, why, fix string, get func(*jetstream.StreamConfig) bool) rule {
+	return rule{setting, strconv.FormatBool(want), why, fix, func(s *jetstream.StreamConfig) string {
+		return unless(get(s) == want, strconv.FormatBool(!want))
+	}}
 }
 
 // unless returns what was found, or "" when that is right.
@@ -157,7 +149,7 @@ func checkConfig(want, got jetstream.StreamConfig) []Problem {
 	if have, need := sortedSubjects(got.Subjects), sortedSubjects(want.Subjects); have != need {
 		add("subjects", have, need, "events would be missed or mixed up", "")
 	}
-	for _, r := range rules {
+	for _, r := range rules() {
 		if found := r.found(&got); found != "" {
 			add(r.setting, found, r.wanted, r.why, r.fix)
 		}

@@ -131,16 +131,9 @@ func (e *PublishError) Unwrap() []error {
 // unavailable wraps a cause as ErrUnavailable.
 func unavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }
 
-// transient lists what passes when the server is back.
-var transient = []error{
-	nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrDisconnected,
-	nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrBadSubscription, context.DeadlineExceeded, io.EOF,
-	jetstream.ErrNoStreamResponse, jetstream.ErrConnectionClosed, jetstream.ErrServerShutdown,
-}
-
-// classify turns an error of the client library into one of this package's: the
-// caller's own context stays what it is, and what passes becomes
-// ErrUnavailable.
+// classify turns an error of the client library into one of this package's: what
+// passes becomes ErrUnavailable, and so does the end of the caller's context,
+// which errors.Is still finds.
 func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -148,7 +141,12 @@ func classify(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return unavailable(cause)
 	}
-	for _, t := range transient {
+	// What passes when the server is back.
+	for _, t := range []error{
+		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrDisconnected,
+		nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrBadSubscription, context.DeadlineExceeded, io.EOF,
+		jetstream.ErrNoStreamResponse, jetstream.ErrConnectionClosed, jetstream.ErrServerShutdown,
+	} {
 		if errors.Is(err, t) {
 			return unavailable(err)
 		}

@@ -24,9 +24,9 @@ const (
 )
 
 // batchMessagesMin is from how many messages to one stream on an atomic batch is
-// used. A batch costs the server two syncs, whatever its size, and single
-// messages one each, so that a server that syncs gains from a few dozen on;
-// one that does not sync never gains.
+// used. For a batch the server makes and removes a store of its own, which costs
+// as much as syncing some thirty single messages, and then syncs once whatever
+// the batch holds. A server that does not sync never gains.
 const batchMessagesMin = 32
 
 // Publish writes messages and returns their sequences in the same order. All are

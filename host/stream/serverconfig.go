@@ -1,9 +1,6 @@
 package stream
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Account and users of a NATS server that was set up as ServerConfig says.
 const (
@@ -14,7 +11,7 @@ const (
 
 // producerPublish is what a producer may publish. Control messages decide money
 // and are for hosts only.
-var producerPublish = []string{"usage.in.>", "usage.*.ev", "usage.*.batch"}
+const producerPublish = `"usage.in.>", "usage.*.ev", "usage.*.batch"`
 
 // ServerConfig returns the lines of nats-server configuration that a log with so
 // many partitions needs: the mapping that puts an account's events into its
@@ -34,10 +31,6 @@ func serverConfig(partitions int, host, producer string, synced bool) string {
 	syncInterval := "always"
 	if !synced {
 		syncInterval = `"2m"`
-	}
-	quoted := make([]string, len(producerPublish))
-	for i, s := range producerPublish {
-		quoted[i] = fmt.Sprintf("%q", s)
 	}
 	return fmt.Sprintf(`# A message is on disk before it is acknowledged. Leave it out only with three
 # or more replicas on machines that do not fail together.
@@ -66,5 +59,5 @@ accounts {
   }
 }
 `, syncInterval, accountName, fmt.Sprintf("usage.{{partition(%d,1)}}.ev", partitions),
-		host, producer, strings.Join(quoted, ", "))
+		host, producer, producerPublish)
 }

@@ -134,11 +134,11 @@ func (c *Conn) checkPartitions(ctx context.Context, partitions int) error {
 // countPartitions returns how many partitions the log has, 0 when there is none.
 func (c *Conn) countPartitions(ctx context.Context) (int, error) {
 	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("usage.>"))
-	count, any := 0, ""
+	count, example := 0, ""
 	for name := range names.Name() {
 		if _, ok := partitionOf(name); ok {
 			count++
-			any = name
+			example = name
 		}
 	}
 	if err := names.Err(); err != nil {
@@ -147,9 +147,9 @@ func (c *Conn) countPartitions(ctx context.Context) (int, error) {
 	if count == 0 {
 		return 0, nil
 	}
-	s, err := c.js.Stream(ctx, any)
+	s, err := c.js.Stream(ctx, example)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", any, classify(ctx, err))
+		return 0, fmt.Errorf("%s: %w", example, classify(ctx, err))
 	}
 	if said, err := strconv.Atoi(s.CachedInfo().Config.Metadata[metadataPartitions]); err == nil {
 		return said, nil

@@ -118,8 +118,8 @@ func TestEveryRuleRefuses(t *testing.T) {
 		"subjects is usage.>, must be usage.1.batch, u": func(s *jetstream.StreamConfig) { s.Subjects = []string{"usage.>"} },
 		"tollway.partitions is 9, must be 2":            func(s *jetstream.StreamConfig) { s.Metadata = map[string]string{metadataPartitions: "9"} },
 	}
-	if len(cases) != len(rules)+2 {
-		t.Errorf("%d cases for %d rules", len(cases), len(rules)+2)
+	if len(cases) != len(rules())+2 {
+		t.Errorf("%d cases for %d rules", len(cases), len(rules())+2)
 	}
 	all := want
 	for text, spoil := range cases {
