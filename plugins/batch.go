@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/tollway/tollway/sdk/abi"
@@ -89,7 +90,7 @@ func (i *Instance) check(b *Batch) error {
 		}
 	}
 	if len(dims) > 0 && (len(b.Values) == 0 || b.Values[0] != "") {
-		return fmt.Errorf("plugins: the first value of a batch must be the empty string")
+		return errors.New("plugins: the first value of a batch must be the empty string")
 	}
 	for e := range b.Events {
 		ev := &b.Events[e]
@@ -109,9 +110,9 @@ func (i *Instance) checkSlot(s *Slot) error {
 	p := s.Plan
 	switch {
 	case p == nil || p.instance != i:
-		return fmt.Errorf("has no plan of this instance")
+		return errors.New("has no plan of this instance")
 	case s.New && len(s.State) > 0:
-		return fmt.Errorf("is new but has a state")
+		return errors.New("is new but has a state")
 	case len(s.State) > p.StateMax:
 		return fmt.Errorf("has a state of %d bytes, tariff %s takes %d", len(s.State), p.Tariff, p.StateMax)
 	case len(s.Lines) != len(p.Lines) && !(s.New && len(s.Lines) == 0):

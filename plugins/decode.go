@@ -3,6 +3,7 @@ package plugins
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,7 +118,7 @@ func (w *work) growStates(arena []byte) error {
 		}
 	}
 	if !grown {
-		return fmt.Errorf("it asked for more state, but for no slot")
+		return errors.New("it asked for more state, but for no slot")
 	}
 	return nil
 }

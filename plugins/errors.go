@@ -73,6 +73,7 @@ func (i *Instance) describe(cause fuel.Cause, err error) string {
 		return "it called begin out of order"
 	case fuel.CausePool:
 		return "its batch ran out of fuel"
+	case fuel.CauseGuest, fuel.CauseMemory:
 	}
 	text := crashText(err)
 	if cause == fuel.CauseMemory {

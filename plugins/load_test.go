@@ -54,8 +54,8 @@ func TestRefusedAtLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := func(old, new string) []byte {
-		return withRawManifest(unpacked, strings.Replace(string(text), old, new, 1))
+	manifest := func(from, to string) []byte {
+		return withRawManifest(unpacked, strings.Replace(string(text), from, to, 1))
 	}
 	for _, c := range []struct {
 		name string

@@ -23,6 +23,7 @@ func release(b []byte) {
 	}
 	if err := unix.Munmap(b); err != nil {
 		// Only a wrong address or length can be refused: memory would be corrupt.
+		//nolint:forbidigo // no error can be acted on: see above
 		panic("plugins: unmapping a memory: " + err.Error())
 	}
 }

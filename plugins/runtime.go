@@ -43,7 +43,7 @@ func (c Config) withDefaults() (Config, error) {
 		problems = append(problems, fmt.Errorf("plugins: MemoryMaxBytes must be %d to %d, not %d", pageSize, abi.MemoryMaxBytes, c.MemoryMaxBytes))
 	}
 	if c.CompileMaxDuration < 0 {
-		problems = append(problems, fmt.Errorf("plugins: CompileMaxDuration must not be negative"))
+		problems = append(problems, errors.New("plugins: CompileMaxDuration must not be negative"))
 	}
 	return c, errors.Join(problems...)
 }

@@ -120,7 +120,7 @@ func instantiateHost(ctx context.Context, r wazero.Runtime) error {
 	i32 := api.ValueTypeI32
 	abort := api.GoModuleFunc(func(context.Context, api.Module, []uint64) {
 		// A panic is how a host function traps; the runtime turns it into an error of the call.
-		panic(errAborted)
+		panic(errAborted) //nolint:forbidigo // see above
 	})
 	_, err := r.NewHostModuleBuilder(abi.ImportEnv).NewFunctionBuilder().
 		WithGoModuleFunction(abort, []api.ValueType{i32, i32, i32, i32}, nil).Export(abi.ImportEnvAbort).
@@ -144,7 +144,10 @@ func answer(errno uint64) func(*Instance, []uint64) uint64 {
 	return func(*Instance, []uint64) uint64 { return errno }
 }
 
-func exit(_ *Instance, stack []uint64) uint64 { panic(exitError{code: uint32(stack[0])}) }
+// exit traps, as abort does.
+func exit(_ *Instance, stack []uint64) uint64 {
+	panic(exitError{code: uint32(stack[0])}) //nolint:forbidigo // the way for a host function to trap
+}
 
 // put writes two numbers into the plugin's memory, as most size queries want.
 func (i *Instance) put(at0 uint64, v0 uint32, at1 uint64, v1 uint32) uint64 {

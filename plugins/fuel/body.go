@@ -159,6 +159,7 @@ func immediate(r *reader, kind operand) {
 		}
 	case opSelect:
 		r.valueTypes("types of a select")
+	default: // instruction deals with the others
 	}
 }
 

@@ -2,6 +2,7 @@ package fuel
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -170,7 +171,7 @@ func Parse(wasm []byte) (*Module, error) {
 
 func checkPreamble(wasm []byte) error {
 	if len(wasm) == 0 {
-		return fmt.Errorf("not a WebAssembly module (it is empty)")
+		return errors.New("not a WebAssembly module (it is empty)")
 	}
 	if !bytes.HasPrefix(wasm, magic) {
 		return fmt.Errorf("not a WebAssembly module (starts with %q)", wasm[:min(len(wasm), 12)])
@@ -179,7 +180,7 @@ func checkPreamble(wasm []byte) error {
 		return errTruncated
 	}
 	if wasm[6] == 1 {
-		return fmt.Errorf("a WebAssembly component, not a core module: build a core module")
+		return errors.New("a WebAssembly component, not a core module: build a core module")
 	}
 	if !bytes.Equal(wasm[4:8], []byte{1, 0, 0, 0}) {
 		return fmt.Errorf("a WebAssembly module of an unknown version (% x)", wasm[4:8])

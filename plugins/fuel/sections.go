@@ -111,6 +111,7 @@ func (m *Module) readImports(r *reader) {
 			m.importedFunctions++
 		case KindGlobal:
 			m.importedGlobals++
+		default: // refused when the module is rewritten
 		}
 		m.imports = append(m.imports, e)
 	}
