@@ -10,25 +10,12 @@ import (
 	"github.com/tollway/tollway/host/stream"
 )
 
-// pending are the decoded events that wait to be rated, in log order. Its memory
-// is used again and again.
+// pending are the decoded events that wait to be rated, in log order.
 type pending struct {
-	events   []ingest.Event
-	of       []int32 // the message that carried each, as an index
-	messages []carrier
+	events    []ingest.Event
+	positions []uint64 // of the message that carried each
+	bodies    [][]byte // the message's body, for the first of it that could not be decoded; else nil
 }
-
-// carrier is a message with pending events.
-type carrier struct {
-	position uint64
-	body     []byte // for events that could not be decoded
-}
-
-// pendingMax is how many events wait to be rated at most, but for those of one
-// message: enough that an account's events mostly go to the plugin together, and
-// few enough that a step takes no more memory for being long. It changes no
-// outcome.
-const pendingMax = 32_768
 
 // rawBytesMax is how much of an undecodable message a dead letter keeps; the
 // log has the whole.
@@ -73,28 +60,30 @@ func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []st
 func (p *partition) controlPrefix() string { return fmt.Sprintf("usage.%d.ctl.", p.number) }
 
 // decode adds a message's events to those pending.
-func (p *partition) decode(m *stream.Message) {
-	q := &p.pending
-	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)
-	q.messages = append(q.messages, carrier{position: m.Sequence, body: m.Data})
-	for len(q.of) < len(q.events) {
-		q.of = append(q.of, int32(len(q.messages)-1))
+func (p *partition) decode(m stream.Message) {
+	first := len(p.pending.events)
+	p.pending.events = p.decoder.Decode(m.Header.Get, m.Data, p.pending.events)
+	body := m.Data
+	for i := range p.pending.events[first:] {
+		var kept []byte
+		if p.pending.events[first+i].Problem != nil {
+			kept, body = body, nil
+		}
+		p.pending.positions = append(p.pending.positions, m.Sequence)
+		p.pending.bodies = append(p.pending.bodies, kept)
 	}
 }
 
-// carrier returns the message that carried the i-th event.
-func (q *pending) carrier(i int) *carrier { return &q.messages[q.of[i]] }
+// behind is what is pending behind the first n events.
+func (q pending) behind(n int) pending {
+	return pending{q.events[n:], q.positions[n:], q.bodies[n:]}
+}
 
-// drop forgets the first n events.
-func (q *pending) drop(n int) {
-	left := copy(q.events, q.events[n:])
-	copy(q.of, q.of[n:])
-	clear(q.events[left:]) // so that they keep no message alive
-	q.events, q.of = q.events[:left], q.of[:left]
-	if left == 0 {
-		clear(q.messages)
-		q.messages = q.messages[:0]
-	}
+// emptied forgets everything but the memory.
+func (q pending) emptied() pending {
+	clear(q.events)
+	clear(q.bodies)
+	return pending{q.events[:0], q.positions[:0], q.bodies[:0]}
 }
 
 // firstRepeat returns the index of the first event that repeats the identity of

@@ -20,8 +20,9 @@ const (
 
 // fate is what becomes of a pending event.
 type fate struct {
-	kind fateKind
-	at   int32 // fateRate and fateRepeat: index into triage.rate; fateRefused: into triage.refused
+	kind           fateKind
+	rated          int    // fateRate and fateRepeat: index into triage.rate
+	reason, detail string // fateRefused
 }
 
 type fateKind uint8
@@ -33,55 +34,38 @@ const (
 	fateRefused                   // a dead letter
 )
 
-// refusal says why an event is a dead letter.
-type refusal struct{ reason, detail string }
-
-// triage says of each of the first pending events what becomes of it. Its memory
-// is used again and again.
+// triage says of each of the first pending events what becomes of it.
 type triage struct {
-	fates   []fate
-	refused []refusal
-	rate    []rate.Event // the pending events themselves, where all are rated
-	copied  []rate.Event // memory of rate, where some are not
-	first   map[ingest.Hash]int32
+	fates []fate
+	rate  []rate.Event
 }
 
-// triage sorts the first n pending events. What is to be rated counts as priced
-// from here on; record takes the rejected ones back.
+// triage sorts the first n pending events.
 func (p *partition) triage(d *accumulate.Delta, n int) *triage {
-	t := &p.sorted
-	t.begin(n)
-	from := p.pending.carrier(0).position
-	for i := range n {
-		e := &p.pending.events[i]
+	t := &triage{fates: make([]fate, n), rate: make([]rate.Event, 0, n)}
+	first := make(map[ingest.Hash]int, n) // identity → index in t.rate
+	for i := range t.fates {
+		e, f := &p.pending.events[i], &t.fates[i]
 		if e.Problem != nil {
-			t.refuse(p.pending.events, i, e.Problem.Reason, e.Problem.Detail)
+			*f = fate{kind: fateRefused, reason: e.Problem.Reason, detail: e.Problem.Detail}
 			continue
 		}
 		if of := billing.Partition(billing.AccountID(e.Account), p.host.config.Partitions); of != p.number {
-			t.refuse(p.pending.events, i, ReasonWrongPartition, fmt.Sprintf(
-				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions))
+			*f = fate{kind: fateRefused, reason: ReasonWrongPartition, detail: fmt.Sprintf(
+				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)}
 			continue
 		}
-		seen, known := d.Seen(e.Identity)
-		if !known {
-			d.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: p.pending.carrier(i).position})
-			t.take(p.pending.events, i)
+		if seen, ok := d.Seen(e.Identity); ok {
+			*f = sameOrConflict(e, seen.Content)
 			continue
 		}
-		if seen.Position >= from { // remembered by this triage, or by the one before
-			if at, ok := t.find(e.Identity); ok {
-				t.part(p.pending.events, i)
-				t.fates[i] = fate{kind: fateRepeat, at: at}
-				continue
-			}
-		}
-		if e.Content == seen.Content {
-			t.part(p.pending.events, i)
-			t.fates[i] = fate{kind: fateDuplicate}
+		if at, ok := first[e.Identity]; ok {
+			*f = fate{kind: fateRepeat, rated: at}
 			continue
 		}
-		t.refuse(p.pending.events, i, ReasonIdentityConflict, conflict(e))
+		first[e.Identity] = len(t.rate)
+		*f = fate{kind: fateRate, rated: len(t.rate)}
+		t.rate = append(t.rate, *e)
 	}
 	return t
 }
