@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 	}
 	// All scripts share compiled plugins and the toolchain's caches.
 	cache := t.TempDir()
+	compilePlugins(t, cache)
 	toolchain := goEnvironment(t, "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -54,9 +55,27 @@ func TestScripts(t *testing.T) {
 			// Nothing listens here: a script that forgets to start a server must not
 			// find one that runs by chance.
 			e.Setenv("TOLLWAY_SERVER", "http://127.0.0.1:1")
+			month := time.Now().UTC()
+			month = month.AddDate(0, 0, 1-month.Day())
+			e.Setenv("MONTH", month.Format("2006-01"))
+			e.Setenv("NEXT_MONTH", month.AddDate(0, 1, 0).Format("2006-01"))
 			return nil
 		},
 	})
+}
+
+// compilePlugins compiles the built-in tariffs into a cache, once for all scripts.
+func compilePlugins(t *testing.T, cache string) {
+	t.Helper()
+	catalog := filepath.Join(t.TempDir(), "catalog.yaml")
+	if err := os.WriteFile(catalog, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "tollway", "rate", "--catalog", catalog, "--usage", os.DevNull)
+	command.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 var update = flag.Bool("rewrite", false, "rewrite the expected outputs in testdata")
@@ -78,10 +97,16 @@ func goEnvironment(t *testing.T, names ...string) []string {
 
 // commands are what scripts can do besides running programs.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	// serve [-data DIR] [ARG...] starts `tollway serve` and sets TOLLWAY_SERVER.
+	// serve [-data DIR | -config FILE] [ARG...] starts `tollway serve`, on the data
+	// directory "data" if nothing is said, and sets TOLLWAY_SERVER.
 	"serve": func(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) > 1 && args[0] == "-data" {
 			serveOn(ts, args[1], args[2:]...)
+			return
+		}
+		if len(args) > 1 && args[0] == "-config" {
+			args = append([]string{"serve", "--config", args[1]}, args[2:]...)
+			ts.Setenv("TOLLWAY_SERVER", background(ts, serving, "tollway", args...))
 			return
 		}
 		serveOn(ts, "data", args...)
@@ -109,6 +134,27 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 		if err := last.Wait(); err != nil && args[0] != "KILL" {
 			ts.Fatalf("%s: %v", last, err)
 		}
+	},
+	// address sets ADDRESS to the host and port of the server.
+	"address": func(ts *testscript.TestScript, neg bool, args []string) {
+		ts.Setenv("ADDRESS", strings.TrimPrefix(ts.Getenv("TOLLWAY_SERVER"), "http://"))
+	},
+	// config FILE DATA writes a configuration with a data directory and the NATS
+	// server at NATS_URL; with a third argument, with an embedded one that listens
+	// there.
+	"config": func(ts *testscript.TestScript, neg bool, args []string) {
+		nats := "url: " + ts.Getenv("NATS_URL")
+		if len(args) > 2 {
+			nats = "listen: " + args[2]
+		}
+		sharePlugins(ts, ts.MkAbs(args[1]))
+		text := fmt.Sprintf("data: %s\nlisten: 127.0.0.1:0\nnats: {%s}\n", args[1], nats)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+	},
+	// expand FILE puts the values of environment variables into a file.
+	"expand": func(ts *testscript.TestScript, neg bool, args []string) {
+		text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 	},
 	// shuffle FROM TO writes the lines of a file in another order, always the same.
 	"shuffle": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -149,13 +195,36 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"rated":    extractRated,
 	"tutorial": followTutorial,
 	"module":   copyModule,
+	// checkout puts the program where `make` does.
+	"checkout": func(ts *testscript.TestScript, neg bool, args []string) {
+		path, err := exec.LookPath("tollway")
+		ts.Check(err)
+		ts.Check(os.MkdirAll(ts.MkAbs(".build/tutorial"), 0o700))
+		ts.Check(os.Symlink(path, ts.MkAbs(".build/tollway")))
+	},
+	// watch ARG... starts `tollway subtotals watch`, which prints to watch.txt.
+	"watch": func(ts *testscript.TestScript, neg bool, args []string) {
+		command := program(ts, "tollway", append([]string{"subtotals", "watch"}, args...)...)
+		out, err := os.Create(ts.MkAbs("watch.txt"))
+		ts.Check(err)
+		command.Stdout = out
+		ts.Check(command.Start())
+		ts.Defer(func() {
+			_ = command.Process.Kill() // it does not end by itself
+			_ = command.Wait()         // that it was killed is no news
+			_ = out.Close()            // nothing is written any more
+		})
+	},
 }
+
+// serving is what `tollway serve` prints once it answers.
+const serving = `^serving at (\S+)$`
 
 // serveOn starts `tollway serve` on a data directory and sets TOLLWAY_SERVER.
 func serveOn(ts *testscript.TestScript, data string, args ...string) {
 	sharePlugins(ts, ts.MkAbs(data))
 	args = append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)
-	ts.Setenv("TOLLWAY_SERVER", background(ts, `^serving at (\S+)$`, "tollway", args...))
+	ts.Setenv("TOLLWAY_SERVER", background(ts, serving, "tollway", args...))
 }
 
 // program makes a command in the script's folder and environment.
