@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 
@@ -68,10 +69,20 @@ func readServeConfig(name string) (c serveConfig, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(b))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		var wrong *yaml.TypeError
+		if errors.As(err, &wrong) {
+			for i, text := range wrong.Errors {
+				wrong.Errors[i] = unknownKey.ReplaceAllString(text, "$1 is not a key of the configuration; docs/configuration.md lists them")
+			}
+		}
 		return c, fmt.Errorf("configuration %s: %w", name, err)
 	}
 	return c, nil
 }
+
+// unknownKey is what the YAML package says of a key that is not known, in terms of
+// Go types.
+var unknownKey = regexp.MustCompile(`field (\S+) not found in type (?s:.*)`)
 
 // Run serves until interrupted.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
