@@ -90,8 +90,7 @@ func BenchmarkPrice(b *testing.B) {
 				g.price(batch)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/event")
-			_, pool := plugins.FuelLeft(g.i)
-			b.ReportMetric(float64(400_000_000-pool)/float64(n), "fuel/event")
+			b.ReportMetric(float64(g.i.FuelUsed())/float64(n), "fuel/event")
 		})
 	}
 }

@@ -39,6 +39,8 @@ type Instance struct {
 	requests []ConfigRequest
 	plans    []*Plan
 
+	fuelUsed int64 // by the calls of the last Price
+
 	// What host functions keep; all of it starts anew with each call.
 	randomState, randomUsed uint64
 	log                     []byte
@@ -170,12 +172,18 @@ func (i *Instance) call(f api.Function, b budget) (result int32, err error) {
 	if len(i.log) > 0 && i.module.log != nil {
 		i.module.log(i.module.digest, i.log)
 	}
+	// Below zero, the charge that was not granted is gone as well.
+	i.fuelUsed += b.fuel + b.pool - max(int64(c.fuel.Get()), 0) - max(int64(c.pool.Get()), 0)
 	if err == nil {
 		return int32(uint32(i.stack[0])), nil
 	}
 	cause := fuel.CauseOf(int64(c.fuel.Get()), int64(c.depth.Get()), int32(uint32(c.trap.Get())))
 	return 0, &trap{cause: cause, text: i.describe(cause, err)}
 }
+
+// FuelUsed returns the fuel that the last [Instance.Price] used, in all of its calls, those that were
+// made again included. Beside the manifest's FuelPerEvent it tells how much room a tariff has.
+func (i *Instance) FuelUsed() int64 { return i.fuelUsed }
 
 // cursor is the unit that began last, -1 for none.
 func (i *Instance) cursor() int { return int(int32(uint32(i.control.cursor.Get()))) }

@@ -25,6 +25,7 @@ func (i *Instance) Price(ctx context.Context, b *Batch) ([]Reject, error) {
 		return nil, err
 	}
 	i.work.begin(b)
+	i.fuelUsed = 0
 	if err := i.priceAll(ctx); err != nil {
 		i.work.release()
 		return nil, err
