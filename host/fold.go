@@ -10,11 +10,18 @@ import (
 	"github.com/tollway/tollway/host/stream"
 )
 
-// pending are the decoded events that wait to be rated, in log order.
+// pending are the decoded events that wait to be rated, in log order. Its memory
+// is used again and again.
 type pending struct {
-	events    []ingest.Event
-	positions []uint64 // of the message that carried each
-	bodies    [][]byte // the message's body, for the first of it that could not be decoded; else nil
+	events   []ingest.Event
+	of       []int32 // the message that carried each, as an index
+	messages []carrier
+}
+
+// carrier is a message with pending events.
+type carrier struct {
+	position uint64
+	body     []byte // for the first of its events that could not be decoded
 }
 
 // rawBytesMax is how much of an undecodable message a dead letter keeps; the
@@ -33,8 +40,10 @@ const (
 // others are left for the next step.
 func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []stream.Message) (int, error) {
 	before := d.Header.Counters.Read
-	for n, m := range messages {
-		control, isControl := strings.CutPrefix(m.Subject, p.controlPrefix())
+	prefix := p.controlPrefix()
+	for n := range messages {
+		m := &messages[n]
+		control, isControl := strings.CutPrefix(m.Subject, prefix)
 		if !isControl {
 			p.decode(m)
 		}
@@ -44,7 +53,7 @@ func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []st
 			}
 		}
 		if isControl {
-			if err := p.control(ctx, d, control, m); err != nil {
+			if err := p.control(ctx, d, control, *m); err != nil {
 				return n, err
 			}
 		}
@@ -60,30 +69,29 @@ func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []st
 func (p *partition) controlPrefix() string { return fmt.Sprintf("usage.%d.ctl.", p.number) }
 
 // decode adds a message's events to those pending.
-func (p *partition) decode(m stream.Message) {
-	first := len(p.pending.events)
-	p.pending.events = p.decoder.Decode(m.Header.Get, m.Data, p.pending.events)
-	body := m.Data
-	for i := range p.pending.events[first:] {
-		var kept []byte
-		if p.pending.events[first+i].Problem != nil {
-			kept, body = body, nil
-		}
-		p.pending.positions = append(p.pending.positions, m.Sequence)
-		p.pending.bodies = append(p.pending.bodies, kept)
+func (p *partition) decode(m *stream.Message) {
+	q := &p.pending
+	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)
+	q.messages = append(q.messages, carrier{position: m.Sequence, body: m.Data})
+	for len(q.of) < len(q.events) {
+		q.of = append(q.of, int32(len(q.messages)-1))
 	}
 }
 
-// behind is what is pending behind the first n events.
+// carrier returns the message that carried the i-th event.
+func (q *pending) carrier(i int) *carrier { return &q.messages[q.of[i]] }
+
+// behind returns what is pending behind the first n events.
 func (q pending) behind(n int) pending {
-	return pending{q.events[n:], q.positions[n:], q.bodies[n:]}
+	q.events, q.of = q.events[n:], q.of[n:]
+	return q
 }
 
-// emptied forgets everything but the memory.
+// emptied returns the memory of what was pending, without what it referred to.
 func (q pending) emptied() pending {
 	clear(q.events)
-	clear(q.bodies)
-	return pending{q.events[:0], q.positions[:0], q.bodies[:0]}
+	clear(q.messages)
+	return pending{events: q.events[:0], of: q.of[:0], messages: q.messages[:0]}
 }
 
 // firstRepeat returns the index of the first event that repeats the identity of
@@ -124,11 +132,13 @@ func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
 		}
 		if t.repeatsRejected(out) {
 			strict = true
+			t.forget(d)
 			continue
 		}
 		if err := p.record(d, t, out); err != nil {
 			return err
 		}
+		t.end()
 		p.pending = p.pending.behind(n)
 	}
 	return nil

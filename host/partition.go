@@ -29,6 +29,8 @@ type partition struct {
 	unread  []stream.Message // read from the log and left by the step before
 	catalog *catalog.Catalog // in force; nil before the first marker
 	pending pending
+	sorted  triage
+	entries [accumulate.Tables][]checkpoint.Entry // memory of the last checkpoint
 }
 
 // open loads the partition's last checkpoint and makes sure that the log is the
@@ -120,6 +122,7 @@ func (p *partition) step(ctx context.Context) error {
 	// A crash from here on leaves the last checkpoint: the same messages are
 	// read again and, the log being all that decides, come to the same.
 	delta := accumulate.NewDelta(p.state)
+	defer delta.Discard()
 	n, err := p.fold(ctx, delta, messages)
 	if err != nil {
 		return err
@@ -163,18 +166,27 @@ func (p *partition) checkpoint(d *accumulate.Delta, last stream.Message) error {
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
-	c := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{
-		accumulate.LogDeadLetters: d.Appends(accumulate.LogDeadLetters),
-		accumulate.LogInvoices:    d.Appends(accumulate.LogInvoices),
-	}}
 	err = d.Entries(func(table uint8, key, value []byte) {
-		c.Puts[table] = append(c.Puts[table], checkpoint.Entry{Key: key, Value: value})
+		p.entries[table] = append(p.entries[table], checkpoint.Entry{Key: key, Value: value})
 	})
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
+	c := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{
+		accumulate.LogDeadLetters: d.Appends(accumulate.LogDeadLetters),
+		accumulate.LogInvoices:    d.Appends(accumulate.LogInvoices),
+	}}
+	for table, entries := range p.entries {
+		if len(entries) > 0 {
+			c.Puts[uint8(table)] = entries
+		}
+	}
 	if err := p.store.Commit(&c); err != nil {
 		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, last.Sequence, err)
+	}
+	for table, entries := range p.entries {
+		clear(entries)
+		p.entries[table] = entries[:0]
 	}
 	return nil
 }

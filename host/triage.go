@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -20,9 +21,8 @@ const (
 
 // fate is what becomes of a pending event.
 type fate struct {
-	kind           fateKind
-	rated          int    // fateRate and fateRepeat: index into triage.rate
-	reason, detail string // fateRefused
+	kind fateKind
+	at   int32 // fateRate and fateRepeat: index into triage.rate; fateRefused: into triage.refused
 }
 
 type fateKind uint8
@@ -34,50 +34,126 @@ const (
 	fateRefused                   // a dead letter
 )
 
-// triage says of each of the first pending events what becomes of it.
+// refusal says why an event is a dead letter.
+type refusal struct{ reason, detail string }
+
+// triage says of each of the first pending events what becomes of it. Its memory
+// is used again and again.
 type triage struct {
-	fates []fate
-	rate  []rate.Event
+	fates   []fate
+	refused []refusal
+	rate    []rate.Event          // the pending events themselves, where all are rated
+	copied  []rate.Event          // memory of rate, where some are not
+	whole   bool                  // all events so far are rated
+	first   map[ingest.Hash]int32 // identity → index in rate, of the first indexed
+	indexed int
 }
 
-// triage sorts the first n pending events.
+// triage sorts the first n pending events. What is to be rated counts as priced
+// from here on; record takes the rejected ones back.
 func (p *partition) triage(d *accumulate.Delta, n int) *triage {
-	t := &triage{fates: make([]fate, n), rate: make([]rate.Event, 0, n)}
-	first := make(map[ingest.Hash]int, n) // identity → index in t.rate
-	for i := range t.fates {
-		e, f := &p.pending.events[i], &t.fates[i]
+	t := &p.sorted
+	t.begin(n)
+	from := p.pending.carrier(0).position
+	for i := range n {
+		e := &p.pending.events[i]
 		if e.Problem != nil {
-			*f = fate{kind: fateRefused, reason: e.Problem.Reason, detail: e.Problem.Detail}
+			t.refuse(i, refusal{e.Problem.Reason, e.Problem.Detail})
 			continue
 		}
 		if of := billing.Partition(billing.AccountID(e.Account), p.host.config.Partitions); of != p.number {
-			*f = fate{kind: fateRefused, reason: ReasonWrongPartition, detail: fmt.Sprintf(
-				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)}
+			t.refuse(i, refusal{ReasonWrongPartition, fmt.Sprintf(
+				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)})
 			continue
 		}
-		if seen, ok := d.Seen(e.Identity); ok {
-			*f = sameOrConflict(e, seen.Content)
+		seen, known := d.Seen(e.Identity)
+		if !known {
+			d.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: p.pending.carrier(i).position})
+			t.take(p.pending.events, i)
 			continue
 		}
-		if at, ok := first[e.Identity]; ok {
-			*f = fate{kind: fateRepeat, rated: at}
+		if seen.Position >= from { // remembered by this triage, or by the one before
+			if at, ok := t.find(e.Identity); ok {
+				t.leave(i, fate{kind: fateRepeat, at: at})
+				continue
+			}
+		}
+		if e.Content != seen.Content {
+			t.refuse(i, conflict(e))
 			continue
 		}
-		first[e.Identity] = len(t.rate)
-		*f = fate{kind: fateRate, rated: len(t.rate)}
-		t.rate = append(t.rate, *e)
+		t.leave(i, fate{kind: fateDuplicate})
 	}
 	return t
 }
 
-// sameOrConflict tells a repeated event from one that only has its identity.
-// The text does not say where the first one was: it must not hang on how the
-// log was read or divided.
-func sameOrConflict(e *ingest.Event, content ingest.Hash) fate {
-	if e.Content == content {
-		return fate{kind: fateDuplicate}
+// begin makes the triage ready for n events.
+func (t *triage) begin(n int) {
+	t.fates = slices.Grow(t.fates[:0], n)[:n]
+	t.refused = t.refused[:0]
+	t.rate, t.whole = nil, true
+	clear(t.first)
+	t.indexed = 0
+}
+
+// end lets go of the events.
+func (t *triage) end() {
+	if !t.whole {
+		clear(t.rate)
+		t.copied = t.rate[:0]
 	}
-	return fate{kind: fateRefused, reason: ReasonIdentityConflict, detail: fmt.Sprintf(
+	t.rate = nil
+}
+
+// take has the i-th event rated.
+func (t *triage) take(events []ingest.Event, i int) {
+	t.fates[i] = fate{kind: fateRate, at: int32(len(t.rate))}
+	if t.whole {
+		t.rate = events[:i+1]
+		return
+	}
+	t.rate = append(t.rate, events[i])
+}
+
+// leave gives the i-th event, which is not rated, its fate.
+func (t *triage) leave(i int, f fate) {
+	if t.whole {
+		t.rate, t.whole = append(t.copied, t.rate...), false
+	}
+	t.fates[i] = f
+}
+
+// refuse makes the i-th event a dead letter.
+func (t *triage) refuse(i int, why refusal) {
+	t.refused = append(t.refused, why)
+	t.leave(i, fate{kind: fateRefused, at: int32(len(t.refused) - 1)})
+}
+
+// find returns which of the events to be rated has an identity.
+func (t *triage) find(id ingest.Hash) (at int32, ok bool) {
+	if t.first == nil {
+		t.first = map[ingest.Hash]int32{}
+	}
+	for ; t.indexed < len(t.rate); t.indexed++ {
+		t.first[t.rate[t.indexed].Identity] = int32(t.indexed)
+	}
+	at, ok = t.first[id]
+	return at, ok
+}
+
+// forget takes all that triage has remembered out of the delta again.
+func (t *triage) forget(d *accumulate.Delta) {
+	for i := range t.rate {
+		d.Forget(t.rate[i].Identity)
+	}
+	t.end()
+}
+
+// conflict says that an event has the identity of another one. The text does not
+// say where the first one was: it must not hang on how the log was read or
+// divided.
+func conflict(e *ingest.Event) refusal {
+	return refusal{ReasonIdentityConflict, fmt.Sprintf(
 		"id: source %q has sent id %q before with other content; give each event an id of its own", e.Source, e.ID)}
 }
 
@@ -87,13 +163,13 @@ func (t *triage) repeatsRejected(out rate.Outcome) bool {
 	if len(out.Rejected) == 0 {
 		return false
 	}
-	rejected := make(map[int]struct{}, len(out.Rejected))
+	rejected := make(map[int32]struct{}, len(out.Rejected))
 	for _, r := range out.Rejected {
-		rejected[r.Event] = struct{}{}
+		rejected[int32(r.Event)] = struct{}{}
 	}
 	for _, f := range t.fates {
 		if f.kind == fateRepeat {
-			if _, no := rejected[f.rated]; no {
+			if _, no := rejected[f.at]; no {
 				return true
 			}
 		}
@@ -104,33 +180,38 @@ func (t *triage) repeatsRejected(out rate.Outcome) bool {
 // record puts the outcome of a batch into the delta: slots, identities, dead
 // letters and the counters that must balance.
 func (p *partition) record(d *accumulate.Delta, t *triage, out rate.Outcome) error {
-	rejected := make(map[int]rate.Rejection, len(out.Rejected))
-	for _, r := range out.Rejected {
-		rejected[r.Event] = r
-	}
+	rejected := out.Rejected // in the order of the events, as the fates are
+	counters := &d.Header.Counters
 	for i, f := range t.fates {
 		e := &p.pending.events[i]
+		var why *refusal
 		switch f.kind {
 		case fateRate:
-			if r, no := rejected[f.rated]; no {
-				f = fate{kind: fateRefused, reason: r.Reason, detail: r.Detail}
+			if len(rejected) > 0 && int32(rejected[0].Event) == f.at {
+				why = &refusal{rejected[0].Reason, rejected[0].Detail}
+				rejected = rejected[1:]
+				d.Forget(e.Identity)
 			}
-		case fateRepeat:
-			f = sameOrConflict(e, t.rate[f.rated].Content)
-		case fateDuplicate, fateRefused:
-		}
-		d.Header.Counters.Read++
-		switch f.kind {
-		case fateDuplicate:
-			d.Header.Counters.Duplicates++
 		case fateRefused:
-			d.Header.Counters.DeadLettered++
-			if err := d.AddDeadLetter(p.deadLetter(i, f)); err != nil {
+			why = &t.refused[f.at]
+		case fateRepeat: // of one that was priced
+			if f.kind = fateDuplicate; e.Content != t.rate[f.at].Content {
+				other := conflict(e)
+				why = &other
+			}
+		case fateDuplicate:
+		}
+		counters.Read++
+		switch {
+		case why != nil:
+			counters.DeadLettered++
+			if err := d.AddDeadLetter(p.deadLetter(i, *why)); err != nil {
 				return err
 			}
-		case fateRate, fateRepeat: // fateRepeat has become one of the above
-			d.Header.Counters.Priced++
-			d.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: p.pending.positions[i]})
+		case f.kind == fateDuplicate:
+			counters.Duplicates++
+		default:
+			counters.Priced++
 			d.SawTime(e.Time)
 		}
 	}
@@ -143,12 +224,12 @@ func (p *partition) record(d *accumulate.Delta, t *triage, out rate.Outcome) err
 }
 
 // deadLetter makes the record of a pending event that was refused.
-func (p *partition) deadLetter(i int, f fate) accumulate.DeadLetter {
+func (p *partition) deadLetter(i int, why refusal) accumulate.DeadLetter {
 	e := &p.pending.events[i]
 	l := accumulate.DeadLetter{
-		Position: p.pending.positions[i], Index: e.Index,
+		Position: p.pending.carrier(i).position, Index: e.Index,
 		Source: e.Source, ID: e.ID, Type: e.Type, Account: e.Account,
-		Reason: f.reason, Detail: f.detail,
+		Reason: why.reason, Detail: why.detail,
 	}
 	if e.Problem == nil {
 		l.Time = time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano)
@@ -157,7 +238,9 @@ func (p *partition) deadLetter(i int, f fate) accumulate.DeadLetter {
 	}
 	// A message's bytes are kept once, with the first of its elements that is bad:
 	// kept with each, a small message would become a large state.
-	body := p.pending.bodies[i]
+	carrier := p.pending.carrier(i)
+	body := carrier.body
+	carrier.body = nil
 	l.Truncated = len(body) > rawBytesMax || body == nil
 	l.Raw = bytes.Clone(body[:min(len(body), rawBytesMax)])
 	for _, text := range []*string{&l.Source, &l.ID, &l.Type, &l.Account} {

@@ -12,20 +12,38 @@ import (
 
 // Delta is what one step changes. It reads through to the state that it was
 // made from, so that the events of a step see those before them. It belongs to
-// the partition's goroutine.
+// the partition's goroutine, and ends with Apply or Discard.
 type Delta struct {
 	Header Header // the header that the step's checkpoint will have
 
-	state       *State
-	slots       map[rate.Key]*rate.Slot
-	newGroups   map[rate.Key]int // slots that the delta adds, by key without group
-	seen        map[ingest.Hash]Seen
+	state     *State
+	slots     map[rate.Key]change
+	newGroups map[rate.Key]int // slots with a group that the delta adds, by key without it
+	// remembered are the identities that the step adds, as the log has them. They
+	// stand in the state's own table already, which nobody else reads: a table of
+	// the step's would be asked, written and copied for every event. forgotten
+	// counts those that were taken out again.
+	remembered  []identity
+	forgotten   int
 	numbered    []*rate.Plan // plans added, numbered on from the state's
 	plans       map[string]uint32
 	planAt      map[*rate.Plan]uint32
 	deadLetters [][]byte
 	invoices    [][]byte
 	ownClosed   bool // Header.Closed is this delta's own copy
+	encoded     []byte
+}
+
+// change is a slot that a step changes, and the number of its plan.
+type change struct {
+	slot *rate.Slot
+	plan uint32
+}
+
+// identity is an event that is remembered.
+type identity struct {
+	id ingest.Hash
+	Seen
 }
 
 // DeadLetter is an event that was not priced, as it is kept and published.
@@ -48,31 +66,56 @@ type DeadLetter struct {
 	Truncated bool            `json:"truncated,omitempty"`
 }
 
-// NewDelta begins a step on a state.
+// NewDelta begins a step on a state. There is one at a time; its memory is that
+// of the one before.
 func NewDelta(s *State) *Delta {
-	return &Delta{
-		Header:    s.header,
-		state:     s,
-		slots:     map[rate.Key]*rate.Slot{},
-		newGroups: map[rate.Key]int{},
-		seen:      map[ingest.Hash]Seen{},
-		plans:     map[string]uint32{},
-		planAt:    map[*rate.Plan]uint32{},
+	d := s.spare
+	s.spare = nil
+	if d == nil {
+		d = &Delta{
+			state:     s,
+			slots:     map[rate.Key]change{},
+			newGroups: map[rate.Key]int{},
+			plans:     map[string]uint32{},
+			planAt:    map[*rate.Plan]uint32{},
+		}
 	}
+	d.Header = s.header
+	return d
+}
+
+// end empties the delta and keeps its memory for the next step.
+func (d *Delta) end() {
+	clear(d.slots)
+	clear(d.newGroups)
+	clear(d.numbered)
+	clear(d.plans)
+	clear(d.planAt)
+	*d = Delta{
+		state: d.state, slots: d.slots, newGroups: d.newGroups, remembered: d.remembered[:0],
+		numbered: d.numbered[:0], plans: d.plans, planAt: d.planAt, encoded: d.encoded[:0],
+	}
+	d.state.spare = d
 }
 
 // Slot returns the slot of a key as the step has it so far, nil when there is
 // none.
 func (d *Delta) Slot(k rate.Key) *rate.Slot {
-	if s := d.slots[k]; s != nil {
-		return s
+	if c, ok := d.slots[k]; ok {
+		return c.slot
 	}
 	return d.state.slot(k)
 }
 
 // Groups counts the group combinations of the key's subscription, version and
-// period.
+// period. A key without a group has at most the one.
 func (d *Delta) Groups(k rate.Key) int {
+	if k.Group == "" {
+		if d.Slot(k) == nil {
+			return 0
+		}
+		return 1
+	}
 	return d.state.groups(k) + d.newGroups[k.WithoutGroup()]
 }
 
@@ -99,9 +142,6 @@ func (d *Delta) Close(c rate.Calendar, until int64) {
 
 // Seen returns what is remembered of an identity that was priced.
 func (d *Delta) Seen(id ingest.Hash) (Seen, bool) {
-	if s, ok := d.seen[id]; ok {
-		return s, true
-	}
 	s, ok := d.state.identities[id]
 	return s, ok
 }
@@ -112,20 +152,33 @@ func (d *Delta) SawTime(t int64) {
 	d.Header.Earliest = min(d.Header.Earliest, t)
 }
 
-// Remember records that an event was priced.
-func (d *Delta) Remember(id ingest.Hash, s Seen) { d.seen[id] = s }
+// Remember records that an event was priced, or is about to be. Its identity
+// must be one that was not seen.
+func (d *Delta) Remember(id ingest.Hash, s Seen) {
+	d.state.identities[id] = s
+	d.remembered = append(d.remembered, identity{id, s})
+}
+
+// Forget takes back what this step remembers of an identity: the event was not
+// priced.
+func (d *Delta) Forget(id ingest.Hash) {
+	delete(d.state.identities, id)
+	d.forgotten++
+}
 
 // Put stores a slot in place of the one with its key. Plans get their numbers
 // here, in the order in which the log first needs them, so that the same log
 // makes the same records.
 func (d *Delta) Put(s *rate.Slot) error {
-	if _, err := d.number(s.Plan); err != nil {
+	plan, err := d.number(s.Plan)
+	if err != nil {
 		return err
 	}
-	if d.slots[s.Key] == nil && d.state.slot(s.Key) == nil {
+	before := len(d.slots)
+	d.slots[s.Key] = change{s, plan}
+	if s.Group != "" && len(d.slots) > before && d.state.slot(s.Key) == nil {
 		d.newGroups[s.WithoutGroup()]++
 	}
-	d.slots[s.Key] = s
 	return nil
 }
 
@@ -153,15 +206,15 @@ func (d *Delta) Appends(log uint8) [][]byte {
 
 // Slots calls fn with every slot that the step has changed, in no order.
 func (d *Delta) Slots(fn func(*rate.Slot)) {
-	for _, s := range d.slots {
-		fn(s)
+	for _, c := range d.slots {
+		fn(c.slot)
 	}
 }
 
 // EachSlot calls fn with every slot, the step's changes made.
 func (d *Delta) EachSlot(fn func(*rate.Slot)) {
 	d.state.EachSlot(func(s *rate.Slot) bool {
-		if d.slots[s.Key] == nil {
+		if _, changed := d.slots[s.Key]; !changed {
 			fn(s)
 		}
 		return true
@@ -171,22 +224,16 @@ func (d *Delta) EachSlot(fn func(*rate.Slot)) {
 
 // Changed returns the accounts of which the step has changed a slot.
 func (d *Delta) Changed() map[string]struct{} {
-	accounts := make(map[string]struct{}, len(d.slots))
+	accounts := map[string]struct{}{}
 	for k := range d.slots {
 		accounts[k.Account] = struct{}{}
 	}
 	return accounts
 }
 
-// Entries calls put with each table entry that the step changes.
+// Entries calls put with each table entry that the step changes. Keys and values
+// are valid until Apply or Discard.
 func (d *Delta) Entries(put func(table uint8, key, value []byte)) error {
-	for _, s := range d.slots {
-		n, err := d.number(s.Plan)
-		if err != nil {
-			return err
-		}
-		put(TableSlots, encodeKey(s.Key), encodeSlot(s, n))
-	}
 	for i, p := range d.numbered {
 		value, err := encodePlan(p)
 		if err != nil {
@@ -194,9 +241,28 @@ func (d *Delta) Entries(put func(table uint8, key, value []byte)) error {
 		}
 		put(TablePlans, binary.BigEndian.AppendUint32(nil, uint32(len(d.state.numbered)+i+1)), value)
 	}
-	for id, s := range d.seen {
-		put(TableIdentities, append([]byte(nil), id[:]...), encodeSeen(s))
+	// All are written behind each other. Where the buffer grows, what was written
+	// before keeps the old one.
+	b := d.encoded[:0]
+	for _, c := range d.slots {
+		first := len(b)
+		b = appendKey(b, c.slot.Key)
+		key := len(b)
+		b = appendSlot(b, c.slot, c.plan)
+		put(TableSlots, b[first:key:key], b[key:len(b):len(b)])
 	}
+	for i := range d.remembered {
+		e := &d.remembered[i]
+		if d.forgotten > 0 && d.state.identities[e.id] != e.Seen {
+			continue
+		}
+		first := len(b)
+		b = append(b, e.id[:]...)
+		key := len(b)
+		b = appendSeen(b, e.Seen)
+		put(TableIdentities, b[first:key:key], b[key:len(b):len(b)])
+	}
+	d.encoded = b
 	return nil
 }
 
@@ -232,12 +298,22 @@ func (d *Delta) Apply() {
 	s := d.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, slot := range d.slots {
-		s.put(slot)
+	for _, c := range d.slots {
+		s.put(c.slot)
 	}
-	maps.Copy(s.identities, d.seen)
+	s.identityCount = len(s.identities)
 	s.numbered = append(s.numbered, d.numbered...)
 	maps.Copy(s.plans, d.plans)
 	maps.Copy(s.planAt, d.planAt)
 	s.header = d.Header
+	d.end()
+}
+
+// Discard drops the delta: the state is as if it had not been. The delta must
+// not be used afterwards. After Apply there is nothing to drop.
+func (d *Delta) Discard() {
+	for i := range d.remembered {
+		delete(d.state.identities, d.remembered[i].id)
+	}
+	d.end()
 }

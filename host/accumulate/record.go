@@ -38,10 +38,9 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// encodeKey writes a slot's key. Accounts come first, so that a run of the
-// store keeps an account's slots together.
-func encodeKey(k rate.Key) []byte {
-	b := make([]byte, 0, len(k.Account)+len(k.Subscription)+len(k.Tariff)+len(k.Group)+24)
+// appendKey writes a slot's key. Accounts come first, so that a run of the store
+// keeps an account's slots together.
+func appendKey(b []byte, k rate.Key) []byte {
 	b = appendString(b, k.Account)
 	b = binary.BigEndian.AppendUint64(b, uint64(k.Period))
 	b = appendString(b, k.Tariff)
@@ -50,9 +49,8 @@ func encodeKey(k rate.Key) []byte {
 	return appendString(b, k.Group)
 }
 
-// encodeSlot writes a slot's value; plan is its plan's number.
-func encodeSlot(s *rate.Slot, plan uint32) []byte {
-	b := make([]byte, 0, 96+len(s.State)+32*len(s.Lines))
+// appendSlot writes a slot's value; plan is its plan's number.
+func appendSlot(b []byte, s *rate.Slot, plan uint32) []byte {
 	b = binary.LittleEndian.AppendUint32(b, plan)
 	flags := byte(0)
 	if s.Final {
@@ -70,10 +68,10 @@ func encodeSlot(s *rate.Slot, plan uint32) []byte {
 	b = append(b, s.State...)
 	b = binary.AppendUvarint(b, uint64(len(s.Lines)))
 	for _, l := range s.Lines {
-		at := len(b)
-		b = append(b, make([]byte, 32)...)
-		l.Quantity.PutLE(b[at:])
-		l.Amount.PutLE(b[at+16:])
+		for _, n := range [...]billing.Decimal{l.Quantity, l.Amount} {
+			b = binary.LittleEndian.AppendUint64(b, n.Lo)
+			b = binary.LittleEndian.AppendUint64(b, uint64(n.Hi))
+		}
 	}
 	return b
 }
@@ -127,7 +125,7 @@ func (r *reader) bigI64() int64 {
 	return 0
 }
 
-// decodeKey reads what encodeKey wrote.
+// decodeKey reads what appendKey wrote.
 func decodeKey(b []byte) (rate.Key, error) {
 	r := reader{b: b}
 	k := rate.Key{Account: r.text(), Period: r.bigI64(), Tariff: r.text(), Subscription: r.text(), Version: r.bigI64(), Group: r.text()}
@@ -137,7 +135,7 @@ func decodeKey(b []byte) (rate.Key, error) {
 	return k, nil
 }
 
-// decodeSlot reads what encodeKey and encodeSlot wrote. Strings that many
+// decodeSlot reads what appendKey and appendSlot wrote. Strings that many
 // slots share are taken from the state's own copies.
 func (s *State) decodeSlot(key, value []byte) (*rate.Slot, error) {
 	k, err := decodeKey(key)
@@ -176,9 +174,8 @@ func (s *State) decodeSlot(key, value []byte) (*rate.Slot, error) {
 // encodePlan writes a plan: the same plan, the same bytes.
 func encodePlan(p *rate.Plan) ([]byte, error) { return json.Marshal(p) }
 
-// encodeSeen writes the value of an identity.
-func encodeSeen(s Seen) []byte {
-	b := make([]byte, 0, 24)
+// appendSeen writes the value of an identity.
+func appendSeen(b []byte, s Seen) []byte {
 	b = append(b, s.Content[:]...)
 	return binary.LittleEndian.AppendUint64(b, s.Position)
 }
@@ -212,6 +209,7 @@ func (s *State) Load(table uint8, key, value []byte) error {
 			return fmt.Errorf("%w: identity", errRecord)
 		}
 		s.identities[ingest.Hash(key)] = Seen{Content: ingest.Hash(value[:16]), Position: binary.LittleEndian.Uint64(value[16:])}
+		s.identityCount = len(s.identities)
 	default:
 		return fmt.Errorf("%w: table %d", errRecord, table)
 	}

@@ -22,10 +22,13 @@ type State struct {
 	open     map[rate.Calendar]map[int64]*span // periods that have slots which are not final
 	numbered []*rate.Plan                      // by number, from 1 at index 0
 
+	identityCount int // committed
+
 	// These are read and written by the partition's goroutine alone.
 	plans      map[string]uint32     // canonical form of a plan → its number
 	planAt     map[*rate.Plan]uint32 // the same by pointer, as a short cut
-	identities map[ingest.Hash]Seen
+	identities map[ingest.Hash]Seen  // with those of the delta at work
+	spare      *Delta                // of the step before, for its memory
 }
 
 // account holds the slots of one account, sorted by key.
@@ -133,7 +136,7 @@ func (s *State) OpenPeriods() []OpenPeriod {
 func (s *State) Size() (accounts, slots, identities int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.accounts), s.slots, len(s.identities)
+	return len(s.accounts), s.slots, s.identityCount
 }
 
 // slot returns the slot of a key, nil when there is none.
@@ -176,14 +179,18 @@ func (s *State) put(slot *rate.Slot) {
 		s.accounts[slot.Account] = a
 	}
 	i, found := slices.BinarySearchFunc(a.slots, slot.Key, func(have *rate.Slot, k rate.Key) int { return have.Compare(k) })
-	if found {
-		s.count(a.slots[i], -1)
-		a.slots[i] = slot
-	} else {
+	if !found {
 		a.slots = slices.Insert(a.slots, i, slot)
 		s.slots++
+		s.count(slot, 1)
+		return
 	}
-	s.count(slot, 1)
+	old := a.slots[i]
+	a.slots[i] = slot
+	if old.Final != slot.Final || old.Calendar != slot.Calendar || old.PeriodEnd != slot.PeriodEnd {
+		s.count(old, -1)
+		s.count(slot, 1)
+	}
 }
 
 // count keeps the open periods: a final slot does not hold its period open.
