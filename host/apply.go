@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -42,6 +44,9 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	parsed, problems := catalog.Parse(request.Files)
+	if err := h.catalogs.refresh(ctx); err != nil {
+		return Applied{}, err
+	}
 	current, revision, digest := h.catalogs.newest()
 	keepPinned(current, parsed)
 	next := current.Merge(parsed, request.Prune)
@@ -54,11 +59,19 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		return Applied{Problems: catalog.SortProblems(problems)}, nil
 	}
 	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next)}
-	if err := h.refuseReachingBack(result.Changes); err != nil {
+	if err := h.refuseReachingBack(ctx, result.Changes); err != nil {
 		return Applied{}, err
 	}
-	if request.DryRun || len(catalog.Diff(current, next)) == 0 {
+	if request.DryRun {
 		return result, nil
+	}
+	if len(catalog.Diff(current, next)) == 0 {
+		// An apply before may have broken off between the partitions.
+		var err error
+		if result.Positions, err = h.completeMarkers(ctx); err != nil {
+			return Applied{}, err
+		}
+		return result, h.Wait(ctx, result.Positions)
 	}
 	for moduleDigest, wasm := range resolver.wasm {
 		if err := h.conn.PutPlugin(ctx, moduleDigest, wasm); err != nil {
@@ -116,24 +129,42 @@ func (h *Host) mark(ctx context.Context, r revisionMessage, at time.Time) ([]que
 }
 
 // completeMarkers writes the markers of the newest revision that an apply which
-// broke off did not come to.
-func (h *Host) completeMarkers(ctx context.Context) error {
+// broke off did not come to. It returns the positions of all of them, none when
+// every partition has read its own.
+func (h *Host) completeMarkers(ctx context.Context) ([]query.Position, error) {
+	_, revision, _ := h.catalogs.newest()
+	if !slices.ContainsFunc(h.partitions, func(p *partition) bool { return p.state.Header().CatalogRevision < revision }) {
+		return nil, nil
+	}
 	_, last, _, err := h.catalogs.replay(ctx, 0)
-	if err != nil || last.Revision == 0 {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range h.partitions {
-		if p.state.Header().CatalogRevision < last.Revision {
-			_, err := h.mark(ctx, last, last.At)
-			return err
+	return h.mark(ctx, last, last.At)
+}
+
+// readToEnd waits until what is in the log is priced, so that an apply does not
+// overlook usage that was sent before it.
+func (h *Host) readToEnd(ctx context.Context) error {
+	positions := make([]query.Position, len(h.partitions))
+	for n := range h.partitions {
+		_, last, err := h.conn.LastSequence(ctx, stream.Usage(n))
+		if err != nil {
+			return fmt.Errorf("host: %w", err)
 		}
+		positions[n] = query.Position{Stream: stream.Usage(n), Partition: n, Sequence: last}
 	}
-	return nil
+	return h.Wait(ctx, positions)
 }
 
 // refuseReachingBack refuses changes that would price usage differently which
 // is priced already.
-func (h *Host) refuseReachingBack(changes []catalog.Change) error {
+func (h *Host) refuseReachingBack(ctx context.Context, changes []catalog.Change) error {
+	if slices.ContainsFunc(changes, func(c catalog.Change) bool { return c.Prices }) {
+		if err := h.readToEnd(ctx); err != nil {
+			return err
+		}
+	}
 	latest := make([]int64, len(changes)) // of the usage that each change concerns
 	var wide []int                        // changes that may concern any account
 	for i, c := range changes {

@@ -108,6 +108,22 @@ func (c *catalogs) load(ctx context.Context) error {
 	return nil
 }
 
+// refresh reads the newest revision if it is another one than is known: an apply
+// whose end nobody saw may have stored it.
+func (c *catalogs) refresh(ctx context.Context) error {
+	m, err := c.conn.Last(ctx, stream.Catalog, subjectRevision)
+	if err != nil {
+		return fmt.Errorf("host: catalog: %w", err)
+	}
+	c.mu.Lock()
+	known := m == nil || m.Sequence == c.sequence
+	c.mu.Unlock()
+	if known {
+		return nil
+	}
+	return c.load(ctx)
+}
+
 // newest returns the newest revision. Before the first apply it is the empty
 // catalog with revision 0.
 func (c *catalogs) newest() (*catalog.Catalog, uint64, string) {

@@ -89,7 +89,8 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if err := h.openPartitions(ctx); err != nil {
 		return err
 	}
-	return h.completeMarkers(ctx)
+	_, err = h.completeMarkers(ctx)
+	return err
 }
 
 // openStreams connects to the log, checks that it cannot lose events, and

@@ -2,15 +2,10 @@ package host_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/catalog"
@@ -28,7 +23,6 @@ type running struct {
 	dir   string
 	now   *atomic.Int64 // unix ns
 	stop  func()        // ends the host and waits for it
-	nats  string        // URL
 	parts int
 }
 
@@ -37,16 +31,7 @@ func startHost(t *testing.T, partitions int, now string) *running {
 	t.Helper()
 	r := &running{t: t, dir: t.TempDir(), now: &atomic.Int64{}, parts: partitions}
 	r.setNow(now)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r.nats = "nats://" + address
-	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true, Listen: address}})
+	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
 	return r
 }
 
@@ -138,23 +123,13 @@ func (r *running) send(events ...billing.UsageEvent) {
 // does, and waits for it.
 func (r *running) publish(partition int, contentType string, body []byte) {
 	r.t.Helper()
-	nc, err := nats.Connect(r.nats)
+	sequences, err := r.Conn().Publish(r.wait(), []stream.Outgoing{{
+		Subject: stream.EventsSubject(partition), Header: map[string]string{"Content-Type": contentType}, Data: body,
+	}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer nc.Close()
-	m := &nats.Msg{Subject: fmt.Sprintf("usage.%d.ev", partition), Data: body, Header: nats.Header{"Content-Type": {contentType}}}
-	reply, err := nc.RequestMsgWithContext(r.wait(), m)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var ack struct {
-		Seq uint64 `json:"seq"`
-	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Seq == 0 {
-		r.t.Fatalf("%s, %v", reply.Data, err)
-	}
-	if err := r.Wait(r.wait(), []query.Position{{Partition: partition, Sequence: ack.Seq}}); err != nil {
+	if err := r.Wait(r.wait(), []query.Position{{Partition: partition, Sequence: sequences[0]}}); err != nil {
 		r.t.Fatal(err)
 	}
 }
