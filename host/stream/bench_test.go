@@ -37,7 +37,7 @@ func benchConn(b *testing.B, unsynced bool, fill, size int) *Conn {
 	}
 	out := make([]Outgoing, min(fill, 10_000))
 	for i := range out {
-		out[i] = Outgoing{Subject: EventsSubject(0), Data: bytes.Repeat([]byte("x"), size)}
+		out[i] = Outgoing{Subject: EventSubject(0), Data: bytes.Repeat([]byte("x"), size)}
 	}
 	for left := fill; left > 0; left -= len(out) {
 		out = out[:min(left, len(out))]
@@ -126,7 +126,7 @@ func BenchmarkPublish(b *testing.B) {
 					c := benchConn(b, unsynced, 0, 0)
 					out := make([]Outgoing, group)
 					for i := range out {
-						out[i] = Outgoing{Subject: EventsSubject(0), Data: bytes.Repeat([]byte("x"), size.bytes)}
+						out[i] = Outgoing{Subject: EventSubject(0), Data: bytes.Repeat([]byte("x"), size.bytes)}
 					}
 					b.SetBytes(int64(size.bytes))
 					b.ResetTimer()

@@ -271,7 +271,7 @@ func openReader(t *testing.T, c *Conn, partition int, after uint64) *Reader {
 func events(partition, n int, prefix string) []Outgoing {
 	out := make([]Outgoing, n)
 	for i := range out {
-		out[i] = Outgoing{Subject: EventsSubject(partition), Header: map[string]string{"Content-Type": "application/cloudevents+json"}, Data: fmt.Appendf(nil, "%s%d", prefix, i)}
+		out[i] = Outgoing{Subject: EventSubject(partition), Header: map[string]string{"Content-Type": "application/cloudevents+json"}, Data: fmt.Appendf(nil, "%s%d", prefix, i)}
 	}
 	return out
 }

@@ -161,11 +161,11 @@ func checkProducer(t *testing.T, c *Conn, partitions int, options ...nats.Option
 			t.Errorf("%s went to %s, not to partition %d", account, ack.Stream, want)
 		}
 		m, err := c.Get(ctx, ack.Stream, ack.Sequence)
-		if err != nil || m.Subject != EventsSubject(want) || string(m.Data) != string(account) {
+		if err != nil || m.Subject != EventSubject(want) || string(m.Data) != string(account) {
 			t.Errorf("%s: %+v %v", account, m, err)
 		}
 	}
-	for _, subject := range []string{EventsSubject(0), BatchSubject(1)} {
+	for _, subject := range []string{EventSubject(0), BatchSubject(1)} {
 		if _, err := js.Publish(ctx, subject, []byte("x")); err != nil {
 			t.Errorf("%s: %v", subject, err)
 		}

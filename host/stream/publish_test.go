@@ -87,11 +87,11 @@ func TestPublishFromMany(t *testing.T) {
 func TestPublishSaysWhichFailed(t *testing.T) {
 	c := openEmbedded(t, 1)
 	out := []Outgoing{
-		{Subject: EventsSubject(0), Data: []byte("good")},
+		{Subject: EventSubject(0), Data: []byte("good")},
 		{Subject: "elsewhere", Data: []byte("x")},
 		{Subject: BatchSubject(0), Data: make([]byte, 9<<20)},
-		{Subject: EventsSubject(5), Data: []byte("no such stream")},
-		{Subject: EventsSubject(0), Data: []byte("good too")},
+		{Subject: EventSubject(5), Data: []byte("no such stream")},
+		{Subject: EventSubject(0), Data: []byte("good too")},
 	}
 	sequences, err := c.Publish(testContext(t), out)
 	var failed *PublishError

@@ -143,7 +143,7 @@ func TestSlowReaderOfMuch(t *testing.T) {
 func gappy(t *testing.T, c *Conn) jetstream.Stream {
 	t.Helper()
 	ctx := testContext(t)
-	config := c.streamConfig(Usage(0), EventsSubject(0))
+	config := c.streamConfig(Usage(0), EventSubject(0))
 	config.DenyDelete, config.DenyPurge = false, false
 	s, err := c.js.CreateStream(ctx, config)
 	if err != nil {

@@ -52,7 +52,7 @@ func (c *Conn) EnsureStreams(ctx context.Context, partitions int) error {
 func (c *Conn) wantedStreams(partitions int) []jetstream.StreamConfig {
 	var out []jetstream.StreamConfig
 	for p := range partitions {
-		config := c.streamConfig(Usage(p), EventsSubject(p), BatchSubject(p), ControlSubject(p, ">"))
+		config := c.streamConfig(Usage(p), EventSubject(p), BatchSubject(p), ControlSubject(p, ">"))
 		config.Metadata = map[string]string{metadataPartitions: strconv.Itoa(partitions)}
 		out = append(out, config)
 	}

@@ -223,7 +223,7 @@ func TestCheckStreamsWhileAway(t *testing.T) {
 
 func TestStreamOf(t *testing.T) {
 	for subject, want := range map[string]string{
-		EventsSubject(3): "USAGE-3", BatchSubject(0): "USAGE-0", ControlSubject(12, "close.UTC.1.2026-01-01"): "USAGE-12",
+		EventSubject(3): "USAGE-3", BatchSubject(0): "USAGE-0", ControlSubject(12, "close.UTC.1.2026-01-01"): "USAGE-12",
 		"catalog.object": Catalog, "ledger.owner": Ledger, InvoicesSubject(1): Invoices, DeadLettersSubject(2): DeadLetters, "plugins.ab": Plugins,
 		"usage.in.emma": "", "usage.x.ev": "", "usage.3": "", "other": "", "": "",
 	} {

@@ -24,8 +24,8 @@ const PartitionsMax = batchMessagesMax - 1
 // Usage names the stream of a partition's usage.
 func Usage(partition int) string { return usagePrefix + strconv.Itoa(partition) }
 
-// EventsSubject is where single events and arrays of a partition go.
-func EventsSubject(partition int) string { return "usage." + strconv.Itoa(partition) + ".ev" }
+// EventSubject is where single events and arrays of a partition go.
+func EventSubject(partition int) string { return "usage." + strconv.Itoa(partition) + ".ev" }
 
 // BatchSubject is where packed events of a partition go.
 func BatchSubject(partition int) string { return "usage." + strconv.Itoa(partition) + ".batch" }
