@@ -124,7 +124,7 @@ func (r *running) send(events ...billing.UsageEvent) {
 func (r *running) publish(partition int, contentType string, body []byte) {
 	r.t.Helper()
 	sequences, err := r.Conn().Publish(r.wait(), []stream.Outgoing{{
-		Subject: stream.EventsSubject(partition), Header: map[string]string{"Content-Type": contentType}, Data: body,
+		Subject: stream.BatchSubject(partition), Header: map[string]string{"Content-Type": contentType}, Data: body,
 	}})
 	if err != nil {
 		r.t.Fatal(err)
