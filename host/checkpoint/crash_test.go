@@ -156,18 +156,20 @@ var stepActs = map[string]func(*Store, *Partition) error{
 	},
 }
 
-// prepareStep makes a directory with something in it and enough runs for a
-// fold.
-func prepareStep(t *testing.T, dir string) *model {
+// preparedScripted is the number of scripted commits in prepareStep.
+const preparedScripted = 14
+
+// prepareStep makes a directory with scripted commits and a huge one.
+func prepareStep(t *testing.T, dir string) {
 	t.Helper()
 	s, p := mustOpen(t, dir, testOptions())
 	want := newModel()
-	want.scriptedTo(14)
+	want.scriptedTo(preparedScripted)
 	for n := range want.number {
 		mustCommit(t, p, scripted(n+1))
 	}
+	mustCommit(t, p, huge())
 	mustClose(t, s)
-	return want
 }
 
 // childStep performs an act and kills itself before or after the transaction
@@ -208,15 +210,14 @@ func die() error {
 	select {}
 }
 
-// TestKillAtEachStep kills a process before and after each transaction of a
-// commit 20 times as large as a transaction, and of a fold. The next open finds
-// exactly the old or the new checkpoint and sweeps the rest; killed in its
-// sweep too, the open after that does.
+// TestKillAtEachStep kills a process between all transactions of a commit 20
+// times as large as a transaction, and of a fold of what such a commit left.
+// The next open finds exactly the old or the new checkpoint and sweeps the rest.
 func TestKillAtEachStep(t *testing.T) {
 	for act, do := range stepActs {
 		t.Run(act, func(t *testing.T) {
 			base := t.TempDir()
-			old := prepareStep(t, base)
+			prepareStep(t, base)
 			steps, swap := countSteps(t, base, do)
 			t.Logf("%d transactions, the %d. decides", steps, swap)
 			if act == "commit" && steps < 20 {
@@ -226,8 +227,15 @@ func TestKillAtEachStep(t *testing.T) {
 			if testing.Short() {
 				stride = 5
 			}
-			for step := 1; step <= steps; step += stride {
-				for _, when := range []string{"before", "after"} {
+			for step := 1; step <= steps; step++ {
+				if (steps-step)%stride != 0 && step != swap {
+					continue
+				}
+				whens := []string{"before"}
+				if step == swap || step == steps { // elsewhere it is before the next one
+					whens = append(whens, "after")
+				}
+				for _, when := range whens {
 					dir := t.TempDir()
 					if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 						t.Fatal(err)
@@ -237,7 +245,7 @@ func TestKillAtEachStep(t *testing.T) {
 						t.Fatalf("%s step %d: %v %s", when, step, err, out)
 					}
 					isNew := step > swap || step == swap && when == "after"
-					checkAfterStep(t, dir, old, act == "commit" && isNew)
+					checkAfterStep(t, dir, act == "commit" && isNew)
 					if err := os.RemoveAll(dir); err != nil {
 						t.Fatal(err)
 					}
@@ -284,7 +292,7 @@ func countSteps(t *testing.T, base string, do func(*Store, *Partition) error) (s
 }
 
 // checkAfterStep opens what a killed process left.
-func checkAfterStep(t *testing.T, dir string, old *model, isNew bool) {
+func checkAfterStep(t *testing.T, dir string, isNew bool) {
 	t.Helper()
 	s, p := mustOpen(t, dir, testOptions())
 	defer mustClose(t, s)
@@ -293,7 +301,8 @@ func checkAfterStep(t *testing.T, dir string, old *model, isNew bool) {
 		t.Fatal(err)
 	}
 	want := newModel()
-	want.scriptedTo(old.number)
+	want.scriptedTo(preparedScripted)
+	want.apply(huge())
 	if isNew {
 		want.apply(huge())
 	}
@@ -310,7 +319,7 @@ func checkAfterStep(t *testing.T, dir string, old *model, isNew bool) {
 // goes on with it.
 func TestSweepIsInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	old := prepareStep(t, dir)
+	prepareStep(t, dir)
 	if _, err := child("step", dir, "CHECKPOINT_ACT=commit", "CHECKPOINT_WHEN=after", "CHECKPOINT_STEP=15").Output(); err == nil {
 		t.Fatal("the child was not killed")
 	}
@@ -339,7 +348,7 @@ func TestSweepIsInterrupted(t *testing.T) {
 	if err := errors.Join(db.Close(), d.close()); err != nil {
 		t.Fatal(err)
 	}
-	checkAfterStep(t, dir, old, false)
+	checkAfterStep(t, dir, false)
 }
 
 // childReader opens a directory, reads everything and prints what it found.

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -187,6 +188,11 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 // TestAgainstModel does what a host may do in any order, and compares with the
 // model after each step.
 func TestAgainstModel(t *testing.T) {
+	if testing.Short() {
+		if err := flag.Set("rapid.checks", "15"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		o := testOptions()
 		o.NoSync = true
@@ -235,7 +241,7 @@ func TestAgainstModel(t *testing.T) {
 func drawCommit(rt *rapid.T) *Commit {
 	c := &Commit{Header: []byte(rapid.StringN(0, 5, 20).Draw(rt, "header")), Puts: map[uint8][]Entry{}, Appends: map[uint8][][]byte{}}
 	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
-	size := rapid.SampledFrom([]int{0, 1, 10, 10, 10, 100, 20_000, 400_000}).Draw(rt, "size")
+	size := rapid.SampledFrom([]int{0, 1, 10, 10, 10, 10, 10, 100, 100, 100, 2_000, 2_000, 20_000, 400_000}).Draw(rt, "size")
 	for range rapid.IntRange(0, 12).Draw(rt, "puts") {
 		table := uint8(rng.IntN(modelTables))
 		e := Entry{Key: fmt.Append(nil, rng.IntN(20))}

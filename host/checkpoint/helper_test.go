@@ -29,7 +29,6 @@ func TestMain(m *testing.M) {
 func testOptions() Options {
 	return Options{
 		MemTableBytes:     memTableMinBytes,
-		BlockCacheBytes:   cacheMinBytes,
 		ValueLogFileBytes: vlogMinBytes,
 		FoldMinBytes:      64 << 10,
 		FoldRunsMax:       4,

@@ -16,10 +16,6 @@ type Options struct {
 	// up to three of them.
 	MemTableBytes int64
 
-	// BlockCacheBytes is Badger's cache of table blocks. Segments are larger
-	// than blocks and read once, so it needs no more than the default.
-	BlockCacheBytes int64
-
 	// ValueLogFileBytes is the size of a value log file. Segments stay below
 	// the value threshold and never enter the value log, yet Badger reserves
 	// the (sparse) file.
@@ -61,7 +57,6 @@ const (
 	memTableMaxBytes = 512 << 20
 	vlogMinBytes     = 1 << 20
 	vlogMaxBytes     = 1 << 30
-	cacheMinBytes    = 1 << 20
 )
 
 // DefaultOptions are those of a host: transactions up to 10 MB, some 300 MB of
@@ -69,7 +64,6 @@ const (
 func DefaultOptions() Options {
 	return Options{
 		MemTableBytes:     64 << 20,
-		BlockCacheBytes:   64 << 20,
 		ValueLogFileBytes: 128 << 20,
 		FoldMinBytes:      4 << 20,
 		FoldRunsMax:       16,
@@ -83,7 +77,6 @@ func DefaultOptions() Options {
 func SmallOptions() Options {
 	o := DefaultOptions()
 	o.MemTableBytes = 16 << 20
-	o.BlockCacheBytes = 8 << 20
 	o.ValueLogFileBytes = 16 << 20
 	o.FreeMinBytes = 128 << 20
 	return o
@@ -98,7 +91,6 @@ func (o Options) Validate() error {
 		}
 	}
 	within("MemTableBytes", o.MemTableBytes, memTableMinBytes, memTableMaxBytes)
-	within("BlockCacheBytes", o.BlockCacheBytes, cacheMinBytes, 1<<40)
 	within("ValueLogFileBytes", o.ValueLogFileBytes, vlogMinBytes, vlogMaxBytes)
 	within("FoldMinBytes", o.FoldMinBytes, 0, 1<<40)
 	within("FoldRunsMax", int64(o.FoldRunsMax), 2, 1024)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOpenTwice(t *testing.T) {
@@ -161,7 +162,7 @@ func TestOpenAfterCrashWhileCreating(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	o := Options{MemTableBytes: 1, FoldRunsMax: 1, FreeMinBytes: -1}
 	_, err := Open(t.TempDir(), o)
-	for _, name := range []string{"MemTableBytes is 1", "BlockCacheBytes is 0", "ValueLogFileBytes", "FoldRunsMax is 1", "FreeMinBytes is -1", "Now is nil"} {
+	for _, name := range []string{"MemTableBytes is 1", "ValueLogFileBytes", "FoldRunsMax is 1", "FreeMinBytes is -1", "Now is nil"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not say %q: %v", name, err)
 		}
@@ -255,4 +256,21 @@ func TestOpenOverEmptyLogs(t *testing.T) {
 	want := newModel()
 	want.scriptedTo(1)
 	want.check(t, p)
+}
+
+// TestRealOptions are valid, and a small store opens and closes at once.
+func TestRealOptions(t *testing.T) {
+	for name, o := range map[string]Options{"default": DefaultOptions(), "small": SmallOptions()} {
+		o.FreeMinBytes = 0 // the machine of the test may have little left
+		start := time.Now()
+		s, p := mustOpen(t, t.TempDir(), o)
+		opened := time.Since(start)
+		mustCommit(t, p, scripted(7))
+		disk, err := s.DiskBytes()
+		if err != nil || disk > 16<<20 {
+			t.Errorf("%s: an almost empty store takes %d MiB (%v)", name, disk>>20, err)
+		}
+		mustClose(t, s)
+		t.Logf("%s: opened in %v, open and closed in %v", name, opened, time.Since(start))
+	}
 }
