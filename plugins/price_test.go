@@ -413,6 +413,20 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
+// TestPriceAllocatesPerSlot holds that nothing is allocated for an event: only for a slot that
+// changed, its new state and lines.
+func TestPriceAllocatesPerSlot(t *testing.T) {
+	g := newGuest(t, load(t, newRuntime(t, plugins.Config{}), guestWasm), "sum")
+	b := &plugins.Batch{Slots: g.slots(3), Events: events(2000, 3)}
+	g.price(b)
+	for k := range b.Slots {
+		b.Slots[k].New = false
+	}
+	if n := testing.AllocsPerRun(20, func() { g.price(b) }); n > 6 {
+		t.Errorf("%g allocations for 2000 events in 3 slots, want 6", n)
+	}
+}
+
 // TestSlicesStay holds that the slices of a slot are replaced, not written to: a reader may keep
 // them.
 func TestSlicesStay(t *testing.T) {

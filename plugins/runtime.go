@@ -98,16 +98,20 @@ var errClosed = errors.New("plugins: the runtime is closed")
 func (r *Runtime) Load(ctx context.Context, wasm []byte) (*Module, error) {
 	digest := Digest(wasm)
 	l, mine, err := r.claim(digest)
-	if err != nil {
-		return nil, err
-	}
-	if !mine {
+	for err == nil && !mine {
 		select {
 		case <-l.done:
-			return l.module, l.err
+			if l.err == nil || !(errors.Is(l.err, context.Canceled) || errors.Is(l.err, context.DeadlineExceeded)) {
+				return l.module, l.err
+			}
+			// Whoever loaded it has given up, which is no reason for others to.
+			l, mine, err = r.claim(digest)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	l.module, l.err = r.load(ctx, wasm, digest)
 	if l.err != nil {
