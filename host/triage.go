@@ -154,7 +154,7 @@ func (t *triage) forget(d *accumulate.Delta) {
 // divided.
 func conflict(e *ingest.Event) refusal {
 	return refusal{ReasonIdentityConflict, fmt.Sprintf(
-		"id: source %q has sent id %q before with other content; give each event an id of its own", e.Source, e.ID)}
+		"id: source %q has sent id %q for this account before with other content; give each event an id of its own", e.Source, e.ID)}
 }
 
 // repeatsRejected reports whether an event that is repeated in the batch was

@@ -41,7 +41,7 @@ type Event struct {
 	Time             int64           // Unix nanoseconds, UTC
 	Data             []billing.Field // sorted by key, no key twice
 
-	Identity Hash // of Source and ID: what must not be priced twice
+	Identity Hash // of Source, ID and Account: what must not be priced twice
 	Content  Hash // of Type, Account, Time and Data, in whatever order and body format the data came
 
 	Index   int      // place of the event in its message, from 0

@@ -224,7 +224,7 @@ func asEvent(d *Decoder, u *billing.UsageEvent) Event {
 	return e
 }
 
-// TestHashesTellApart: whatever changes in an event changes its content, and only source and id its identity.
+// TestHashesTellApart: whatever changes in an event changes its content, and only source, id and account its identity.
 func TestHashesTellApart(t *testing.T) {
 	d := NewDecoder(7)
 	base := asEvent(d, &goodEvent)
@@ -250,8 +250,8 @@ func TestHashesTellApart(t *testing.T) {
 			t.Errorf("%s has the content of %s", name, before)
 		}
 		seen[e.Content] = name
-		if e.Identity != base.Identity {
-			t.Errorf("%s changed the identity", name)
+		if (e.Identity == base.Identity) != (e.Account == base.Account) {
+			t.Errorf("%s: changed the identity: %v", name, e.Identity != base.Identity)
 		}
 	}
 	u := goodEvent
@@ -268,7 +268,7 @@ func TestHashesTellApart(t *testing.T) {
 func TestHashesStayTheSame(t *testing.T) {
 	e := asEvent(NewDecoder(7), &goodEvent)
 	got := fmt.Sprintf("%x %x", e.Identity, e.Content)
-	const want = "89b37b483f0eeaa84bdf68284215023e a6f410c1a5319b6a1c43447aab536d00"
+	const want = "2c1782a8a2a0a4e6f67bb1e31fac197b a6f410c1a5319b6a1c43447aab536d00"
 	if got != want {
 		t.Errorf("hashes are %s, were %s", got, want)
 	}

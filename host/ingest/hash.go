@@ -14,11 +14,13 @@ type Hash [16]byte
 // contentSeed sets content hashes apart from identity hashes. Stored hashes depend on it: it never changes.
 const contentSeed = 0x746f6c6c776179
 
-// hash fills in the event's two hashes: the identity's of who says it, the content's of what it says. Data is sorted by
+// hash fills in the event's two hashes: the identity's of who says it of whom, the content's of what it says. The account is
+// part of an identity because accounts are divided among partitions, which do not know each other's events: without it the
+// number of partitions would decide which events are priced. Data is sorted by
 // key, so that the content hash is the same in whatever order the data came. Every string stands behind its length, so that
 // no two lists of strings have the same bytes.
 func (d *Decoder) hash(e *Event) {
-	b := appendPrefixed(appendPrefixed(d.scratch[:0], e.Source), e.ID)
+	b := appendPrefixed(appendPrefixed(appendPrefixed(d.scratch[:0], e.Source), e.ID), e.Account)
 	e.Identity = xxh3.Hash128Seed(b, d.seed).Bytes()
 	b = appendPrefixed(appendPrefixed(b[:0], e.Type), e.Account)
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time))

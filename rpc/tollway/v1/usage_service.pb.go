@@ -26,7 +26,7 @@ const (
 // CloudEvent.
 type UsageEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the occurrence, unique within its source. The same source and id
+	// Name of the occurrence, unique for its source and account. The same again
 	// with the same content is a copy; with another content it is a dead letter.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Who says so: the producer, such as "/gateway/eu-1".

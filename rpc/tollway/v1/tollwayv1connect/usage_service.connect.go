@@ -46,7 +46,7 @@ type UsageServiceClient interface {
 	// dead letters with a reason.
 	//
 	// A call that failed may have written some of its events. Send it again:
-	// events are told apart by source and id, and a copy is not priced.
+	// events are told apart by source, id and account, and a copy is not priced.
 	Ingest(context.Context, *v1.UsageServiceIngestRequest) (*v1.UsageServiceIngestResponse, error)
 }
 
@@ -63,7 +63,7 @@ type UsageServiceHandler interface {
 	// dead letters with a reason.
 	//
 	// A call that failed may have written some of its events. Send it again:
-	// events are told apart by source and id, and a copy is not priced.
+	// events are told apart by source, id and account, and a copy is not priced.
 	Ingest(context.Context, *v1.UsageServiceIngestRequest) (*v1.UsageServiceIngestResponse, error)
 }
 
