@@ -230,7 +230,7 @@ func (f *feed) file(ctx context.Context, name string) (err error) {
 
 // refuse keeps a line that is no usage event.
 func (f *feed) refuse(bad *ingest.LineError) {
-	l := export.DeadLetter{Reason: ingest.ReasonUndecodableMessage, Detail: bad.Err.Error()}
+	l := export.DeadLetter{Source: bad.Source, ID: bad.ID, Reason: ingest.ReasonUndecodableMessage, Detail: bad.Err.Error()}
 	var p *ingest.Problem
 	if errors.As(bad.Err, &p) {
 		l.Reason, l.Detail = p.Reason, p.Detail

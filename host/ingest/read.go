@@ -8,13 +8,18 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tollway/tollway/sdk/billing"
 )
 
 // ParseJSON reads one CloudEvent in structured mode. The error, if any, is a *Problem.
 func ParseJSON(body []byte) (billing.UsageEvent, error) {
-	return new(fileDecoder).parse(body)
+	e, err := new(fileDecoder).parse(body)
+	if err != nil {
+		return billing.UsageEvent{}, err
+	}
+	return e, nil
 }
 
 // Reader reads usage events from a file, one at a time and in constant memory. It belongs to one goroutine.
@@ -31,6 +36,8 @@ type LineError struct {
 	File string
 	Line int // from 1
 	Err  error
+	// Source and ID are the event's, where they could be read; else empty.
+	Source, ID string
 }
 
 func (e *LineError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
@@ -87,15 +94,24 @@ type fileDecoder struct {
 	events [1]Event
 }
 
+// parse returns an event, or a problem with what is known of the event's identity.
 func (d *fileDecoder) parse(body []byte) (billing.UsageEvent, error) {
 	if len(body) > BodyBytesMax {
 		return billing.UsageEvent{}, problem(ReasonMessageTooLarge, "event: is longer than %d bytes", BodyBytesMax)
 	}
 	e := &d.decodeEvent(body, d.events[:0])[0]
 	if e.Problem != nil {
-		return billing.UsageEvent{}, e.Problem
+		return billing.UsageEvent{Source: readable(e.Source), ID: readable(e.ID)}, e.Problem
 	}
 	return e.Usage(), nil
+}
+
+// readable returns a text that outlives the body it came from, or nothing if it is no text.
+func readable(text string) string {
+	if !utf8.ValidString(text) {
+		return ""
+	}
+	return strings.Clone(text)
 }
 
 // lineReader reads JSON Lines: one CloudEvent a line, empty lines passed over.
@@ -117,21 +133,21 @@ func (r *lineReader) Next() (billing.UsageEvent, error) {
 		}
 		r.line++
 		if tooLong {
-			return billing.UsageEvent{}, r.wrong(problem(ReasonMessageTooLarge, "event: is longer than %d bytes", BodyBytesMax))
+			return billing.UsageEvent{}, r.wrong(billing.UsageEvent{}, problem(ReasonMessageTooLarge, "event: is longer than %d bytes", BodyBytesMax))
 		}
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
 		e, err := r.decoder.parse(text)
 		if err != nil {
-			return billing.UsageEvent{}, r.wrong(err)
+			return billing.UsageEvent{}, r.wrong(e, err)
 		}
 		return e, nil
 	}
 }
 
-func (r *lineReader) wrong(err error) error {
-	return &LineError{File: r.name, Line: r.line, Err: err}
+func (r *lineReader) wrong(e billing.UsageEvent, err error) error {
+	return &LineError{File: r.name, Line: r.line, Err: err, Source: e.Source, ID: e.ID}
 }
 
 // read returns the next line, valid until the next call. Of a line that is too long it returns nothing, so that a file

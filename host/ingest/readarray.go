@@ -48,7 +48,7 @@ func (r *arrayReader) Next() (billing.UsageEvent, error) {
 	r.line = r.lines.at(r.in.InputOffset() - int64(len(value)))
 	e, err := r.decoder.parse(value)
 	if err != nil {
-		return billing.UsageEvent{}, &LineError{File: r.name, Line: r.line, Err: err}
+		return billing.UsageEvent{}, &LineError{File: r.name, Line: r.line, Err: err, Source: e.Source, ID: e.ID}
 	}
 	return e, nil
 }

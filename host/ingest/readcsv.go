@@ -69,7 +69,7 @@ func (r *csvReader) Next() (billing.UsageEvent, error) {
 	}
 	e, p := r.event(cells)
 	if p != nil {
-		return billing.UsageEvent{}, r.wrong(p)
+		return billing.UsageEvent{}, &LineError{File: r.name, Line: r.line, Err: p, Source: readable(e.Source), ID: readable(e.ID)}
 	}
 	return e, nil
 }
