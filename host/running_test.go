@@ -24,6 +24,7 @@ type running struct {
 	now   *atomic.Int64 // unix ns
 	stop  func()        // ends the host and waits for it
 	parts int
+	idle  bool // opened, but not run
 }
 
 // startHost runs a host until the test ends.
@@ -48,7 +49,11 @@ func (r *running) open(config stream.Config) {
 	r.Host = h
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
+	if r.idle {
+		done <- nil
+	} else {
+		go func() { done <- h.Run(ctx) }()
+	}
 	stopped := false
 	r.stop = func() {
 		if stopped {

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/stream"
+)
+
+// run runs a host on a folder while do works with it.
+func run(t *testing.T, dir string, do func(ctx context.Context, h *Host)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	h, err := Open(ctx, Config{
+		DataDir: dir, Partitions: 3, PluginCache: UserPluginCache(), Temporary: true,
+		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- h.Run(running) }()
+	do(ctx, h)
+	stop()
+	if err := errors.Join(<-done, h.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+const flatCatalog = `
+meters: [{name: calls, event_type: call}]
+tariffs:
+  - {name: rental, meter: calls, currency: EUR, versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "10"}}]}
+default_subscriptions: [rental]
+`
+
+// An apply that broke off between storing the catalog and marking it in every
+// partition is brought to its end by the next start.
+func TestMarkersAreCompleted(t *testing.T) {
+	t.Parallel()
+	for _, marked := range []int{0, 1} {
+		dir := t.TempDir()
+		run(t, dir, func(ctx context.Context, h *Host) {
+			next, problems := catalog.Parse([]catalog.File{{Name: "catalog.yaml", Data: []byte(flatCatalog)}})
+			problems = append(problems, next.Resolve(&resolver{ctx: ctx, registry: h.registry, wasm: map[string][]byte{}})...)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			stored, err := h.catalogs.store(ctx, next, h.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := h.partitions
+			h.partitions = all[:marked]
+			positions, err := h.mark(ctx, stored, h.Now())
+			h.partitions = all
+			if err := errors.Join(err, h.Wait(ctx, positions)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		run(t, dir, func(ctx context.Context, h *Host) {
+			for _, p := range h.partitions {
+				for p.state.Header().CatalogRevision != 1 && ctx.Err() == nil {
+					time.Sleep(5 * time.Millisecond)
+				}
+				if got := p.state.Header().CatalogRevision; got != 1 {
+					t.Errorf("with %d partitions marked: partition %d has revision %d in force", marked, p.number, got)
+				}
+			}
+		})
+	}
+}
+
+// A program that was built without the built-in tariffs says so, and how to mend
+// it, to whoever wants one.
+func TestWithoutBuiltinTariffs(t *testing.T) {
+	t.Parallel()
+	const missing = "this binary was built without the built-in tariffs: run `make tariffs` and build it again"
+	next, problems := catalog.Parse([]catalog.File{{Name: "catalog.yaml", Data: []byte(flatCatalog)}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	problems = next.Resolve(&resolver{ctx: t.Context(), registry: &registry{missing: missing}})
+	if len(problems) != 1 || !strings.HasSuffix(problems[0].Message, missing) || problems[0].Line != 4 {
+		t.Errorf("%v", problems)
+	}
+}
