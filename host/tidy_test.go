@@ -40,6 +40,7 @@ var direction = map[string][]string{
 	"plugins/builtin":           {},
 	"plugins/build":             {"plugins"},
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
+	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
 
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
