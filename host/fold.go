@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -68,9 +69,15 @@ func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []st
 // begin with.
 func (p *partition) controlPrefix() string { return fmt.Sprintf("usage.%d.ctl.", p.number) }
 
+// decodeRoom is for how many events there is room before a message is decoded.
+const decodeRoom = 256
+
 // decode adds a message's events to those pending.
 func (p *partition) decode(m *stream.Message) {
 	q := &p.pending
+	if n := len(q.events); cap(q.events)-n < decodeRoom { // the decoder's append would copy five times as much
+		q.events = slices.Grow(q.events, n+decodeRoom)
+	}
 	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)
 	q.messages = append(q.messages, carrier{position: m.Sequence, body: m.Data})
 	for len(q.of) < len(q.events) {

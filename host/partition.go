@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -165,6 +166,9 @@ func (p *partition) checkpoint(d *accumulate.Delta, last stream.Message) error {
 	header, err := d.Header.Encode()
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	for table := range p.entries {
+		p.entries[table] = slices.Grow(p.entries[table], d.Count(uint8(table)))
 	}
 	err = d.Entries(func(table uint8, key, value []byte) {
 		p.entries[table] = append(p.entries[table], checkpoint.Entry{Key: key, Value: value})

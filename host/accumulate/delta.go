@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
@@ -156,6 +157,9 @@ func (d *Delta) SawTime(t int64) {
 // must be one that was not seen.
 func (d *Delta) Remember(id ingest.Hash, s Seen) {
 	d.state.identities[id] = s
+	if n := len(d.remembered); n == cap(d.remembered) { // append alone would copy five times as much
+		d.remembered = slices.Grow(d.remembered, n+1024)
+	}
 	d.remembered = append(d.remembered, identity{id, s})
 }
 
@@ -231,6 +235,25 @@ func (d *Delta) Changed() map[string]struct{} {
 	return accounts
 }
 
+// Count returns how many entries of a table the step changes at most.
+func (d *Delta) Count(table uint8) int {
+	switch table {
+	case TablePlans:
+		return len(d.numbered)
+	case TableSlots:
+		return len(d.slots)
+	case TableIdentities:
+		return len(d.remembered)
+	}
+	return 0
+}
+
+// What an entry takes: an identity exactly, a slot about.
+const (
+	slotBytes     = 320
+	identityBytes = 40
+)
+
 // Entries calls put with each table entry that the step changes. Keys and values
 // are valid until Apply or Discard.
 func (d *Delta) Entries(put func(table uint8, key, value []byte)) error {
@@ -243,7 +266,7 @@ func (d *Delta) Entries(put func(table uint8, key, value []byte)) error {
 	}
 	// All are written behind each other. Where the buffer grows, what was written
 	// before keeps the old one.
-	b := d.encoded[:0]
+	b := slices.Grow(d.encoded[:0], len(d.slots)*slotBytes+len(d.remembered)*identityBytes)
 	for _, c := range d.slots {
 		first := len(b)
 		b = appendKey(b, c.slot.Key)

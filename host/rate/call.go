@@ -3,6 +3,7 @@ package rate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
@@ -25,6 +26,13 @@ type pluginCall struct {
 // newPluginCall makes an empty call. Value id 0 is the absent value.
 func newPluginCall(m *module, dimensions []string) *pluginCall {
 	return &pluginCall{module: m, names: dimensions, batch: plugins.Batch{Values: []string{""}}, values: map[string]uint32{"": 0}}
+}
+
+// begin makes the call ready for up to n events.
+func (p *pluginCall) begin(n int) {
+	p.open = true
+	p.batch.Events = slices.Grow(p.batch.Events, n)
+	p.hits = slices.Grow(p.hits, n)
 }
 
 // reset empties the call, and forgets what it refers to.

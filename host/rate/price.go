@@ -56,6 +56,7 @@ type batch struct {
 func (b *batch) begin(book Book, events []Event) {
 	b.number++
 	b.book, b.events = book, events
+	b.hits = slices.Grow(b.hits, len(events))
 }
 
 // end forgets the events and slots, of which nothing must be kept alive.
@@ -75,7 +76,7 @@ func (b *batch) end() {
 // others must not have taken it, and what they decided on later events may
 // hang on it: all slots so tied together are priced again, event by event.
 func (b *batch) price(ctx context.Context) ([]Rejection, error) {
-	b.bulk = b.bulk[:0]
+	b.bulk = slices.Grow(b.bulk[:0], len(b.hits))
 	for i := range b.hits {
 		if !b.cells[b.hits[i].cell].careful {
 			b.bulk = append(b.bulk, int32(i))
@@ -239,7 +240,7 @@ func (b *batch) call(ctx context.Context, hits []int32) ([]refusal, error) {
 	for _, i := range b.bySlot(hits) {
 		call := b.cells[b.hits[i].cell].call
 		if !call.open {
-			call.open = true
+			call.begin(len(hits))
 			b.calls = append(b.calls, call)
 		}
 		call.add(b, i)

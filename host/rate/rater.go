@@ -189,7 +189,7 @@ func (b *batch) finish(ctx context.Context) error {
 	for i := range b.cells {
 		call := b.cells[i].call
 		if !call.open {
-			call.open = true
+			call.begin(0)
 			b.calls = append(b.calls, call)
 		}
 		call.addSlot(b, int32(i), true)
