@@ -3,7 +3,6 @@ package plugins_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
@@ -15,20 +14,24 @@ func Example() {
 	ctx := context.Background()
 	runtime, err := plugins.NewRuntime(ctx, plugins.Config{CacheDir: cacheDir})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer runtime.Close(ctx)
 	module, err := runtime.Load(ctx, guestWasm)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	instance, err := module.NewInstance(ctx)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	plans, err := instance.Configure(ctx, []plugins.ConfigRequest{{Tariff: "sum", Currency: "EUR"}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	batch := &plugins.Batch{
 		Slots: []plugins.Slot{{Plan: plans[0], New: true}},
@@ -40,7 +43,8 @@ func Example() {
 	}
 	rejects, err := instance.Price(ctx, batch)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(plans[0].Lines[0].Description, batch.Slots[0].Lines[0].Quantity)
 	for _, r := range rejects {
@@ -56,7 +60,8 @@ func ExampleRuntime_Load() {
 	ctx := context.Background()
 	runtime, err := plugins.NewRuntime(ctx, plugins.Config{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer runtime.Close(ctx)
 	_, err = runtime.Load(ctx, []byte("#!/bin/sh\n"))
