@@ -3,8 +3,11 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -21,6 +24,7 @@ type outbox struct {
 	host      *Host
 	partition *partition
 	signal    chan struct{}
+	stands    atomic.Pointer[standing]
 	channels  []*channel
 	anchored  uint64    // position of the last anchor
 	at        time.Time // when it was published
@@ -34,15 +38,33 @@ const (
 	outboxRetryMax = 10 * time.Second
 )
 
+// standing is one checkpoint as the outbox sees it: an anchor for its position
+// vouches for so many entries of the logs, and not for those that are added while
+// it is being written.
+type standing struct {
+	position uint64
+	digest   string
+	entries  [2]uint64 // number of the last one, by log
+}
+
 func newOutbox(h *Host, p *partition) *outbox {
-	return &outbox{host: h, partition: p, signal: make(chan struct{}, 1), channels: []*channel{
+	o := &outbox{host: h, partition: p, signal: make(chan struct{}, 1), channels: []*channel{
 		{partition: p, log: accumulate.LogDeadLetters, subject: stream.DeadLettersSubject(p.number)},
 		{partition: p, log: accumulate.LogInvoices, subject: stream.InvoicesSubject(p.number)},
 	}}
+	o.wake()
+	return o
 }
 
-// wake tells the outbox of a new checkpoint. It never blocks.
+// wake tells the outbox of a new checkpoint. It never blocks. The partition's
+// goroutine calls it, so that no checkpoint is written meanwhile.
 func (o *outbox) wake() {
+	header := o.partition.state.Header()
+	s := &standing{position: header.Position, digest: header.Digest}
+	for log := range s.entries {
+		s.entries[log] = o.partition.store.LogLast(uint8(log))
+	}
+	o.stands.Store(s)
 	select {
 	case o.signal <- struct{}{}:
 	default:
@@ -83,11 +105,10 @@ func (o *outbox) run(ctx context.Context) error {
 // comes first: nothing goes outward from a checkpoint that a newer owner of the
 // partition does not know of.
 func (o *outbox) publish(ctx context.Context) error {
-	p := o.partition
-	header := p.state.Header()
+	p, stands := o.partition, o.stands.Load()
 	var behind []*channel
 	for _, c := range o.channels {
-		ok, err := c.behind(ctx)
+		ok, err := c.behind(ctx, stands.entries[c.log])
 		if err != nil {
 			return err
 		}
@@ -96,15 +117,15 @@ func (o *outbox) publish(ctx context.Context) error {
 		}
 	}
 	now := o.host.config.Now()
-	if header.Position != o.anchored && (len(behind) > 0 || now.Sub(o.at) >= anchorInterval) {
-		anchor := stream.Anchor{Position: header.Position, Digest: header.Digest}
+	if stands.position != o.anchored && (len(behind) > 0 || now.Sub(o.at) >= anchorInterval) {
+		anchor := stream.Anchor{Position: stands.position, Digest: stands.digest}
 		if err := o.host.conn.Anchor(ctx, p.number, o.host.epoch, anchor); err != nil {
 			return err
 		}
-		o.anchored, o.at = header.Position, now
+		o.anchored, o.at = stands.position, now
 	}
 	for _, c := range behind {
-		if err := c.publish(ctx); err != nil {
+		if err := c.publish(ctx, stands.entries[c.log]); err != nil {
 			return err
 		}
 	}
@@ -119,9 +140,9 @@ type channel struct {
 	chain     *stream.Chain // nil until the stream was asked where it stands
 }
 
-// behind reports whether the log has entries that the stream lacks.
-func (c *channel) behind(ctx context.Context) (bool, error) {
-	if c.partition.store.LogLast(c.log) == 0 {
+// behind reports whether the stream lacks entries up to the last one.
+func (c *channel) behind(ctx context.Context, last uint64) (bool, error) {
+	if last == 0 {
 		return false, nil
 	}
 	if c.chain == nil {
@@ -131,24 +152,26 @@ func (c *channel) behind(ctx context.Context) (bool, error) {
 		}
 		c.chain = chain
 	}
-	return c.chain.Last() < c.partition.store.LogLast(c.log), nil
+	return c.chain.Last() < last, nil
 }
 
-// publish sends what the stream lacks. After an error the channel asks the
+// publish sends what the stream lacks up to the last entry. After an error the channel asks the
 // stream anew where it stands, since a message may have arrived whose
 // acknowledgement did not.
-func (c *channel) publish(ctx context.Context) (err error) {
+func (c *channel) publish(ctx context.Context, last uint64) (err error) {
 	defer func() {
 		if err != nil {
 			c.chain = nil
 		}
 	}()
-	for c.chain.Last() < c.partition.store.LogLast(c.log) {
+	limit := c.partition.host.conn.MessageBytesMax()
+	for c.chain.Last() < last {
 		first := c.chain.Last() + 1
 		var entries [][]byte
-		err := c.partition.store.LogRange(c.log, first, outboxBatch, func(_ uint64, entry []byte) error {
-			entries = append(entries, bytes.Clone(entry))
-			return nil
+		err := c.partition.store.LogRange(c.log, first, int(min(outboxBatch, last-c.chain.Last())), func(_ uint64, entry []byte) error {
+			fitting, err := fit(entry, limit)
+			entries = append(entries, fitting)
+			return err
 		})
 		if err != nil {
 			return err
@@ -158,4 +181,43 @@ func (c *channel) publish(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// fit returns an entry as it is published. One that is larger than a message can
+// be goes without its largest fields and says so: held back, it would hold back
+// all that come after it. The whole is in the checkpoint's log and can be asked
+// for by id.
+func fit(entry []byte, limit int) ([]byte, error) {
+	if len(entry) <= limit {
+		return bytes.Clone(entry), nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(entry, &fields); err != nil {
+		return nil, fmt.Errorf("host: an entry of the outbox: %w", err)
+	}
+	var omitted []string
+	for _, name := range []string{"lines", "event", "raw", "account_details", "seller", "detail"} {
+		if _, ok := fields[name]; !ok {
+			continue
+		}
+		delete(fields, name)
+		omitted = append(omitted, name)
+		note, err := json.Marshal(omission{Fields: omitted, Bytes: len(entry), SHA256: fmt.Sprintf("%x", sha256.Sum256(entry))})
+		if err != nil {
+			return nil, fmt.Errorf("host: an entry of the outbox: %w", err)
+		}
+		fields["omitted"] = note
+		short, err := json.Marshal(fields)
+		if err != nil || len(short) <= limit {
+			return short, err
+		}
+	}
+	return nil, fmt.Errorf("host: an entry of the outbox has %d bytes and cannot be shortened to the %d that a message of this NATS server holds; raise max_payload there", len(entry), limit)
+}
+
+// omission says what a published entry lacks, and which entry it is.
+type omission struct {
+	Fields []string `json:"fields"`
+	Bytes  int      `json:"bytes"`  // of the whole entry
+	SHA256 string   `json:"sha256"` // of the whole entry, hexadecimal
 }

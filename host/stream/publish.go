@@ -90,6 +90,9 @@ func publishError(failures []error) error {
 	return e
 }
 
+// MessageBytesMax is how large a message's body can be.
+func (c *Conn) MessageBytesMax() int { return int(c.nc.MaxPayload() - headerReserveBytes) }
+
 // checkSize refuses what the server would answer by closing the connection.
 func (c *Conn) checkSize(o Outgoing) error {
 	size := int64(len(o.Data))
