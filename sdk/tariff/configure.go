@@ -90,7 +90,6 @@ func configurationOf(c *Config, pricer Pricer) *configuration {
 	made := &configuration{
 		pricer:    pricer,
 		lines:     uint32(len(c.lines)),
-		cells:     c.cells,
 		stateSize: c.cells * cellSize,
 		dims:      uint32(len(c.dimensions)),
 		carried:   c.carried,

@@ -2,7 +2,11 @@
 
 package tariff
 
-import "github.com/tollway/tollway/sdk/abi"
+import (
+	"sync"
+
+	"github.com/tollway/tollway/sdk/abi"
+)
 
 // begin notes the unit of work announced; in the engine it also meters it.
 func (g *guest) begin(index uint32) { g.cursor = index }
@@ -28,8 +32,15 @@ func (n *Native) Configure(handle, length int) int32 {
 	return n.guest.configure(uint32(handle), uint32(length))
 }
 
+// pricing lets one native module price at a time, as the engine does: see the batch at hand.
+var pricing sync.Mutex
+
 // Price is the export tariff_price.
-func (n *Native) Price() int32 { return n.guest.price() }
+func (n *Native) Price() int32 {
+	pricing.Lock()
+	defer pricing.Unlock()
+	return n.guest.price()
+}
 
 // Cursor is the unit of work announced last.
 func (n *Native) Cursor() int { return int(n.guest.cursor) }

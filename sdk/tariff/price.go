@@ -15,6 +15,35 @@ func Multiply(q billing.Quantity, price billing.Amount, r billing.Rounding) (bil
 	return billing.Amount(amount), err
 }
 
+// whole is 1 as a decimal holds it.
+const whole = 1_000_000_000_000_000_000
+
+// extend returns what units+q cost, given what units cost, for the commonest event of all: a
+// small whole number of units at a price that is not rounded. It says false where this does not
+// hold, and [Multiply] has to find the amount from the sum.
+//
+// The two agree: q times price is then a whole number of the last decimal place, and rounding to
+// that place takes such a number unchanged, unless the sum changes its sign.
+func extend(units, q billing.Quantity, amount, price billing.Amount, r billing.Rounding) (billing.Amount, bool) {
+	const (
+		countMax = 18      // q.Hi is 0 for these
+		priceMax = 1 << 59 // price.Lo times countMax does not overflow
+	)
+	if r != Exact || q.Hi|price.Hi != 0 || price.Lo >= priceMax || units.Hi < 0 {
+		return billing.Amount{}, false
+	}
+	count := q.Lo / whole
+	if count*whole != q.Lo {
+		return billing.Amount{}, false
+	}
+	lo := amount.Lo + price.Lo*count
+	if lo < amount.Lo {
+		amount.Hi++
+	}
+	amount.Lo = lo
+	return amount, amount.Hi >= 0
+}
+
 // one is the quantity of a fee.
 var one = billing.Quantity(billing.DecimalFromInt(1))
 
@@ -31,7 +60,7 @@ func NewPerUnit(c *Config, line, description string, price billing.Amount, r bil
 }
 
 // Price adds the event's quantity.
-func (p *PerUnit) Price(s *Slot, e *Event) error { return p.Add(s, e.Quantity) }
+func (p *PerUnit) Price(s *Slot, e *Event) error { return p.Add(s, e.Quantity()) }
 
 // Add adds units. The line's amount is the rounded price of all units so far, so the roundings
 // of single events do not add up.
@@ -40,15 +69,18 @@ func (p *PerUnit) Price(s *Slot, e *Event) error { return p.Add(s, e.Quantity) }
 //
 // [billing.ErrOverflow], to be returned from Price as it is.
 func (p *PerUnit) Add(s *Slot, q billing.Quantity) error {
-	units, err := p.line.Quantity(s).Add(q)
+	before, amount := p.line.Get(s)
+	units, err := before.Add(q)
 	if err != nil {
 		return err
 	}
-	amount, err := Multiply(units, p.price, p.rounding)
-	if err != nil {
-		return err
+	amount, ok := extend(before, q, amount, p.price, p.rounding)
+	if !ok {
+		if amount, err = Multiply(units, p.price, p.rounding); err != nil {
+			return err
+		}
 	}
-	p.line.Set(s, units, amount)
+	s.setLine(p.line.index, units, amount)
 	return nil
 }
 
@@ -69,7 +101,7 @@ func NewPackage(
 }
 
 // Price adds the event's quantity.
-func (p *Package) Price(s *Slot, e *Event) error { return p.Add(s, e.Quantity) }
+func (p *Package) Price(s *Slot, e *Event) error { return p.Add(s, e.Quantity()) }
 
 // Add adds units.
 //

@@ -51,7 +51,7 @@ func (q QuantityCell) Get(s *Slot) billing.Quantity {
 }
 
 // Set replaces what the slot keeps.
-func (q QuantityCell) Set(s *Slot, v billing.Quantity) { s.setCell(q.index, wide{v.Lo, v.Hi}) }
+func (q QuantityCell) Set(s *Slot, v billing.Quantity) { s.setCell(q.index, v.Lo, v.Hi) }
 
 // Add adds to what the slot keeps and returns the sum.
 //
@@ -75,7 +75,7 @@ func (a AmountCell) Get(s *Slot) billing.Amount {
 }
 
 // Set replaces what the slot keeps.
-func (a AmountCell) Set(s *Slot, v billing.Amount) { s.setCell(a.index, wide{v.Lo, v.Hi}) }
+func (a AmountCell) Set(s *Slot, v billing.Amount) { s.setCell(a.index, v.Lo, v.Hi) }
 
 // Add adds to what the slot keeps and returns the sum.
 //
@@ -97,7 +97,7 @@ type IntCell struct{ index uint32 }
 func (i IntCell) Get(s *Slot) int64 { return int64(s.cell(i.index).lo) }
 
 // Set replaces what the slot keeps.
-func (i IntCell) Set(s *Slot, v int64) { s.setCell(i.index, wide{lo: uint64(v)}) }
+func (i IntCell) Set(s *Slot, v int64) { s.setCell(i.index, uint64(v), 0) }
 
 // Line is a line item that a configuration claimed. Its quantity and amount are complete: what
 // the slot's period comes to so far, not what one event adds.
@@ -116,7 +116,7 @@ func (l Line) Quantity(s *Slot) billing.Quantity {
 
 // Set replaces the line item.
 func (l Line) Set(s *Slot, q billing.Quantity, a billing.Amount) {
-	s.setLine(l.index, wide{q.Lo, q.Hi}, wide{a.Lo, a.Hi})
+	s.setLine(l.index, q, a)
 }
 
 // Add adds to the line item.

@@ -1,5 +1,22 @@
 package tariff
 
+import (
+	"unsafe"
+
+	"github.com/tollway/tollway/sdk/abi"
+)
+
+// Dimension is a dimension that a configuration claimed.
+type Dimension struct{ index uint32 }
+
+// valueID returns the number that a value of a dimension has within the batch.
+func (e *Event) valueID(d Dimension) uint32 {
+	if d.index >= header.Dims {
+		foreign()
+	}
+	return *(*uint32)(unsafe.Add(unsafe.Pointer(e), abi.EventDims+4*uintptr(d.index)))
+}
+
 // Table gives each value of a dimension an item, such as its price. Looking an item up costs one
 // map access per value and batch, and an index per event.
 type Table[T any] struct {
@@ -33,13 +50,13 @@ func (t *Table[T]) Set(value string, item T) {
 // Of returns the item of the event's value, or nil when it has none. Do not change it: an item
 // is a part of the configuration.
 func (t *Table[T]) Of(e *Event) *T {
-	if t.batch != e.guest.batch {
-		t.forget(e.guest)
+	if t.batch != batch {
+		t.forget()
 	}
 	id := e.valueID(t.dimension)
 	n := t.found[id]
 	if n == 0 {
-		n = t.find(e.guest.value(id))
+		n = t.find(valueText(id))
 		t.found[id] = n
 	}
 	if n == missing {
@@ -56,9 +73,9 @@ func (t *Table[T]) find(value string) int32 {
 }
 
 // forget makes room for the values of a new batch.
-func (t *Table[T]) forget(g *guest) {
-	t.batch = g.batch
-	if n := int(g.header.Values); n <= cap(t.found) {
+func (t *Table[T]) forget() {
+	t.batch = batch
+	if n := int(header.Values); n <= cap(t.found) {
 		t.found = t.found[:n]
 		clear(t.found)
 	} else {

@@ -114,6 +114,12 @@ func (l *ladder) at(units billing.Quantity) int {
 	return last
 }
 
+// holds says whether units above 0 end in the step. For none at all the answer is no: whether
+// the flat fee of the first tier has been charged, 0 units do not tell.
+func (st *step) holds(units billing.Quantity) bool {
+	return units.Cmp(st.above) > 0 && (st.open || units.Cmp(st.upTo) <= 0)
+}
+
 // bill writes the lines of one step.
 func (l *ladder) bill(s *Slot, st *step, units billing.Quantity, entered bool) error {
 	amount, err := Multiply(units, st.price, l.rounding)
@@ -145,7 +151,7 @@ func NewGraduated(c *Config, prefix string, tiers []Tier, r billing.Rounding) *G
 }
 
 // Price adds the event's quantity.
-func (g *Graduated) Price(s *Slot, e *Event) error { return g.Add(s, e.Quantity) }
+func (g *Graduated) Price(s *Slot, e *Event) error { return g.Add(s, e.Quantity()) }
 
 // Add adds units. Only the tiers between the old and the new sum change.
 //
@@ -158,7 +164,32 @@ func (g *Graduated) Add(s *Slot, q billing.Quantity) error {
 	if err != nil {
 		return err
 	}
-	g.units.Set(s, after)
+	s.setCell(g.units.index, after.Lo, after.Hi)
+	if i := g.ladder.at(after); g.ladder.steps[i].holds(before) {
+		return g.extend(s, &g.ladder.steps[i], q)
+	}
+	return g.climb(s, before, after)
+}
+
+// extend adds units that begin and end in the same tier, as nearly all do.
+func (g *Graduated) extend(s *Slot, st *step, q billing.Quantity) error {
+	before, amount := st.usage.Get(s)
+	units, err := before.Add(q)
+	if err != nil {
+		return err
+	}
+	amount, ok := extend(before, q, amount, st.price, g.ladder.rounding)
+	if !ok {
+		if amount, err = Multiply(units, st.price, g.ladder.rounding); err != nil {
+			return err
+		}
+	}
+	s.setLine(st.usage.index, units, amount)
+	return nil
+}
+
+// climb brings all tiers from the one of before to that of after up to date.
+func (g *Graduated) climb(s *Slot, before, after billing.Quantity) error {
 	first := g.ladder.at(before)
 	last := g.ladder.at(after)
 	if last < first {
@@ -210,7 +241,7 @@ func NewVolume(c *Config, prefix string, tiers []Tier, r billing.Rounding) *Volu
 func (v *Volume) FixTier(units billing.Quantity) { v.fixed = v.ladder.at(units) }
 
 // Price adds the event's quantity.
-func (v *Volume) Price(s *Slot, e *Event) error { return v.Add(s, e.Quantity) }
+func (v *Volume) Price(s *Slot, e *Event) error { return v.Add(s, e.Quantity()) }
 
 // Add adds units.
 //

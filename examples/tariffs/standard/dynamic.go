@@ -54,7 +54,7 @@ func (d *eventAmount) Price(s *tariff.Slot, e *tariff.Event) error {
 	if err != nil {
 		return err
 	}
-	units, err := d.line.Quantity(s).Add(e.Quantity)
+	units, err := d.line.Quantity(s).Add(e.Quantity())
 	if err != nil {
 		return err
 	}

@@ -37,10 +37,10 @@ type perUnitPrice struct {
 }
 
 func (p *perUnitPrice) Price(s *tariff.Slot, e *tariff.Event) error {
-	if e.Time < p.start {
+	if e.Time() < p.start {
 		return nil
 	}
-	quantity := e.Quantity
+	quantity := e.Quantity()
 	if p.clamp && quantity.Sign() < 0 {
 		quantity = billing.Quantity{}
 	}

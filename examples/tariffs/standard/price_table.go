@@ -63,9 +63,9 @@ func (t *priceTableRows) Price(s *tariff.Slot, e *tariff.Event) error {
 	if row == nil {
 		return tariff.Reject("no_price", t.name+" "+strconv.Quote(e.Value(t.dimension))+" has no price and there is no default")
 	}
-	amount, err := tariff.Multiply(e.Quantity, row.price, row.rounding)
+	amount, err := tariff.Multiply(e.Quantity(), row.price, row.rounding)
 	if err != nil {
 		return err
 	}
-	return t.line.Add(s, e.Quantity, amount)
+	return t.line.Add(s, e.Quantity(), amount)
 }
