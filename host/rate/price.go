@@ -44,12 +44,51 @@ type batch struct {
 	hits   []hit // by event, then in the order of the subscriptions
 	cells  []cell
 	cellOf map[Key]int32
-	fresh  map[Key]int // cells without a slot before the batch, by key without group
+	groups map[Key]*groupCount // of cells without a slot before the batch, by key without group
 
 	bulk   []int32 // hits that are priced at once
 	sorted []int32 // hits by cell
 	ends   []int32 // of each cell's part of sorted
 	calls  []*pluginCall
+}
+
+// groupCount counts the group combinations of a subscription, version and period.
+type groupCount struct {
+	before int // slots before the batch
+	cells  int // cells that the batch has made, whether they come to take events or not
+	taken  int // of them, those that took events
+}
+
+// group returns the count of a key.
+func (b *batch) group(k Key) *groupCount {
+	k = k.WithoutGroup()
+	g := b.groups[k]
+	if g == nil {
+		g = &groupCount{before: b.book.Groups(k)}
+		b.groups[k] = g
+	}
+	return g
+}
+
+// markCareful finds the new cells whose number comes near the limit. Which of
+// them take an event first decides which others may, so that all of them are
+// priced event by event.
+func (b *batch) markCareful() {
+	for _, g := range b.groups {
+		if g.before+g.cells > MaxGroups {
+			for i := range b.cells {
+				c := &b.cells[i]
+				c.careful = c.base == nil && b.crowded(c.next.Key)
+			}
+			return
+		}
+	}
+}
+
+// crowded reports whether the batch's new cells of a key could be too many.
+func (b *batch) crowded(k Key) bool {
+	g := b.group(k)
+	return g.before+g.cells > MaxGroups
 }
 
 // begin makes the batch ready for events.
@@ -66,7 +105,7 @@ func (b *batch) end() {
 	clear(b.cells)
 	b.cells = b.cells[:0]
 	clear(b.cellOf)
-	clear(b.fresh)
+	clear(b.groups)
 }
 
 // price has every cell's events folded and returns the rejected events.
@@ -146,8 +185,11 @@ func (b *batch) shared(i int) bool {
 // stood before the batch, each event in all its slots or in none.
 func (b *batch) oneByOne(ctx context.Context, tied []bool) ([]Rejection, error) {
 	for i := range b.cells {
+		c := &b.cells[i]
 		if tied[i] {
-			b.cells[i].reset()
+			c.reset()
+		} else if c.base == nil && c.taken > 0 {
+			b.group(c.next.Key).taken++
 		}
 	}
 	var rejected []Rejection
@@ -180,7 +222,7 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 	}
 	for i := first; i < last; i++ {
 		c := &b.cells[b.hits[i].cell]
-		if c.base == nil && c.taken == 0 && b.groups(c.next.Key) >= MaxGroups {
+		if c.base == nil && c.taken == 0 && b.full(c.next.Key) {
 			undo()
 			r := b.rejection(&b.hits[i], ReasonTooManyGroups, tooManyGroups())
 			return &r, nil
@@ -197,21 +239,20 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 		}
 	}
 	for i := first; i < last; i++ {
-		b.cells[b.hits[i].cell].taken++
+		c := &b.cells[b.hits[i].cell]
+		if c.base == nil && c.taken == 0 {
+			b.group(c.next.Key).taken++
+		}
+		c.taken++
 	}
 	return nil, nil
 }
 
-// groups counts the group combinations of a key, those that the batch has
-// added included.
-func (b *batch) groups(k Key) int {
-	n := b.book.Groups(k)
-	for i := range b.cells {
-		if c := &b.cells[i]; c.base == nil && c.taken > 0 && c.next.WithoutGroup() == k.WithoutGroup() {
-			n++
-		}
-	}
-	return n
+// full reports whether a key has all the group combinations that it may have,
+// those that the batch has added included.
+func (b *batch) full(k Key) bool {
+	g := b.group(k)
+	return g.before+g.taken >= MaxGroups
 }
 
 // reset puts a cell back to where it stood before the batch.

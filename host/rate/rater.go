@@ -61,7 +61,7 @@ type planRef struct {
 // NewRater makes a rater that prices nothing until it is given a catalog.
 func NewRater(source Modules) *Rater {
 	r := &Rater{source: source, modules: map[string]*module{}, calendars: map[Calendar]*calendar{}}
-	r.batch = batch{rater: r, cellOf: map[Key]int32{}, fresh: map[Key]int{}}
+	r.batch = batch{rater: r, cellOf: map[Key]int32{}, groups: map[Key]*groupCount{}}
 	return r
 }
 
@@ -89,6 +89,7 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 			out.Rejected = append(out.Rejected, Rejection{Event: i, Reason: rejection.reason, Detail: rejection.detail})
 		}
 	}
+	b.markCareful()
 	if err := b.configure(ctx); err != nil {
 		return Outcome{}, err
 	}

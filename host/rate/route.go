@@ -141,8 +141,7 @@ func (b *batch) newCell(ctx context.Context, key Key, l *lane, s *stop) (int32, 
 	} else {
 		key.Group = clone(key.Group)
 		c.next = b.rater.newSlot(key, l.calendar.name, s.periodEnd, s.binding, s.version)
-		c.careful = b.book.Groups(key)+b.fresh[key.WithoutGroup()] >= MaxGroups
-		b.fresh[key.WithoutGroup()]++
+		b.group(key).cells++
 	}
 	m, err := b.rater.module(ctx, c.next.Plan.Module)
 	if err != nil {
