@@ -125,8 +125,8 @@ func TestKillWriter(t *testing.T) {
 		mustClose(t, s)
 	}
 	t.Logf("%d checkpoints in %d lives", want.number, cycles)
-	if want.number < uint64(cycles) {
-		t.Errorf("only %d checkpoints in %d lives", want.number, cycles)
+	if want.number == 0 {
+		t.Error("no writer lived long enough to commit")
 	}
 }
 

@@ -50,7 +50,9 @@ func (p *Partition) view(fn func(*badger.Txn, *state) error) error {
 
 // Load calls fn once for every key of a table that was not deleted, in
 // ascending order, with its newest value. Both are valid during the call. An
-// error of fn ends it and is returned as it is.
+// error of fn ends it and is returned as it is. Load sees the checkpoint that
+// was the newest when it began; what is folded or deleted meanwhile stays on the
+// disk until it ends, so fn should not be slow.
 //
 // # Errors
 //
@@ -84,7 +86,8 @@ func (p *Partition) Load(table uint8, fn func(key, value []byte) error) error {
 // LogRange calls fn for the entries of a log from number from on, in order, at
 // most limit of them; a limit of 0 or less is none. The entry is valid during
 // the call. An error of fn ends it and is returned as it is. Numbers start at
-// 1; a from beyond the end calls nothing.
+// 1; a from beyond the end calls nothing. As with Load, fn should not be slow:
+// whoever feeds a slow reader asks for a limited range at a time.
 //
 // # Errors
 //
