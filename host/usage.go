@@ -26,24 +26,24 @@ func (h *Host) Ingest(ctx context.Context, events []billing.UsageEvent) ([]Inges
 	results := make([]Ingested, len(events))
 	members := make([][]int, h.config.Partitions)
 	for i := range events {
-		if results[i].Problem = ingest.Validate(&events[i]); results[i].Problem == nil {
-			p := billing.Partition(events[i].Account, h.config.Partitions)
-			members[p] = append(members[p], i)
-		}
+		p := billing.Partition(events[i].Account, h.config.Partitions)
+		members[p] = append(members[p], i)
 	}
 	var out []stream.Outgoing
-	var carried [][]int // events in each message
+	var carried []load
 	packer := ingest.NewPacker(packedBytesMax)
 	for p, indexes := range members {
 		for len(indexes) > 0 {
-			n, err := pack(packer, events, indexes)
+			n, err := pack(packer, events, indexes, results)
 			if err != nil {
 				return nil, fmt.Errorf("host: partition %d: %w", p, err)
 			}
-			out = append(out, stream.Outgoing{
-				Subject: stream.BatchSubject(p), Header: map[string]string{headerContentType: ingest.ContentTypePacked}, Data: packer.AppendMessage(nil),
-			})
-			carried = append(carried, indexes[:n])
+			if packer.Len() > 0 {
+				out = append(out, stream.Outgoing{
+					Subject: stream.BatchSubject(p), Header: map[string]string{headerContentType: ingest.ContentTypePacked}, Data: packer.AppendMessage(nil),
+				})
+				carried = append(carried, load{p, indexes[:n]})
+			}
 			indexes = indexes[n:]
 		}
 	}
@@ -51,13 +51,22 @@ func (h *Host) Ingest(ctx context.Context, events []billing.UsageEvent) ([]Inges
 	if err != nil {
 		return nil, fault(ReasonUnavailable, "send the same events again: each is priced once", "the log did not take all events: %v", err).because(err)
 	}
-	for i, indexes := range carried {
-		p := billing.Partition(events[indexes[0]].Account, h.config.Partitions)
-		for _, n := range indexes {
-			results[n].Position = query.Position{Stream: stream.Usage(p), Partition: p, Sequence: sequences[i]}
+	for i, l := range carried {
+		at := query.Position{Stream: stream.Usage(l.partition), Partition: l.partition, Sequence: sequences[i]}
+		for _, n := range l.events {
+			if results[n].Problem == nil {
+				results[n].Position = at
+			}
 		}
 	}
 	return results, nil
+}
+
+// load is what a message carries: events by their indexes, those among them that
+// were turned away not counted.
+type load struct {
+	partition int
+	events    []int
 }
 
 // headerContentType says in which of its formats a message's body is.
@@ -71,17 +80,24 @@ const (
 )
 
 // pack adds the first events of a partition to an empty packer, as many as one
-// message carries, and returns how many.
-func pack(packer *ingest.Packer, events []billing.UsageEvent, indexes []int) (int, error) {
+// message carries, notes the problems of those that no reader would accept, and
+// returns how many it has dealt with.
+func pack(packer *ingest.Packer, events []billing.UsageEvent, indexes []int, results []Ingested) (int, error) {
 	for i, index := range indexes {
-		if i == packedEventsMax {
+		if packer.Len() == packedEventsMax {
 			return i, nil
 		}
 		err := packer.Add(&events[index])
-		if errors.Is(err, ingest.ErrFull) && i > 0 {
-			return i, nil
+		if err == nil {
+			continue
 		}
-		if err != nil {
+		var problem *ingest.Problem
+		switch {
+		case errors.Is(err, ingest.ErrFull) && packer.Len() > 0:
+			return i, nil
+		case errors.As(err, &problem):
+			results[index].Problem = problem
+		default:
 			return 0, fmt.Errorf("event %q: %w", events[index].ID, err)
 		}
 	}

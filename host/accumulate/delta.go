@@ -109,14 +109,9 @@ func (d *Delta) Slot(k rate.Key) *rate.Slot {
 }
 
 // Groups counts the group combinations of the key's subscription, version and
-// period. A key without a group has at most the one.
+// period. Its own group does not matter. Slots without a group, of which there
+// is one at most, are counted once they are committed.
 func (d *Delta) Groups(k rate.Key) int {
-	if k.Group == "" {
-		if d.Slot(k) == nil {
-			return 0
-		}
-		return 1
-	}
 	return d.state.groups(k) + d.newGroups[k.WithoutGroup()]
 }
 

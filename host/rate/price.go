@@ -128,7 +128,7 @@ func (b *batch) price(ctx context.Context) ([]Rejection, error) {
 	tied := b.tie(refused)
 	var rejected []Rejection
 	for _, r := range refused {
-		if h := &b.hits[r.hit]; !tied[h.cell] {
+		if h := &b.hits[r.hit]; tied == nil || !tied[h.cell] {
 			rejected = append(rejected, b.rejection(h, r.reason, r.detail))
 		}
 	}
@@ -138,19 +138,24 @@ func (b *batch) price(ctx context.Context) ([]Rejection, error) {
 	for _, r := range refused {
 		b.cells[b.hits[r.hit].cell].taken--
 	}
-	more, err := b.oneByOne(ctx, tied)
-	if err != nil {
-		return nil, err
+	if tied != nil {
+		more, err := b.oneByOne(ctx, tied)
+		if err != nil {
+			return nil, err
+		}
+		rejected = append(rejected, more...)
 	}
-	rejected = append(rejected, more...)
 	slices.SortFunc(rejected, func(x, y Rejection) int { return x.Event - y.Event })
 	return rejected, nil
 }
 
 // tie returns the cells that must be priced event by event: those that are
 // careful, those that share an event which one of its slots refused, and all
-// that are joined to them by shared events.
+// that are joined to them by shared events; nil when there are none.
 func (b *batch) tie(refused []refusal) []bool {
+	if len(refused) == 0 && len(b.bulk) == len(b.hits) {
+		return nil
+	}
 	tied := make([]bool, len(b.cells))
 	grown := false
 	for i := range b.cells {

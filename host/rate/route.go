@@ -141,7 +141,9 @@ func (b *batch) newCell(ctx context.Context, key Key, l *lane, s *stop) (int32, 
 	} else {
 		key.Group = clone(key.Group)
 		c.next = b.rater.newSlot(key, l.calendar.name, s.periodEnd, s.binding, s.version)
-		b.group(key).cells++
+		if key.Group != "" {
+			b.group(key).cells++
+		}
 	}
 	m, err := b.rater.module(ctx, c.next.Plan.Module)
 	if err != nil {
