@@ -96,6 +96,13 @@ func (h *Host) closeDue(ctx context.Context, p *partition, now time.Time, waterm
 	}
 	for _, calendar := range p.calendars(c) {
 		period, ok := p.nextOpen(calendar)
+		if first := p.state.Header().FirstMarker; ok && c.Billing.Clock == catalog.ClockWall && first != 0 {
+			// What lies before the first catalog is history that is being brought in:
+			// it is closed by hand, or together with the first period of ours.
+			if ours := calendar.calendar.PeriodOf(time.Unix(0, first)); period.Start.Before(ours.Start) {
+				period = ours
+			}
+		}
 		if !ok || clock.Before(period.End.Add(c.Billing.Grace)) {
 			continue
 		}
