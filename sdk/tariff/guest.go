@@ -19,6 +19,7 @@ type guest struct {
 	unit    uint32 // the unit of work that comes next
 	cursor  uint32 // natively: the unit announced last
 	rejects uint32
+	finals  []uint32 // the final slots of the batch
 }
 
 // configuration is a tariff with its parameters.
@@ -68,7 +69,7 @@ func (g *guest) price() int32 {
 			return rc
 		}
 	}
-	for s := range h.Slots {
+	for _, s := range g.finals {
 		if rc := g.finish(s); rc != abi.RCOK {
 			return rc
 		}
@@ -81,10 +82,12 @@ func (g *guest) price() int32 {
 func slotAt(index uint32) *Slot { return (*Slot)(at(header.SlotOff + index*header.SlotStride)) }
 
 // checkSlots holds every slot row against its configuration and the arena, once a batch, so that
-// events need not, and gives the slots without a state their first. What it returns is a fault
+// events need not, gives the slots without a state their first, and finds the final ones: a look
+// at all slots later on would be paid from the fuel of the last event. What it returns is a fault
 // of the host, "" when there is none.
 func (g *guest) checkSlots() (problem string) {
 	h := &header
+	g.finals = g.finals[:0]
 	if (h.EventOff|h.EventStride|h.SlotOff|h.SlotStride|h.ValueOff)&(abi.Align-1) != 0 {
 		return "batch: rows are not aligned"
 	}
@@ -99,6 +102,9 @@ func (g *guest) checkSlots() (problem string) {
 		}
 		if s.stateLen != c.stateSize {
 			s.start(c)
+		}
+		if s.flags&abi.SlotFlagFinal != 0 {
+			g.finals = append(g.finals, i)
 		}
 	}
 	return ""
@@ -176,12 +182,9 @@ func (g *guest) priceEvents() (rc int32) {
 	return abi.RCOK
 }
 
-// finish closes a slot if it is final.
+// finish closes a final slot.
 func (g *guest) finish(index uint32) (rc int32) {
 	s := slotAt(index)
-	if s.flags&abi.SlotFlagFinal == 0 {
-		return abi.RCOK
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			rc = g.fault("finish of slot " + decimal(index) + ": panic: " + panicText(p))
