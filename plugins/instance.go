@@ -33,7 +33,8 @@ type Instance struct {
 
 	arena    []byte // the part of memory that the host writes; empty until the first Configure
 	arenaPtr uint32
-	used     int // bytes of the arena that were written since they were last zeroed
+	used     int    // bytes of the arena that were written since they were last zeroed
+	calls    uint64 // see Calls
 	snapshot snapshot
 
 	requests []ConfigRequest
@@ -146,6 +147,10 @@ func (i *Instance) Close(ctx context.Context) error {
 	i.snapshot.release()
 	return err
 }
+
+// Calls returns how many calls into the plugin pricing has taken so far: one for a batch that fits
+// into the arena, more for a larger one, and more again when the plugin traps or runs out of fuel.
+func (i *Instance) Calls() uint64 { return i.calls }
 
 // Module returns the module of which this is an instance.
 func (i *Instance) Module() *Module { return i.module }

@@ -134,6 +134,7 @@ func (i *Instance) priceStretch() (outcome, *trap, error) {
 	i.used = w.encode(i.arena)
 	i.stack[0] = uint64(i.arenaPtr)
 	units := len(w.eventOf) + len(w.local)
+	i.calls++
 	code, err := i.call(i.price, budget{fuel: abi.FuelBase, pool: callPool, units: units})
 	if err != nil {
 		return i.trapOutcome(err)
