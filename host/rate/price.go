@@ -61,11 +61,11 @@ type groupCount struct {
 
 // group returns the count of a key.
 func (b *batch) group(k Key) *groupCount {
-	k = k.WithoutGroup()
-	g := b.groups[k]
+	shared := k.WithoutGroup()
+	g := b.groups[shared]
 	if g == nil {
 		g = &groupCount{before: b.book.Groups(k)}
-		b.groups[k] = g
+		b.groups[shared] = g
 	}
 	return g
 }

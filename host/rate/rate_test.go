@@ -87,12 +87,12 @@ func (b *book) ClosedUntil(rate.Calendar) int64 { return b.closed }
 
 // world rates events against a catalog and keeps the state.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	rater *rate.Rater
 	book  *book
 }
 
-func newWorld(t *testing.T, yaml string) *world {
+func newWorld(t testing.TB, yaml string) *world {
 	t.Helper()
 	c, problems := catalog.Parse([]catalog.File{{Name: "catalog.yaml", Data: []byte(yaml)}})
 	if problems = append(problems, c.Resolve(builtins)...); len(problems) > 0 {

@@ -1,0 +1,12 @@
+package rate
+
+// Calls returns how many calls into plugins the rater's instances have taken.
+func Calls(r *Rater) (calls uint64) {
+	for _, m := range r.modules {
+		calls += m.instance.Calls()
+	}
+	return calls
+}
+
+// DropLanes drops what the rater remembers of events, which decides nothing.
+func DropLanes(r *Rater) { clear(r.lanes) }
