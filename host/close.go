@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -151,26 +152,46 @@ func (p *partition) invoice(d *accumulate.Delta, id billing.AccountID, period bi
 	}
 	slices.SortFunc(currencies, func(a, b billing.Currency) int { return cmp.Compare(a, b) })
 	for _, c := range currencies {
-		inv, err := p.newInvoice(id, period, c, byCurrency[c])
+		invoices, err := p.split(export.Head{Account: id, Period: period, Currency: c, Seller: p.catalog.Billing.Seller}, byCurrency[c])
 		if err != nil {
 			return fmt.Errorf("host: partition %d: invoice of account %q for period %s: %w", p.number, id, period.ID(), err)
 		}
-		if len(inv.Lines) == 0 {
-			continue
+		for _, inv := range invoices {
+			b, err := inv.Encode()
+			if err != nil {
+				return fmt.Errorf("host: partition %d: invoice %s: %w", p.number, inv.ID, err)
+			}
+			d.AddInvoice(b)
 		}
-		b, err := inv.Encode()
-		if err != nil {
-			return fmt.Errorf("host: partition %d: invoice %s: %w", p.number, inv.ID, err)
-		}
-		d.AddInvoice(b)
 	}
 	return nil
 }
 
+// split makes the invoices of an account's finished slots of one currency: one,
+// or as few as hold the sum. Amounts so large come from mistaken usage; the
+// close of everybody else's period must not fail because of it. None says that
+// there is nothing to invoice.
+func (p *partition) split(head export.Head, slots []*rate.Slot) ([]export.Invoice, error) {
+	inv, err := p.newInvoice(head, slots)
+	if errors.Is(err, billing.ErrOverflow) && len(slots) > 1 {
+		half := len(slots) / 2
+		first, err := p.split(head, slots[:half])
+		if err != nil {
+			return nil, err
+		}
+		head.Counter += len(first)
+		second, err := p.split(head, slots[half:])
+		return append(first, second...), err
+	}
+	if err != nil || len(inv.Lines) == 0 {
+		return nil, err
+	}
+	return []export.Invoice{inv}, nil
+}
+
 // newInvoice makes one invoice from finished slots of one currency.
-func (p *partition) newInvoice(id billing.AccountID, period billing.Period, currency billing.Currency, slots []*rate.Slot) (export.Invoice, error) {
-	head := export.Head{Account: id, Period: period, Currency: currency, Seller: p.catalog.Billing.Seller}
-	if a := p.catalog.Accounts[id]; a != nil {
+func (p *partition) newInvoice(head export.Head, slots []*rate.Slot) (export.Invoice, error) {
+	if a := p.catalog.Accounts[head.Account]; a != nil {
 		head.AccountDetails = a.Details
 	}
 	list := make([]export.Slot, len(slots))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -33,4 +35,21 @@ func TestManyGroupsAreNotSlow(t *testing.T) {
 	if c := r.Counters(); c.Priced != 10_000 || c.DeadLettered != 30_000 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// Mistaken usage whose amounts add up to more than an amount can hold does not
+// stop the close, nor the lists of everybody else's subtotals.
+func TestSumBeyondAmounts(t *testing.T) {
+	r := startHost(t, 1, "2026-11-10T00:00:00Z")
+	r.apply(grouped)
+	r.send(
+		call("1", "emma", "2026-10-05T00:00:00Z", "region", "a", "q", "100000000000000000000"),
+		call("2", "emma", "2026-10-05T00:00:00Z", "region", "b", "q", "100000000000000000000"),
+		call("3", "noah", "2026-10-05T00:00:00Z", "region", "b", "q", "1"))
+	if page, err := r.Queries().List(query.Filter{}, query.Page{}); err != nil || len(page.Subtotals) != 3 || len(page.Totals) != 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	r.close("2026-10", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}),
+		"emma.2026-10-01.EUR.0 100000000000000000000.00", "emma.2026-10-01.EUR.1 100000000000000000000.00", "noah.2026-10-01.EUR.0 1.00")
 }

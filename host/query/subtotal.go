@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tollway/tollway/host/rate"
@@ -123,9 +124,10 @@ func (q *Subtotals) add(s *rate.Slot) error {
 	return nil
 }
 
-// total sums the answer's subtotals by currency, in order of first appearance.
+// total sums the answer's subtotals by currency, in order of first appearance. A
+// sum that no amount can hold is left out.
 func (q *Subtotals) total() error {
-	at := map[billing.Currency]int{}
+	at, overflown := map[billing.Currency]int{}, map[billing.Currency]bool{}
 	for _, t := range q.Subtotals {
 		i, ok := at[t.Currency]
 		if !ok {
@@ -135,10 +137,12 @@ func (q *Subtotals) total() error {
 		}
 		sum, err := q.Totals[i].Amount.Add(t.Amount)
 		if err != nil {
-			return fmt.Errorf("query: total in %s: %w", t.Currency, err)
+			overflown[t.Currency] = true // the others' subtotals are still there to be read
+			continue
 		}
 		q.Totals[i].Amount = sum
 	}
+	q.Totals = slices.DeleteFunc(q.Totals, func(t Total) bool { return overflown[t.Currency] })
 	for i := range q.Totals {
 		t := &q.Totals[i]
 		if scale := q.scales[t.Currency]; scale >= 0 {
