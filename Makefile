@@ -9,6 +9,8 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
 BIN := $(CURDIR)/.tmp/bin
 export PATH := $(BIN):$(PATH)
+# A cache of its own for each checkout: the linter remembers findings with the paths of the checkout that had them.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.tmp/golangci-lint
 
 # What a caller may set.
 ARGS ?=

@@ -104,9 +104,10 @@ func (d *decoder) filterValue(n *node, at *path) (string, bool) {
 			d.report(n.line, at, err.Error())
 		}
 		return text, err == nil
+	default:
+		d.report(n.line, at, "must be a value or a list of values, not "+n.kind.String())
+		return "", false
 	}
-	d.report(n.line, at, "must be a value or a list of values, not "+n.kind.String())
-	return "", false
 }
 
 // tariff decodes one item of tariffs.

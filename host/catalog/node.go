@@ -161,6 +161,7 @@ func (n *node) canonical(dst []byte, at *path, report func(*node, *path, string)
 			return append(dst, '0')
 		}
 		return append(dst, text...)
+	default: // a list or a mapping
 	}
 	if len(n.items) > RowsMax {
 		report(n, at, fmt.Sprintf("has %d entries, at most %d are allowed", len(n.items), RowsMax))

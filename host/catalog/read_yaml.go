@@ -140,9 +140,10 @@ func (r *yamlReader) node(y *yaml.Node, at *path, depth int) (n node, ok bool) {
 		return n, true
 	case yaml.MappingNode:
 		return n, r.mapping(&n, y, at, depth)
+	default:
+		r.report(n.line, at, "is no value")
+		return n, false
 	}
-	r.report(n.line, at, "is no value")
-	return n, false
 }
 
 // mapping converts the keys and values of a mapping.

@@ -193,7 +193,7 @@ func (p *Partition) packLog(f family, first uint64, entries [][]byte) (run, erro
 
 // recordWrite encodes the record of a state.
 func (p *Partition) recordWrite(s *state) write {
-	key := appendRecordKey(nil, p.number)
+	key := makeRecordKey(p.number)
 	p.record = appendRecord(p.record[:0], key, s)
 	return write{key: key, value: p.record}
 }

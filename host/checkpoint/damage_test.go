@@ -186,7 +186,7 @@ func TestPiecesDamaged(t *testing.T) {
 func TestTotalsDiffer(t *testing.T) {
 	for _, f := range []string{"table", "log"} {
 		d := newDamagedStore(t)
-		key := appendRecordKey(nil, 3)
+		key := makeRecordKey(3)
 		read, fam := d.load, d.tableF
 		if f == "log" {
 			read, fam = d.scan, d.logF
@@ -210,7 +210,7 @@ func TestTotalsDiffer(t *testing.T) {
 // is swept.
 func TestRecordDamaged(t *testing.T) {
 	d := newDamagedStore(t)
-	d.change(t, appendRecordKey(nil, 3), func(v []byte) []byte { v[recordNumber] ^= 1; return v })
+	d.change(t, makeRecordKey(3), func(v []byte) []byte { v[recordNumber] ^= 1; return v })
 	var damage *CorruptError
 	if err := d.load(); !errors.As(err, &damage) || damage.Run != 0 || damage.Partition != 3 {
 		t.Fatalf("got %v", err)

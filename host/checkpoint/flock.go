@@ -54,7 +54,7 @@ func FreeBytes(path string) (int64, error) {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return 0, fmt.Errorf("checkpoint: free space of %s: %w", path, err)
 	}
-	return int64(stat.Bavail) * int64(stat.Bsize), nil
+	return int64(stat.Bavail) * int64(stat.Bsize), nil //nolint:unconvert // their types differ between systems
 }
 
 // diskBytes returns the blocks that a file takes, which for Badger's sparse

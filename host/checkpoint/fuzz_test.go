@@ -65,7 +65,7 @@ func FuzzSegment(f *testing.F) {
 // FuzzRecord decodes arbitrary bytes as a commit record; what decodes encodes
 // to the same bytes.
 func FuzzRecord(f *testing.F) {
-	key := appendRecordKey(nil, 1)
+	key := makeRecordKey(1)
 	f.Add(appendRecord(nil, key, &state{number: 1, header: []byte("header")}))
 	f.Add(appendRecord(nil, key, &state{number: 7, families: []familyState{
 		{family: family{1, kindTable, 0}, runs: []run{{id: 5, entries: 3, bytes: 100, segments: 1}, {id: 4, entries: 1, bytes: 9, segments: 2}}},
@@ -104,7 +104,7 @@ func FuzzRead(f *testing.F) {
 			fam, written.first = p.table(0), 0
 		}
 		written.entries = max(written.entries, 1)
-		recordKey := appendRecordKey(nil, 3)
+		recordKey := makeRecordKey(3)
 		raw(t, s, func(txn *badger.Txn) error {
 			for i := range uint32(3) {
 				key := appendSegmentKey(nil, fam, written.id, i)

@@ -103,9 +103,9 @@ func parseDoomed(key, value []byte) (f family, run uint64, ok bool) {
 	return f, binary.BigEndian.Uint64(key[doomedKeyRun:]), true
 }
 
-// appendRecordKey appends the key of a partition's commit record.
-func appendRecordKey(dst []byte, partition uint16) []byte {
-	return binary.BigEndian.AppendUint16(append(dst, prefixRecord), partition)
+// makeRecordKey returns the key of a partition's commit record.
+func makeRecordKey(partition uint16) []byte {
+	return binary.BigEndian.AppendUint16([]byte{prefixRecord}, partition)
 }
 
 // parseRecordKey returns the partition of a commit record's key.

@@ -10,7 +10,7 @@ import (
 
 // readRecord reads the newest commit record that a transaction sees.
 func readRecord(txn *badger.Txn, partition uint16) (*state, error) {
-	key := appendRecordKey(nil, partition)
+	key := makeRecordKey(partition)
 	value, err := get(txn, key, nil)
 	if errors.Is(err, errMissing) {
 		return &state{}, nil

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -14,11 +14,13 @@ import (
 func TestPlugins(t *testing.T) {
 	c := openEmbedded(t, 1)
 	ctx := testContext(t)
-	random := rand.New(rand.NewSource(1))
+	random := rand.NewChaCha8([32]byte{1})
 	var digests []string
 	for _, size := range []int{1, 100, pluginChunkBytes, 2<<20 + 7} {
 		wasm := make([]byte, size)
-		random.Read(wasm)
+		if _, err := random.Read(wasm); err != nil {
+			t.Fatal(err)
+		}
 		digest := digestOf(wasm)
 		digests = append(digests, digest)
 		for range 2 { // the second time it is there

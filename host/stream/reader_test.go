@@ -324,8 +324,10 @@ func TestParseDelivery(t *testing.T) {
 			t.Errorf("%s: %+v %v", reply, got, ok)
 		}
 	}
-	for _, reply := range []string{"", "x", "$JS.ACK.", "$JS.ACK.a.b.1.2.3.4", "$JS.ACK.a.b.1.x.3.4.5", "$JS.ACK.a.b.1..3.4.5", "$JS.ACK.a.b.1.0.3.4.5",
-		"$JS.ACK.a.b.c.1.2.3.4.5", strings.Repeat("$JS.ACK.", 9)} {
+	for _, reply := range []string{
+		"", "x", "$JS.ACK.", "$JS.ACK.a.b.1.2.3.4", "$JS.ACK.a.b.1.x.3.4.5", "$JS.ACK.a.b.1..3.4.5", "$JS.ACK.a.b.1.0.3.4.5",
+		"$JS.ACK.a.b.c.1.2.3.4.5", strings.Repeat("$JS.ACK.", 9),
+	} {
 		if got, ok := parseDelivery(reply); ok {
 			t.Errorf("%s: %+v", reply, got)
 		}

@@ -136,7 +136,7 @@ func (c *Conn) countPartitions(ctx context.Context) (int, error) {
 	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("usage.>"))
 	count, example := 0, ""
 	for name := range names.Name() {
-		if _, ok := partitionOf(name); ok {
+		if isUsage(name) {
 			count++
 			example = name
 		}

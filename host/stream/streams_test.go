@@ -233,7 +233,7 @@ func TestStreamOf(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]bool{"USAGE-0": true, "USAGE-17": true, "USAGE-": false, "USAGE-01": false, "USAGE--1": false, "X": false} {
-		if _, ok := partitionOf(name); ok != want {
+		if ok := isUsage(name); ok != want {
 			t.Errorf("%s: %v", name, ok)
 		}
 	}

@@ -69,15 +69,12 @@ func streamOf(subject string) (string, error) {
 	return "", fmt.Errorf("stream: subject %q belongs to none of this log's streams", subject)
 }
 
-// partitionOf returns the number in the name of a usage stream.
-func partitionOf(stream string) (int, bool) {
+// isUsage reports whether a stream is one of the usage streams by its name.
+func isUsage(stream string) bool {
 	digits, ok := strings.CutPrefix(stream, usagePrefix)
 	if !ok {
-		return 0, false
+		return false
 	}
 	n, err := strconv.Atoi(digits)
-	if err != nil || n < 0 || Usage(n) != stream {
-		return 0, false
-	}
-	return n, true
+	return err == nil && n >= 0 && strconv.Itoa(n) == digits
 }

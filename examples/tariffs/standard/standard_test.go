@@ -29,35 +29,51 @@ func TestPerUnit(t *testing.T) {
 		{Name: "no usage", Params: `{"unit_price": "2"}`},
 		{Name: "the sum", Params: `{"unit_price": "5.12345"}`, Events: tarifftest.Quantities("4", "6"), Want: []string{"usage 10 51.2345"}},
 		{Name: "a correction", Params: `{"unit_price": "2"}`, Events: tarifftest.Quantities("4", "-6"), Want: []string{"usage -2 -4"}},
-		{Name: "corrections that count nothing", Params: `{"unit_price": "2", "negative_units": "clamp_to_zero"}`,
-			Events: tarifftest.Quantities("4", "-6", "1"), Want: []string{"usage 5 10"}},
-		{Name: "rounded once, ties away from zero", Params: `{"unit_price": "0.005", "rounding": {"scale": 2, "mode": "half_up"}}`,
-			Events: tarifftest.Quantities("1", "1", "1"), Want: []string{"usage 3 0.02"}},
-		{Name: "an overflow rejects the event that causes it", Params: `{"unit_price": "1000"}`,
+		{
+			Name: "corrections that count nothing", Params: `{"unit_price": "2", "negative_units": "clamp_to_zero"}`,
+			Events: tarifftest.Quantities("4", "-6", "1"), Want: []string{"usage 5 10"},
+		},
+		{
+			Name: "rounded once, ties away from zero", Params: `{"unit_price": "0.005", "rounding": {"scale": 2, "mode": "half_up"}}`,
+			Events: tarifftest.Quantities("1", "1", "1"), Want: []string{"usage 3 0.02"},
+		},
+		{
+			Name: "an overflow rejects the event that causes it", Params: `{"unit_price": "1000"}`,
 			Events: tarifftest.Quantities("1", "170141183460469231731", "1"), Want: []string{"usage 2 2000"},
-			Rejects: []string{"1 overflow: overflow: beyond ±170141183460469231731.687303715884105727"}},
+			Rejects: []string{"1 overflow: overflow: beyond ±170141183460469231731.687303715884105727"},
+		},
 	})
 }
 
 func TestGraduated(t *testing.T) {
 	tarifftest.Run(t, graduated, []tarifftest.Case{
 		{Name: "the first tier's fee is due without usage", Params: tiers, Want: []string{"tier_1_flat_fee 1 5"}},
-		{Name: "the upper bound belongs to the tier", Params: tiers, Events: tarifftest.Quantities("10"),
-			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"}},
-		{Name: "over the bound", Params: tiers, Events: tarifftest.Quantities("10", "0.5"),
-			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5", "tier_2 0.5 0.25"}},
-		{Name: "all tiers", Params: tiers, Events: tarifftest.Quantities("24"),
-			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5", "tier_2 10 5", "tier_3 4 1", "tier_3_flat_fee 1 2"}},
-		{Name: "a correction goes back", Params: tiers, Events: tarifftest.Quantities("24", "-14"),
-			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"}},
+		{
+			Name: "the upper bound belongs to the tier", Params: tiers, Events: tarifftest.Quantities("10"),
+			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"},
+		},
+		{
+			Name: "over the bound", Params: tiers, Events: tarifftest.Quantities("10", "0.5"),
+			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5", "tier_2 0.5 0.25"},
+		},
+		{
+			Name: "all tiers", Params: tiers, Events: tarifftest.Quantities("24"),
+			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5", "tier_2 10 5", "tier_3 4 1", "tier_3_flat_fee 1 2"},
+		},
+		{
+			Name: "a correction goes back", Params: tiers, Events: tarifftest.Quantities("24", "-14"),
+			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"},
+		},
 	})
 }
 
 func TestVolume(t *testing.T) {
 	tarifftest.Run(t, volume, []tarifftest.Case{
 		{Name: "no usage", Params: tiers, Want: []string{"tier_1_flat_fee 1 5"}},
-		{Name: "the upper bound belongs to the tier", Params: tiers, Events: tarifftest.Quantities("10"),
-			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"}},
+		{
+			Name: "the upper bound belongs to the tier", Params: tiers, Events: tarifftest.Quantities("10"),
+			Want: []string{"tier_1 10 10", "tier_1_flat_fee 1 5"},
+		},
 		{Name: "all units at one price", Params: tiers, Events: tarifftest.Quantities("10", "2"), Want: []string{"tier_2 12 6"}},
 		{Name: "the last tier", Params: tiers, Events: tarifftest.Quantities("40"), Want: []string{"tier_3 40 10", "tier_3_flat_fee 1 2"}},
 	})
@@ -79,11 +95,15 @@ func TestDynamic(t *testing.T) {
 		return tarifftest.Event{Quantity: quantity, Amount: amount}
 	}
 	tarifftest.Run(t, dynamic, []tarifftest.Case{
-		{Name: "the amounts add up", Params: `{"flavor": "event_amount"}`,
-			Events: []tarifftest.Event{event("1", "0.402"), event("1", "1")}, Want: []string{"usage 2 1.402"}},
+		{
+			Name: "the amounts add up", Params: `{"flavor": "event_amount"}`,
+			Events: []tarifftest.Event{event("1", "0.402"), event("1", "1")}, Want: []string{"usage 2 1.402"},
+		},
 		{Name: "no units, no charge", Params: `{"flavor": "event_amount"}`, Events: []tarifftest.Event{event("0", "0.402")}},
-		{Name: "a mark-up", Params: `{"flavor": "multiplier", "multiplier": "1.33333", "rounding": {"scale": 2, "mode": "half_up"}}`,
-			Events: tarifftest.Quantities("10"), Want: []string{"usage 10 13.33"}},
+		{
+			Name: "a mark-up", Params: `{"flavor": "multiplier", "multiplier": "1.33333", "rounding": {"scale": 2, "mode": "half_up"}}`,
+			Events: tarifftest.Quantities("10"), Want: []string{"usage 10 13.33"},
+		},
 	})
 }
 
@@ -93,13 +113,19 @@ func TestPriceTable(t *testing.T) {
 	}
 	const prices = `"prices": {"a": {"unit_price": "0.5", "rounding": {"scale": 1, "mode": "half_up"}}, "b": {"unit_price": "2"}}`
 	tarifftest.Run(t, priceTable, []tarifftest.Case{
-		{Name: "each event is rounded as its row says", Params: `{"dimension": "sku", ` + prices + `, "default": null}`,
-			Events: []tarifftest.Event{row("0.1", "a"), row("0.1", "a"), row("1", "b")}, Want: []string{"usage 1.2 2.2"}},
-		{Name: "no row and no default", Params: `{"dimension": "sku", ` + prices + `, "default": null}`,
+		{
+			Name: "each event is rounded as its row says", Params: `{"dimension": "sku", ` + prices + `, "default": null}`,
+			Events: []tarifftest.Event{row("0.1", "a"), row("0.1", "a"), row("1", "b")}, Want: []string{"usage 1.2 2.2"},
+		},
+		{
+			Name: "no row and no default", Params: `{"dimension": "sku", ` + prices + `, "default": null}`,
 			Events: []tarifftest.Event{row("1", "b"), row("1", "x")}, Want: []string{"usage 1 2"},
-			Rejects: []string{`1 no_price: sku "x" has no price and there is no default`}},
-		{Name: "the default", Params: `{"dimension": "sku", ` + prices + `, "default": {"unit_price": "7"}}`,
-			Events: []tarifftest.Event{row("1", "x")}, Want: []string{"usage 1 7"}},
+			Rejects: []string{`1 no_price: sku "x" has no price and there is no default`},
+		},
+		{
+			Name: "the default", Params: `{"dimension": "sku", ` + prices + `, "default": {"unit_price": "7"}}`,
+			Events: []tarifftest.Event{row("1", "x")}, Want: []string{"usage 1 7"},
+		},
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // for machines without zone files: billing periods need them
 
 	"github.com/alecthomas/kong"
 )

@@ -320,6 +320,9 @@ func curl() {
 	if _, err := io.Copy(os.Stdout, response.Body); err != nil {
 		fail(err)
 	}
+	if err := response.Body.Close(); err != nil {
+		fail(err)
+	}
 }
 
 // natsServer is an external NATS server with a store in a folder, on a free

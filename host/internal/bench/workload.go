@@ -77,7 +77,9 @@ func (w *workload) event(i, partitions int) (billing.UsageEvent, int) {
 }
 
 // prices are a meter's three prices, in amountsPerWhole of a euro.
-func prices(meter int) [3]int64 { return [3]int64{int64(500 + meter), int64(300 + meter), int64(125 + meter)} }
+func prices(meter int) [3]int64 {
+	return [3]int64{int64(500 + meter), int64(300 + meter), int64(125 + meter)}
+}
 
 // catalog sells each meter by a graduated tariff. Amounts keep all their
 // digits, so that totals can be compared with sums.
@@ -91,7 +93,7 @@ func (w *workload) catalog() []catalog.File {
 	for m := range w.types {
 		p := prices(m)
 		fmt.Fprintf(&b, "  - name: t%d\n    meter: m%d\n    currency: EUR\n    rounding: {mode: none}\n    versions:\n", m, m)
-		fmt.Fprintf(&b, "      - effective_from: 2025-01-01T00:00:00Z\n        plugin: " + tariffName + "\n        params: {tiers: [")
+		fmt.Fprintf(&b, "      - effective_from: 2025-01-01T00:00:00Z\n        plugin: "+tariffName+"\n        params: {tiers: [")
 		fmt.Fprintf(&b, `{up_to: "%d", unit_price: "%s", flat_fee: "0"}, {up_to: "%d", unit_price: "%s", flat_fee: "0"}, {up_to: null, unit_price: "%s", flat_fee: "0"}]}`+"\n",
 			tierOne, amountText(p[0]), tierTwo, amountText(p[1]), amountText(p[2]))
 	}
