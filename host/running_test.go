@@ -19,7 +19,7 @@ import (
 // moved. It fails its test when it stops by itself.
 type running struct {
 	*host.Host
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	now   *atomic.Int64 // unix ns
 	stop  func()        // ends the host and waits for it
@@ -28,7 +28,7 @@ type running struct {
 }
 
 // startHost runs a host until the test ends.
-func startHost(t *testing.T, partitions int, now string) *running {
+func startHost(t testing.TB, partitions int, now string) *running {
 	t.Helper()
 	r := &running{t: t, dir: t.TempDir(), now: &atomic.Int64{}, parts: partitions}
 	r.setNow(now)

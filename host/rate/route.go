@@ -3,6 +3,7 @@ package rate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
@@ -116,11 +117,13 @@ func (b *batch) cell(ctx context.Context, e *Event, l *lane, s *stop) (int32, *v
 		return 0, refuse(ReasonPeriodClosed, "time: %s lies in a billing period that is closed; usage counts from %s on",
 			time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano), time.Unix(0, until).UTC().Format(time.RFC3339))
 	}
-	key := s.key
-	if by := s.binding.Tariff.GroupBy; len(by) > 0 {
-		key.Group = groupOf(e, by)
-	} else if s.batch == b.number {
+	by := s.binding.Tariff.GroupBy
+	if len(by) == 0 && s.batch == b.number {
 		return s.cell, nil
+	}
+	key := s.key
+	if len(by) > 0 {
+		key.Group = groupOf(e, by)
 	}
 	n, ok := b.cellOf[key]
 	if !ok {
@@ -150,10 +153,13 @@ func (b *batch) newCell(ctx context.Context, key Key, l *lane, s *stop) (int32, 
 		return 0, err
 	}
 	c.module = m
-	n := int32(len(b.cells))
+	n := len(b.cells)
+	if n == cap(b.cells) { // append alone would copy five times as much
+		b.cells = slices.Grow(b.cells, n+64)
+	}
 	b.cells = append(b.cells, c)
-	b.cellOf[c.next.Key] = n
-	return n, nil
+	b.cellOf[c.next.Key] = int32(n)
+	return int32(n), nil
 }
 
 // groupOf makes the group key of an event.

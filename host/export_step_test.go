@@ -1,0 +1,29 @@
+package host
+
+import "context"
+
+// Step lets a partition of a host that does not run make one step.
+func (h *Host) Step(ctx context.Context, partition int) error {
+	p := h.partitions[partition]
+	if p.reader == nil {
+		reader, err := h.conn.Reader(ctx, partition, p.state.Header().Position)
+		if err != nil {
+			return err
+		}
+		p.reader = reader
+	}
+	return p.step(ctx)
+}
+
+// EndSteps lets go of what Step has opened.
+func (h *Host) EndSteps() {
+	for _, p := range h.partitions {
+		if p.reader != nil {
+			p.reader.Close()
+			p.reader = nil
+		}
+	}
+}
+
+// Commits is how many checkpoints the host has written.
+func (h *Host) Commits() uint64 { return h.store.Stats().Commits }
