@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/checkpoint"
@@ -14,11 +15,16 @@ import (
 
 // The sizes of the stages' measurements.
 const (
-	stageEvents = 131_072 // a round
-	batchEvents = 4_096   // in a call of the rater, and of the plugin
-	pluginSlots = 512     // of the plugin alone: 8 events of a batch each
-	commitSteps = 4       // a round
+	batchEvents = 4_096            // in a call of the rater, and of the plugin
+	stageEvents = 32 * batchEvents // a round, at most
+	pluginSlots = 512              // of the plugin alone: 8 events of a batch each
+	stepBatches = 8                // between commits, at most
 )
+
+// stageSize is how many events a round of a stage has: whole batches.
+func (r *run) stageSize() int {
+	return min(stageEvents, r.config.Events/batchEvents*batchEvents)
+}
 
 // stages measures each stage alone.
 func (r *run) stages(ctx context.Context) error {
@@ -52,7 +58,7 @@ func (r *run) addStage(name, unit string, samples []sample) {
 // one decoder, one slice of events.
 func (r *run) decode(w *workload, f format) error {
 	var bodies [][]byte
-	err := w.messages(f, stageEvents, 1, func(_ int, body []byte) error {
+	err := w.messages(f, r.stageSize(), 1, func(_ int, body []byte) error {
 		bodies = append(bodies, body)
 		return nil
 	})
@@ -69,7 +75,7 @@ func (r *run) decode(w *workload, f format) error {
 	events := make([]ingest.Event, 0, messageEvents)
 	var samples []sample
 	err = r.rounds(func() error {
-		s, err := r.measure(stageEvents, func() error {
+		s, err := r.measure(r.stageSize(), func() error {
 			for _, body := range bodies {
 				events = decoder.Decode(header, body, events[:0])
 				if p := events[len(events)-1].Problem; p != nil {
@@ -112,8 +118,8 @@ func (r *run) plugin(ctx context.Context, s *shop) error {
 	}
 	var samples []sample
 	err = r.rounds(func() error {
-		s, err := r.measure(stageEvents, func() error {
-			for range stageEvents / batchEvents {
+		s, err := r.measure(r.stageSize(), func() error {
+			for range r.stageSize() / batchEvents {
 				if err := price(); err != nil {
 					return err
 				}
@@ -131,7 +137,7 @@ func (r *run) plugin(ctx context.Context, s *shop) error {
 // plugin included; what the partition then does with the outcome; and the
 // commit of what has changed.
 func (r *run) rateAndAccumulate(ctx context.Context, w *workload, s *shop) (err error) {
-	events, err := w.decoded(stageEvents)
+	events, err := w.decoded(r.stageSize())
 	if err != nil {
 		return err
 	}
@@ -177,13 +183,12 @@ type lane struct {
 	rate, fold, commit sample // of one round
 }
 
-// once runs all events, in batches; it commits commitSteps times.
+// once runs all events, in batches, with a commit after some.
 func (l *lane) once(ctx context.Context, events []ingest.Event) error {
-	step := len(events) / commitSteps
-	for first := 0; first < len(events); first += step {
+	for step := range slices.Chunk(events, stepBatches*batchEvents) {
 		delta := accumulate.NewDelta(l.state)
-		for at := first; at < first+step; at += batchEvents {
-			if err := l.batch(ctx, delta, events[at:min(at+batchEvents, first+step)]); err != nil {
+		for batch := range slices.Chunk(step, batchEvents) {
+			if err := l.batch(ctx, delta, batch); err != nil {
 				return err
 			}
 		}
@@ -231,6 +236,9 @@ func (l *lane) batch(ctx context.Context, delta *accumulate.Delta, events []inge
 func (l *lane) end(delta *accumulate.Delta) error {
 	c := checkpoint.Commit{Puts: map[uint8][]checkpoint.Entry{}}
 	s, err := l.measure(0, func() error {
+		for table := range uint8(accumulate.Tables) {
+			c.Puts[table] = make([]checkpoint.Entry, 0, delta.Count(table))
+		}
 		return delta.Entries(func(table uint8, key, value []byte) {
 			c.Puts[table] = append(c.Puts[table], checkpoint.Entry{Key: key, Value: value})
 		})
