@@ -17,7 +17,7 @@ import (
 type benchCommand struct {
 	outputFlags
 	Events     int    `default:"1000000" help:"Packed events of the whole pipeline; JSON arrays have half of them, single messages a fifth."`
-	Accounts   int    `default:"10000" help:"Accounts, with ten meters each."`
+	Accounts   int    `default:"10000" help:"Accounts of the packed events, with ten meters each; the others have as much fewer."`
 	Partitions int    `default:"8" help:"Partitions of the log."`
 	Rounds     int    `default:"3" help:"How often everything is measured."`
 	Dir        string `placeholder:"DIR" type:"existingdir" help:"Where a temporary directory is made: on the disk that is to be measured. Default: the system's."`

@@ -14,8 +14,9 @@ type Config struct {
 	// Events is how many events the packed pipeline has. Arrays take half of
 	// them, single messages a fifth: they are slower to write.
 	Events int
-	// Accounts have 10 meters each, so that a log has up to 10 slots for each of
-	// them.
+	// Accounts is how many accounts the packed pipeline has, the others as much
+	// fewer as they have fewer events. Each account has ten meters, and so ten
+	// slots.
 	Accounts int
 	// Partitions is into how many streams the log is divided.
 	Partitions int

@@ -17,11 +17,14 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// pipelines measures the whole way in each body format.
+// pipelines measures the whole way in each body format. Those with fewer events
+// have fewer accounts: a slot takes as many events in each.
 func (r *run) pipelines(ctx context.Context) error {
-	w := newWorkload(r.config.Accounts)
 	for _, f := range formats() {
-		p := &pipeline{run: r, workload: w, format: f, events: r.config.Events / f.share, dir: filepath.Join(r.dir, f.key)}
+		p := &pipeline{
+			run: r, workload: newWorkload(max(1, r.config.Accounts/f.share)), format: f,
+			events: r.config.Events / f.share, dir: filepath.Join(r.dir, f.key),
+		}
 		if err := p.measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -46,7 +49,7 @@ type pipeline struct {
 // measure fills a log and works through it, once a round.
 func (p *pipeline) measure(ctx context.Context) error {
 	p.config.Progress("filling a log: " + p.format.name)
-	p.result = Pipeline{Name: p.format.name, Events: p.events}
+	p.result = Pipeline{Name: p.format.name, Events: p.events, Accounts: len(p.workload.accounts)}
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}

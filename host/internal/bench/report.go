@@ -34,6 +34,7 @@ type Stage struct {
 type Pipeline struct {
 	Name         string `json:"name"`
 	Events       int    `json:"events"`
+	Accounts     int    `json:"accounts"`
 	Messages     int    `json:"messages"`
 	MessageBytes int    `json:"message_bytes"` // of an average message's body
 	// Read is the rate at which the stream's events are read and dropped; EndToEnd
