@@ -58,7 +58,7 @@ func (g *guest) price() int32 {
 	if err != nil {
 		return g.fault("batch: " + err.Error())
 	}
-	arena, header, undone = unsafe.Pointer(unsafe.SliceData(g.arena)), h, 0
+	arena, header, configs, undone = unsafe.Pointer(unsafe.SliceData(g.arena)), h, g.configs, 0
 	batch++
 	g.unit, g.rejects = 0, 0
 	if problem := g.checkSlots(); problem != "" {
@@ -169,7 +169,7 @@ func (g *guest) priceEvents() (rc int32) {
 			return g.fault("event " + decimal(i) + " names slot " + decimal(e.slot) + " of " + decimal(header.Slots))
 		}
 		s := slotAt(e.slot)
-		c := g.configs[s.handle]
+		c := configs[s.handle]
 		if err := c.pricer.Price(s, e); err != nil {
 			if rc := g.reject(rejection(err)); rc != abi.RCOK {
 				return rc

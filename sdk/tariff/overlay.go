@@ -43,11 +43,12 @@ func bigEndian() bool {
 // The batch at hand. In the engine a module prices one batch at a time; natively a lock sees to
 // that. Variables of the package and not fields, because their addresses are constants.
 var (
-	arena  unsafe.Pointer // its first byte
-	header abi.Header     // as checked by the guest
-	undo   []before       // what the unit of work at hand has overwritten,
-	undone int            // how much of it there is, and
-	batch  uint32         // a count of batches, for what is cached per batch
+	arena   unsafe.Pointer   // its first byte
+	header  abi.Header       // as checked by the guest
+	configs []*configuration // by handle
+	undo    []before         // what the unit of work at hand has overwritten,
+	undone  int              // how much of it there is, and
+	batch   uint32           // a count of batches, for what is cached per batch
 )
 
 // at returns a place in the arena. The header and the slot rows, which say where things are,
@@ -57,11 +58,11 @@ func at(off uint32) unsafe.Pointer { return unsafe.Add(arena, off) }
 // valueText returns a value of the batch. It aliases the arena.
 func valueText(id uint32) string {
 	if id >= header.Values {
-		foreign()
+		panic(errForeign)
 	}
 	row := (*valueRow)(at(header.ValueOff + id*abi.ValueSize))
 	if uint64(row.off)+uint64(row.length) > uint64(header.StringLen) {
-		foreign()
+		panic(errForeign)
 	}
 	return unsafe.String((*byte)(at(header.StringOff+row.off)), int(row.length))
 }

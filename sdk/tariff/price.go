@@ -23,13 +23,14 @@ const whole = 1_000_000_000_000_000_000
 // hold, and [Multiply] has to find the amount from the sum.
 //
 // The two agree: q times price is then a whole number of the last decimal place, and rounding to
-// that place takes such a number unchanged, unless the sum changes its sign.
-func extend(units, q billing.Quantity, amount, price billing.Amount, r billing.Rounding) (billing.Amount, bool) {
+// that place commutes with adding one of those, unless the sum changes its sign. It does not: the
+// price is not negative, so neither are the units when the amount is not, nor what is added.
+func extend(q billing.Quantity, amount, price billing.Amount, r billing.Rounding) (billing.Amount, bool) {
 	const (
 		countMax = 18      // q.Hi is 0 for these
 		priceMax = 1 << 59 // price.Lo times countMax does not overflow
 	)
-	if r != Exact || q.Hi|price.Hi != 0 || price.Lo >= priceMax || units.Hi < 0 {
+	if r != Exact || q.Hi|price.Hi != 0 || price.Lo >= priceMax || amount.Hi < 0 {
 		return billing.Amount{}, false
 	}
 	count := q.Lo / whole
@@ -74,7 +75,7 @@ func (p *PerUnit) Add(s *Slot, q billing.Quantity) error {
 	if err != nil {
 		return err
 	}
-	amount, ok := extend(before, q, amount, p.price, p.rounding)
+	amount, ok := extend(q, amount, p.price, p.rounding)
 	if !ok {
 		if amount, err = Multiply(units, p.price, p.rounding); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package tariff
 
 import (
+	"errors"
+
 	"github.com/tollway/tollway/sdk/abi"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -44,7 +46,7 @@ type before struct {
 // lineAt returns where a line is.
 func (s *Slot) lineAt(i uint32) uint32 {
 	if i >= s.lines {
-		foreign()
+		panic(errForeign)
 	}
 	return s.lineOff + i*abi.LineSize
 }
@@ -52,7 +54,7 @@ func (s *Slot) lineAt(i uint32) uint32 {
 // cellAt returns where a cell is.
 func (s *Slot) cellAt(i uint32) uint32 {
 	if (i+1)*cellSize > s.stateCap {
-		foreign()
+		panic(errForeign)
 	}
 	return s.stateOff + i*cellSize
 }
@@ -63,11 +65,9 @@ func (s *Slot) line(i uint32) *lineRow { return (*lineRow)(at(s.lineAt(i))) }
 // cell returns a cell.
 func (s *Slot) cell(i uint32) *wide { return (*wide)(at(s.cellAt(i))) }
 
-// foreign stops a tariff that uses what it claimed in one Configure for the slot of another,
+// errForeign stops a tariff that uses what it claimed in one Configure for the slot of another,
 // most likely because it kept the claim in a package-level variable.
-//
-//go:noinline
-func foreign() { panic("tariff: line, cell or dimension of another configuration") }
+var errForeign = errors.New("tariff: line, cell or dimension of another configuration")
 
 // setCell replaces a cell and notes what it was, so that a rejection can put it back. Fields are
 // set one by one, here and in setLine: Go copies larger values by an instruction that takes as

@@ -12,7 +12,7 @@ type Dimension struct{ index uint32 }
 // valueID returns the number that a value of a dimension has within the batch.
 func (e *Event) valueID(d Dimension) uint32 {
 	if d.index >= header.Dims {
-		foreign()
+		panic(errForeign)
 	}
 	return *(*uint32)(unsafe.Add(unsafe.Pointer(e), abi.EventDims+4*uintptr(d.index)))
 }

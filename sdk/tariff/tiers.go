@@ -106,19 +106,16 @@ func (st *step) span(first bool) string {
 // at returns the index of the step that so many units end in. What is below 0 ends in the first.
 func (l *ladder) at(units billing.Quantity) int {
 	last := len(l.steps) - 1
-	for i := range last {
-		if units.Cmp(l.steps[i].upTo) <= 0 {
+	for i := range l.steps[:last] {
+		if !less(l.steps[i].upTo, units) {
 			return i
 		}
 	}
 	return last
 }
 
-// holds says whether units above 0 end in the step. For none at all the answer is no: whether
-// the flat fee of the first tier has been charged, 0 units do not tell.
-func (st *step) holds(units billing.Quantity) bool {
-	return units.Cmp(st.above) > 0 && (st.open || units.Cmp(st.upTo) <= 0)
-}
+// less says whether a is below b.
+func less(a, b billing.Quantity) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo < b.Lo }
 
 // bill writes the lines of one step.
 func (l *ladder) bill(s *Slot, st *step, units billing.Quantity, entered bool) error {
@@ -165,26 +162,22 @@ func (g *Graduated) Add(s *Slot, q billing.Quantity) error {
 		return err
 	}
 	s.setCell(g.units.index, after.Lo, after.Hi)
-	if i := g.ladder.at(after); g.ladder.steps[i].holds(before) {
-		return g.extend(s, &g.ladder.steps[i], q)
+	st := &g.ladder.steps[g.ladder.at(before)]
+	if before.Sign() <= 0 || !less(st.above, after) || !st.open && less(st.upTo, after) {
+		return g.climb(s, before, after)
 	}
-	return g.climb(s, before, after)
-}
-
-// extend adds units that begin and end in the same tier, as nearly all do.
-func (g *Graduated) extend(s *Slot, st *step, q billing.Quantity) error {
-	before, amount := st.usage.Get(s)
-	units, err := before.Add(q)
-	if err != nil {
+	// From here on the units begin and end in the same tier, as nearly all do.
+	part, amount := st.usage.Get(s)
+	if part, err = part.Add(q); err != nil {
 		return err
 	}
-	amount, ok := extend(before, q, amount, st.price, g.ladder.rounding)
+	amount, ok := extend(q, amount, st.price, g.ladder.rounding)
 	if !ok {
-		if amount, err = Multiply(units, st.price, g.ladder.rounding); err != nil {
+		if amount, err = Multiply(part, st.price, g.ladder.rounding); err != nil {
 			return err
 		}
 	}
-	s.setLine(st.usage.index, units, amount)
+	s.setLine(st.usage.index, part, amount)
 	return nil
 }
 
