@@ -122,10 +122,12 @@ func (c *Config) entry(child int32) Params {
 }
 
 // refuseUnknown notes every parameter that nothing asked for. What stands inside one is not
-// looked at: the readers of its members were never called.
+// looked at: the readers of its members were never called. One that is known, but was not asked
+// for this time, has no effect beside the others; after another problem that means nothing, since
+// Configure may have ended early.
 func (c *Config) refuseUnknown(t *Tariff) {
 	var known *spec
-	nodes := c.doc.nodes
+	nodes, sound := c.doc.nodes, c.count == 0
 	for i := range nodes {
 		parent := nodes[i].parent
 		if nodes[i].used || parent == none || !nodes[parent].opened {
@@ -135,7 +137,12 @@ func (c *Config) refuseUnknown(t *Tariff) {
 			known, _ = describe(t)
 		}
 		path := c.doc.appendPath([]byte("params"), int32(i), c.root)
-		c.problem(path, "unknown parameter; known here: "+c.specOf(parent, known).names())
+		switch beside := c.specOf(parent, known); {
+		case beside.of(nodes[i].key) == nil:
+			c.problem(path, "unknown parameter; known here: "+beside.names())
+		case sound:
+			c.problem(path, "has no effect with the other parameters")
+		}
 	}
 }
 

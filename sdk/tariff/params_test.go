@@ -118,6 +118,20 @@ func TestObjectsListsAndMaps(t *testing.T) {
 	})
 }
 
+func TestParametersWithoutEffect(t *testing.T) {
+	checkReadings(t, func(p tariff.Params) string {
+		if !p.BoolOr("free", "", false) {
+			return p.Amount("price", "").String()
+		}
+		return "free"
+	}, []reading{
+		{`{"price":"1"}`, "1", ""},
+		{`{"free":true}`, "free", ""},
+		{`{"free":true,"price":"1"}`, "", "params.price: has no effect with the other parameters"},
+		{`{"free":true,"prize":"1"}`, "", "params.prize: unknown parameter; known here: free, price"},
+	})
+}
+
 func TestProblemsAreBounded(t *testing.T) {
 	b := tarifftest.NewBench(t, reader(func(p tariff.Params) string {
 		for range 25 {
@@ -207,7 +221,8 @@ func TestConfigureFaults(t *testing.T) {
 
 func TestOneDimensionClaimedTwiceIsOne(t *testing.T) {
 	twice := tariff.Tariff{Name: "twice", Configure: func(c *tariff.Config) tariff.Pricer {
-		if c.Dimension("a") != c.Dimension("a") || c.Dimension("b") == c.Dimension("a") {
+		a, b := c.Dimension("a"), c.Dimension("b")
+		if again := c.Dimension("a"); again != a || a == b {
 			c.Params.Fail("", "not one")
 		}
 		if c.Currency != "JPY" {

@@ -44,6 +44,9 @@ func (c *testCase) check(ctx context.Context, instance *plugins.Instance) ([]str
 		clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	var wrong []string
+	if n := max(len(c.Expected.Cumulative), len(c.Expected.PerEvent)); n > len(c.Events) {
+		return nil, fmt.Errorf("%d events, and numbers for %d", len(c.Events), n)
+	}
 	before := billing.Decimal{}
 	for i := range c.Events {
 		if err := p.event(ctx, &c.Events[i]); err != nil {

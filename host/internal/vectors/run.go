@@ -59,12 +59,12 @@ func Run(ctx context.Context, module *plugins.Module, cases io.Reader, out io.Wr
 			byModel[c.Model] = &Tally{}
 		}
 		tariff, known := manifest.Tariff(c.Model)
-		if known {
+		if known = known && c.beyond() == ""; known {
 			if known, err = c.within(tariff.ParamsSchema); err != nil {
 				return total, fmt.Errorf("vectors: tariff %s: %w", c.Model, err)
 			}
 		}
-		if !known || c.beyond() != "" {
+		if !known {
 			byModel[c.Model].Unsupported++
 			continue
 		}

@@ -42,14 +42,15 @@ func TestRun(t *testing.T) {
 		want vectors.Tally
 		says []string
 	}{
-		{"cases.jsonl", vectors.Tally{Passed: 9, Unsupported: 3}, []string{"9 passed, 0 failed, 3 unsupported\n"}},
-		{"wrong.jsonl", vectors.Tally{Failed: 5}, []string{
+		{"cases.jsonl", vectors.Tally{Passed: 10, Unsupported: 3}, []string{"10 passed, 0 failed, 3 unsupported\n"}},
+		{"wrong.jsonl", vectors.Tally{Failed: 6}, []string{
 			"FAIL amount\n  amount: want 11, got 10\n",
 			"FAIL units\n  units: want 3, got 2\n",
 			"FAIL cumulative\n  cumulative[1]: want 3, got 2\n",
 			"FAIL tier\n  lines[0].usage_amount: want 1, got 2\n",
 			"FAIL params\n  tariff per_unit: params.unit_price: ",
-			"0 passed, 5 failed, 0 unsupported\n",
+			"FAIL numbers\n  1 events, and numbers for 2\n",
+			"0 passed, 6 failed, 0 unsupported\n",
 		}},
 	} {
 		file, err := os.Open("testdata/" + c.file)
