@@ -47,8 +47,8 @@ var direction = map[string][]string{
 	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
 	"host/ingest":     {"sdk/billing", "github.com/go-json-experiment/json", "github.com/zeebo/xxh3", protobuf},
 	"host/catalog":    {"sdk/billing", yaml},
-	"host/rate":       {"host/catalog", "host/ingest", "plugins", "sdk/billing"},
-	"host/accumulate": {"host/ingest", "host/rate", "plugins", "sdk/billing"},
+	"host/rate":       {"host/catalog", "host/ingest", "host/internal/stage", "plugins", "sdk/billing"},
+	"host/accumulate": {"host/ingest", "host/internal/stage", "host/rate", "plugins", "sdk/billing"},
 	"host/checkpoint": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
@@ -56,7 +56,7 @@ var direction = map[string][]string{
 	// The wiring.
 	"host": {
 		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/query", "host/rate",
-		"host/stream", "plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
+		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
 		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/export", "host/query", "sdk/billing",
@@ -65,6 +65,7 @@ var direction = map[string][]string{
 	"rpc/tollway/v1":                  {protobuf},
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/query", "rpc", "sdk/billing", "golang.org/x/sync"},
+	"host/internal/stage":             {},
 	"host/internal/telco":             {"sdk/billing"},
 	"host/internal/vectors":           {"plugins", "sdk/billing"},
 	"host/internal/bench": {

@@ -16,18 +16,19 @@ import (
 // benchCommand measures the stages and the whole pipeline.
 type benchCommand struct {
 	outputFlags
-	Events     int    `default:"1000000" help:"Packed events of the whole pipeline; JSON arrays have half of them, single messages a fifth."`
-	Accounts   int    `default:"10000" help:"Accounts of the packed events, with ten meters each; the others have as much fewer."`
-	Partitions int    `default:"8" help:"Partitions of the log."`
-	Rounds     int    `default:"3" help:"How often everything is measured."`
-	Dir        string `placeholder:"DIR" type:"existingdir" help:"Where a temporary directory is made: on the disk that is to be measured. Default: the system's."`
-	CPUProfile string `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time, for go tool pprof."`
+	Events     int      `default:"1000000" help:"Packed events of the whole pipeline; JSON arrays have half of them, single messages a fifth."`
+	Accounts   int      `default:"10000" help:"Accounts of the packed events, with ten meters each; the others have as much fewer."`
+	Partitions int      `default:"8" help:"Partitions of the log."`
+	Rounds     int      `default:"3" help:"How often everything is measured."`
+	Only       []string `placeholder:"PART,…" help:"Measure these parts only: stages, single, array, packed."`
+	Dir        string   `placeholder:"DIR" type:"existingdir" help:"Where a temporary directory is made: on the disk that is to be measured. Default: the system's."`
+	CPUProfile string   `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time, for go tool pprof."`
 }
 
 // Run measures and prints the report.
 func (c *benchCommand) Run(ctx context.Context, s streams) (err error) {
 	config := bench.Config{
-		Events: c.Events, Accounts: c.Accounts, Partitions: c.Partitions, Rounds: c.Rounds, Dir: c.Dir, Now: time.Now,
+		Events: c.Events, Accounts: c.Accounts, Partitions: c.Partitions, Rounds: c.Rounds, Only: c.Only, Dir: c.Dir, Now: time.Now,
 		Progress: func(what string) { fmt.Fprintf(s.err, "measuring: %s\n", what) },
 	}
 	if err := config.Validate(); err != nil {

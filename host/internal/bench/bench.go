@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,8 @@ type Config struct {
 	Partitions int
 	// Rounds is how often everything is measured.
 	Rounds int
+	// Only names the parts that are measured: those of Parts; empty: all.
+	Only []string
 	// Dir is where the temporary directory is made; empty: where the system has
 	// them. It should be on the disk that is to be measured.
 	Dir string
@@ -30,6 +34,22 @@ type Config struct {
 	// Progress is told what is measured next; nil: nobody.
 	Progress func(what string)
 }
+
+// PartStages is the part that measures each stage alone. The other parts are
+// whole pipelines, each named for a body format.
+const PartStages = "stages"
+
+// Parts lists what Config.Only may name.
+func Parts() []string {
+	parts := []string{PartStages}
+	for _, f := range formats() {
+		parts = append(parts, f.key)
+	}
+	return parts
+}
+
+// wants reports whether a part is to be measured.
+func (c Config) wants(part string) bool { return len(c.Only) == 0 || slices.Contains(c.Only, part) }
 
 // Limits of a Config. The stages in memory take stageEvents at least.
 const (
@@ -52,6 +72,11 @@ func (c Config) Validate() error {
 	}
 	if c.Rounds < 1 {
 		say("%d rounds: there must be at least 1", c.Rounds)
+	}
+	for _, part := range c.Only {
+		if !slices.Contains(Parts(), part) {
+			say("there is no part %q; the parts are %s", part, strings.Join(Parts(), ", "))
+		}
 	}
 	return errors.Join(problems...)
 }
@@ -80,8 +105,10 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 		CPUs: runtime.GOMAXPROCS(0), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Accounts: config.Accounts, Meters: meters, Partitions: config.Partitions, Rounds: config.Rounds,
 	}}
-	if err := r.stages(ctx); err != nil {
-		return Report{}, fmt.Errorf("bench: %w", err)
+	if config.wants(PartStages) {
+		if err := r.stages(ctx); err != nil {
+			return Report{}, fmt.Errorf("bench: %w", err)
+		}
 	}
 	if err := r.pipelines(ctx); err != nil {
 		return Report{}, fmt.Errorf("bench: %w", err)

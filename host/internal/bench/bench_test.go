@@ -25,3 +25,19 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// TestOnly measures what was asked for, and refuses what there is not.
+func TestOnly(t *testing.T) {
+	config := Config{Events: eventsMin, Accounts: 50, Partitions: 1, Rounds: 1, Dir: t.TempDir(), Now: time.Now, Only: []string{"packed"}}
+	report, err := Run(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Stages) != 0 || len(report.Pipelines) != 1 || report.Pipelines[0].Name != "packed batches" {
+		t.Errorf("%+v", report)
+	}
+	config.Only = []string{"packed", "pakced"}
+	if err := config.Validate(); err == nil {
+		t.Error("a part that there is not was accepted")
+	}
+}

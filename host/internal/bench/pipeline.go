@@ -21,6 +21,9 @@ import (
 // have fewer accounts: a slot takes as many events in each.
 func (r *run) pipelines(ctx context.Context) error {
 	for _, f := range formats() {
+		if !r.config.wants(f.key) {
+			continue
+		}
 		p := &pipeline{
 			run: r, workload: newWorkload(max(1, r.config.Accounts/f.share)), format: f,
 			events: r.config.Events / f.share, dir: filepath.Join(r.dir, f.key),
