@@ -35,8 +35,9 @@ type Plan struct {
 	// Dimensions are the dimensions whose values events must bring, in this order.
 	Dimensions []string
 
-	instance *Instance
-	handle   uint32
+	instance  *Instance
+	handle    uint32
+	lineBytes int // of Slot.Lines
 }
 
 // LineSpec is a line item as the tariff announces it.
@@ -68,7 +69,7 @@ type configReply struct {
 // Sizes of the arena. It must hold the largest request and its reply, and one event with the
 // largest state; what it holds beyond that are larger batches.
 const (
-	arenaDefault   = 1 << 20
+	arenaDefault   = 2 << 20
 	arenaReplyRoom = 64 << 10
 	// unitRoom is what one unit can need beside lines, state and carry.
 	unitRoom = abi.HeaderSize + abi.SlotSize + abi.RejectsMax*abi.RejectSize + valueBytesMax + 2*abi.CarryMax + 4<<10
@@ -305,7 +306,7 @@ func (i *Instance) readReply(handle uint32, raw []byte) (*Plan, error) {
 	}
 	return &Plan{
 		Lines: r.Lines, StateSize: r.StateSize, StateMax: r.StateMax, CarrySize: r.CarrySize,
-		Dimensions: r.Dimensions, instance: i, handle: handle,
+		Dimensions: r.Dimensions, instance: i, handle: handle, lineBytes: len(r.Lines) * abi.LineSize,
 	}, nil
 }
 

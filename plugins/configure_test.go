@@ -191,7 +191,7 @@ func TestArenas(t *testing.T) {
 		{w.I32Const(65_544), "gave no usable arena"},
 		{w.I32Const(64 << 16), "gave no usable arena"},
 		{w.I32Const(-16), "gave no usable arena"},
-		{w.Op(w.Unreachable), "could not make an arena of 1048576 bytes: it crashed"},
+		{w.Op(w.Unreachable), "could not make an arena of 2097152 bytes: it crashed"},
 	} {
 		module := w.Tariff(plainReply)
 		module.Funcs[1].Code = w.Cat(c.code, w.Op(w.End))

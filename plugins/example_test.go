@@ -46,7 +46,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(plans[0].Lines[0].Description, batch.Slots[0].Lines[0].Quantity)
+	fmt.Println(plans[0].Lines[0].Description, batch.Slots[0].Line(0).Quantity)
 	for _, r := range rejects {
 		fmt.Println("event", r.Event, "is not priced:", r.Reason)
 	}

@@ -129,14 +129,21 @@ func (g *guest) slots(n int) []plugins.Slot {
 	return s
 }
 
-// price prices a batch that must succeed.
+// price prices a batch that must succeed, and keeps what becomes of its slots.
 func (g *guest) price(b *plugins.Batch) []plugins.Reject {
 	g.t.Helper()
 	rejects, err := g.i.Price(context.Background(), b)
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	keep(b)
 	return rejects
+}
+
+func keep(b *plugins.Batch) {
+	for k := range b.Slots {
+		b.Slots[k].Keep()
+	}
 }
 
 // What an event's time makes the guest do: the constants of testdata/guest/main.go.
@@ -172,14 +179,14 @@ const (
 
 // event is an event of one unit that makes the guest do something.
 func event(slot int, do int64) plugins.Event {
-	return plugins.Event{Slot: slot, Time: do, Quantity: billing.DecimalFromInt(1)}
+	return plugins.Event{Slot: int32(slot), Time: do, Quantity: billing.DecimalFromInt(1)}
 }
 
 // events is a row of ordinary events over some slots, the same every time.
 func events(n, slots int) []plugins.Event {
 	out := make([]plugins.Event, n)
 	for k := range out {
-		out[k] = plugins.Event{Slot: k * 7 % slots, Time: int64(k), Quantity: billing.DecimalFromInt(int64(k%10 + 1))}
+		out[k] = plugins.Event{Slot: int32(k * 7 % slots), Time: int64(k), Quantity: billing.DecimalFromInt(int64(k%10 + 1))}
 	}
 	return out
 }

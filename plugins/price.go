@@ -9,9 +9,11 @@ import (
 	"github.com/tollway/tollway/sdk/abi"
 )
 
-// Price prices a batch. On success it replaces State, Lines and CarryOut of the slots and returns
-// the events that were not priced, sorted. On an error nothing of the batch was touched. Batches
-// of any size may be given: they are priced in as many calls as need be, which changes no result.
+// Price prices a batch. On success it replaces State, Lines and CarryOut of the slots, see [Slot] for
+// how long they are valid, and returns the events that were not priced, sorted. On an error nothing
+// of the batch was touched. Batches of any size may be given: they are priced in as many calls as
+// need be, which changes no result. It allocates nothing, but for rejects and errors, once it has
+// seen a batch of the size.
 //
 // # Errors
 //
@@ -30,7 +32,7 @@ func (i *Instance) Price(ctx context.Context, b *Batch) ([]Reject, error) {
 		i.work.release()
 		return nil, err
 	}
-	return i.work.commit(), nil
+	return i.work.commit(i.arena), nil
 }
 
 // After a trap the next stretches are short, so that a batch with many traps is not encoded anew
@@ -45,6 +47,7 @@ const (
 	tooLarge                // it may fit if it is cut in half
 	needsMore
 	trapped // at the unit that began last
+	tooWide // its first unit does not fit into the arena
 )
 
 // priceAll prices the units of the batch, stretch by stretch. A trap names a unit: what stands
@@ -65,19 +68,17 @@ func (i *Instance) priceAll(ctx context.Context) error {
 		case alone > next:
 			n = min(n, alone-next)
 		}
-		if w.choose(next, n, len(i.arena)) == 0 {
-			if err := i.tooWide(next); err != nil {
-				return err
-			}
-			next++
-			continue
-		}
-		result, t, err := i.priceStretch()
+		result, t, err := i.priceStretch(next, n)
 		if err != nil {
 			return err
 		}
 		n = w.to - w.from
 		switch result {
+		case tooWide:
+			if err := i.tooWide(next); err != nil {
+				return err
+			}
+			next++
 		case priced:
 			next, growths = w.to, 0
 			limit = min(2*limit, abi.BatchEventsDefault)
@@ -113,12 +114,11 @@ const growthsMax = 4_096
 func (i *Instance) cursor0() int {
 	w := &i.work
 	c := i.cursor()
-	events := int(w.header.Events)
-	if c < events {
+	if c < w.events {
 		return c
 	}
-	// The finish of local slot c-events: its place among the finishes of the stretch.
-	slot := w.local[c-events]
+	// The finish of a slot of the stretch: its place among the finishes there.
+	slot := int(w.sent[c-w.events].slot)
 	for unit := max(w.from, len(w.batch.Events)); unit < w.to; unit++ {
 		if w.slotOf(unit) == slot {
 			return unit - w.from
@@ -127,15 +127,20 @@ func (i *Instance) cursor0() int {
 	return w.to - w.from - 1
 }
 
-// priceStretch makes one call for the stretch that was chosen.
-func (i *Instance) priceStretch() (outcome, *trap, error) {
+// priceStretch makes one call for units from the given one on, at most limit.
+func (i *Instance) priceStretch(from, limit int) (outcome, *trap, error) {
 	w := &i.work
-	i.restore()
-	i.used = w.encode(i.arena)
+	w.keep(i.arena)
+	i.restoreMemory()
+	units, used := w.encode(i.arena, from, limit)
+	if units == 0 {
+		i.used = max(i.used, used)
+		return tooWide, nil, nil
+	}
+	i.zeroBehind(used)
 	i.stack[0] = uint64(i.arenaPtr)
-	units := len(w.eventOf) + len(w.local)
 	i.calls++
-	code, err := i.call(i.price, budget{fuel: abi.FuelBase, pool: callPool, units: units})
+	code, err := i.call(i.price, budget{fuel: abi.FuelBase, pool: callPool, units: w.events + len(w.sent)})
 	if err != nil {
 		return i.trapOutcome(err)
 	}
@@ -180,10 +185,12 @@ func (i *Instance) trapOutcome(err error) (outcome, *trap, error) {
 // one unit would have paid for others, and how a batch is cut could decide a price.
 func (i *Instance) checkCursor() error {
 	w := &i.work
-	last := len(w.eventOf) - 1
-	for n := range w.sent {
-		if w.sent[n].Flags&abi.SlotFlagFinal != 0 {
-			last = len(w.eventOf) + n
+	last := w.events - 1
+	if w.to > w.from+w.events {
+		for n := range w.sent {
+			if w.sent[n].final {
+				last = w.events + n
+			}
 		}
 	}
 	if got := i.cursor(); got != last {
@@ -221,7 +228,7 @@ func (i *Instance) tooWide(unit int) error {
 // faultHere is a fault at the unit that began last.
 func (i *Instance) faultHere(text string) error {
 	w := &i.work
-	if c := i.cursor(); c >= 0 && c < len(w.eventOf)+len(w.local) {
+	if c := i.cursor(); c >= 0 && c < w.events+len(w.sent) {
 		return i.faultAt(w.from+i.cursor0(), text)
 	}
 	return i.fault("%s", text)

@@ -25,8 +25,8 @@ func TestPriceSums(t *testing.T) {
 		want[k*7%3] += int64(k%10 + 1)
 	}
 	for k, s := range b.Slots {
-		if s.Lines[0].Quantity != billing.DecimalFromInt(want[k]) || s.Lines[0].Amount != billing.DecimalFromInt(2*want[k]) {
-			t.Errorf("slot %d has %v, want %d and its double", k, s.Lines[0], want[k])
+		if l := s.Line(0); l.Quantity != billing.DecimalFromInt(want[k]) || l.Amount != billing.DecimalFromInt(2*want[k]) {
+			t.Errorf("slot %d has %v, want %d and its double", k, l, want[k])
 		}
 	}
 }
@@ -250,7 +250,7 @@ func TestFinish(t *testing.T) {
 	b.Slots[1].Final, b.Slots[2].Final = true, true
 	g.price(b)
 	for k, want := range []int64{2, 1002, 1000} {
-		if got := b.Slots[k].Lines[0].Amount; got != billing.DecimalFromInt(want) {
+		if got := b.Slots[k].Line(0).Amount; got != billing.DecimalFromInt(want) {
 			t.Errorf("slot %d: %s, want %d", k, got, want)
 		}
 	}
@@ -291,8 +291,8 @@ func TestClockStandsStill(t *testing.T) {
 	g := newGuest(t, load(t, newRuntime(t, plugins.Config{}), guestWasm), "sum")
 	b := &plugins.Batch{Slots: g.slots(1), Events: []plugins.Event{event(0, doClock)}}
 	g.price(b)
-	if want := billing.DecimalFromInt(1_640_995_200_000_000_000); b.Slots[0].Lines[0].Amount != want {
-		t.Errorf("it is %s, want %s", b.Slots[0].Lines[0].Amount, want)
+	if want := billing.DecimalFromInt(1_640_995_200_000_000_000); b.Slots[0].Line(0).Amount != want {
+		t.Errorf("it is %s, want %s", b.Slots[0].Line(0).Amount, want)
 	}
 }
 
@@ -344,20 +344,18 @@ func TestDimensions(t *testing.T) {
 	values = append(values, strings.Repeat("y", 40_000), strings.Repeat("z", 30_000))
 	b := &plugins.Batch{Slots: g.slots(len(values)), Values: values}
 	for k := range values {
-		e := event(k, doTable)
-		e.Dims = []uint32{uint32(k), uint32(k * 13 % len(values))}
-		b.Events = append(b.Events, e)
+		b.Events = append(b.Events, event(k, doTable))
+		b.Dims = append(b.Dims, uint32(k), uint32(k*13%len(values)))
 	}
 	// Both texts together are more than an event may have, whatever arena there is.
-	tooLong := event(0, doTable)
-	tooLong.Dims = []uint32{501, 502}
-	b.Events = append(b.Events, tooLong)
+	b.Events = append(b.Events, event(0, doTable))
+	b.Dims = append(b.Dims, 501, 502)
 	rejects := g.price(b)
 	if len(rejects) != 1 || rejects[0].Reason != plugins.ReasonValueTooLong || rejects[0].Event != len(values) {
 		t.Errorf("rejects %v, want the last event as value_too_long", rejects)
 	}
 	for k := range values {
-		if got := b.Slots[k].Lines[0].Amount; got != sum(values[k]) {
+		if got := b.Slots[k].Line(0).Amount; got != sum(values[k]) {
 			t.Errorf("value %d arrived as another text (%s, want %s)", k, got, sum(values[k]))
 		}
 	}
@@ -370,7 +368,6 @@ func TestBatchMistakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dims := []uint32{0, 0}
 	for _, c := range []struct {
 		name string
 		b    plugins.Batch
@@ -380,13 +377,13 @@ func TestBatchMistakes(t *testing.T) {
 		{"foreign plan", plugins.Batch{Slots: other.slots(1)}, "slot 0 has no plan of this instance"},
 		{"mixed dimensions", plugins.Batch{Slots: append(g.slots(1), plugins.Slot{Plan: plain[0], New: true})}, "slots 0 and 1 have different dimensions"},
 		{"new with state", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, New: true, State: []byte{1}}}}, "is new but has a state"},
-		{"long state", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, Lines: make([]plugins.Line, 1), State: make([]byte, 25)}}}, "has a state of 25 bytes, tariff dims takes 24"},
-		{"lines", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, Lines: make([]plugins.Line, 2)}}}, "has 2 lines, tariff dims has 1"},
+		{"long state", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, Lines: make([]byte, 32), State: make([]byte, 25)}}}, "has a state of 25 bytes, tariff dims takes 24"},
+		{"lines", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, Lines: make([]byte, 64)}}}, "has 64 bytes of lines, tariff dims has 32"},
 		{"carry", plugins.Batch{Slots: []plugins.Slot{{Plan: g.plan, New: true, CarryIn: make([]byte, 5000)}}}, "5000 bytes carried in"},
 		{"values", plugins.Batch{Slots: g.slots(1), Values: []string{"x"}}, "the first value of a batch must be the empty string"},
-		{"slot", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{Slot: 1, Dims: dims}}}, "event 0 has no slot"},
-		{"dimensions", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{}}}, "not 2 dimensions"},
-		{"value", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{Dims: []uint32{0, 1}}}}, "a dimension without a value"},
+		{"slot", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{Slot: 1}}}, "event 0 has no slot"},
+		{"dimensions", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{}}}, "1 events of 2 dimensions have 0 values"},
+		{"value", plugins.Batch{Slots: g.slots(1), Values: []string{""}, Events: []plugins.Event{{}}, Dims: []uint32{0, 1}}, "a dimension without a value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := g.i.Price(context.Background(), &c.b)
@@ -413,37 +410,63 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestPriceAllocatesPerSlot holds that nothing is allocated for an event: only for a slot that
-// changed, its new state and lines.
-func TestPriceAllocatesPerSlot(t *testing.T) {
-	g := newGuest(t, load(t, newRuntime(t, plugins.Config{}), guestWasm), "sum")
-	b := &plugins.Batch{Slots: g.slots(3), Events: events(2000, 3)}
-	g.price(b)
-	for k := range b.Slots {
-		b.Slots[k].New = false
-	}
-	if n := testing.AllocsPerRun(20, func() { g.price(b) }); n > 6 {
-		t.Errorf("%g allocations for 2000 events in 3 slots, want 6", n)
+// TestPriceAllocatesNothing holds that neither events nor slots cost an allocation once an instance
+// has seen a batch of their size.
+func TestPriceAllocatesNothing(t *testing.T) {
+	m := load(t, newRuntime(t, plugins.Config{}), guestWasm)
+	for _, tariff := range []string{"sum", "variable", "dims"} {
+		g := newGuest(t, m, tariff)
+		b := &plugins.Batch{Slots: g.slots(2000), Events: events(2000, 2000)}
+		if tariff == "dims" {
+			b.Values = []string{"", "one", "two"}
+			for k := range b.Events {
+				b.Dims = append(b.Dims, uint32(k%3), uint32(k%2))
+			}
+		}
+		g.price(b)
+		before := slices.Clone(b.Slots)
+		for k := range before {
+			before[k].New = false
+		}
+		price := func() {
+			copy(b.Slots, before)
+			if _, err := g.i.Price(context.Background(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		price()
+		if n := testing.AllocsPerRun(20, price); n > 0 {
+			t.Errorf("%s: %g allocations for 2000 events in 2000 slots", tariff, n)
+		}
 	}
 }
 
-// TestSlicesStay holds that the slices of a slot are replaced, not written to: a reader may keep
-// them.
+// TestSlicesStay holds that the slices given in a slot are not written to, that those of a slot
+// without events stay, and that an instance refuses its own memory.
 func TestSlicesStay(t *testing.T) {
 	g := newGuest(t, load(t, newRuntime(t, plugins.Config{}), guestWasm), "sum")
 	b := &plugins.Batch{Slots: g.slots(2), Events: events(10, 2)}
 	g.price(b)
 	before := slices.Clone(b.Slots)
-	state, line := bytes.Clone(before[0].State), before[0].Lines[0]
+	state, lines := bytes.Clone(before[0].State), bytes.Clone(before[0].Lines)
 	for k := range b.Slots {
 		b.Slots[k].New = false
 	}
-	b.Events = []plugins.Event{event(0, 1), event(1, doReject)}
-	g.price(b)
-	if !bytes.Equal(before[0].State, state) || before[0].Lines[0] != line {
+	b.Events = []plugins.Event{event(0, 1)}
+	if _, err := g.i.Price(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before[0].State, state) || !bytes.Equal(before[0].Lines, lines) {
 		t.Error("the slices of a slot were written to")
 	}
 	if &before[1].State[0] != &b.Slots[1].State[0] || &before[1].Lines[0] != &b.Slots[1].Lines[0] {
-		t.Error("a slot that did not change has new slices")
+		t.Error("a slot without events has new slices")
+	}
+	if _, err := g.i.Price(context.Background(), b); err == nil || !strings.Contains(err.Error(), "keep a copy") {
+		t.Errorf("error %v for slices of the instance's own memory", err)
+	}
+	b.Slots[0].Keep()
+	if rejects := g.price(b); len(rejects) > 0 || priced(b.Slots[0]) != priced(before[0])+2 {
+		t.Errorf("%d events after another, want %d", priced(b.Slots[0]), priced(before[0])+2)
 	}
 }

@@ -66,9 +66,15 @@ func (s *snapshot) release() {
 	*s = snapshot{}
 }
 
-// restore puts the instance back to its snapshot. Pages that the plugin has grown into since are
-// given back.
+// restore puts the instance back to its snapshot, with an arena of zeros.
 func (i *Instance) restore() {
+	i.restoreMemory()
+	i.zeroArena()
+}
+
+// restoreMemory puts the instance back to its snapshot, but for the arena, of which any part may
+// change. Pages that the plugin has grown into since are given back.
+func (i *Instance) restoreMemory() {
 	s := &i.snapshot
 	end := len(s.image)
 	if s.tracked {
@@ -79,7 +85,6 @@ func (i *Instance) restore() {
 		copy(i.memory[to:], s.image[to:])
 	}
 	zeroPages(i.memory[end:])
-	i.zeroArena()
 	for k, g := range i.state {
 		g.Set(s.globals[k])
 	}
@@ -89,14 +94,22 @@ func (i *Instance) restore() {
 // zeroArena zeroes the arena: what the host wrote by hand, since it will be written again, and the
 // rest by giving its pages back, which costs nothing for pages that nobody touched.
 func (i *Instance) zeroArena() {
+	i.zeroBehind(0)
+	i.used = 0
+}
+
+// zeroBehind zeroes the arena from used on, which is how much of it the host has now written.
+func (i *Instance) zeroBehind(used int) {
 	if len(i.arena) == 0 {
 		return
 	}
 	base := int(i.arenaPtr)
 	pages := i.arenaPages()
-	pages.from = min(max(pages.from, pageUp(base+i.used)), pages.to)
-	clear(i.memory[base:pages.from])
+	pages.from = min(max(pages.from, pageUp(base+max(used, i.used))), pages.to)
+	if start := base + used; start < pages.from {
+		clear(i.memory[start:pages.from])
+	}
 	zeroPages(i.memory[pages.from:pages.to])
-	clear(i.memory[pages.to : base+len(i.arena)])
-	i.used = 0
+	clear(i.memory[max(pages.to, base+used) : base+len(i.arena)])
+	i.used = used
 }

@@ -1,6 +1,7 @@
 package rate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -20,7 +21,7 @@ type pluginCall struct {
 	hits   []int32           // the call's event → index into the rate batch's hits
 	cells  []int32           // slot of the call → cell
 	values map[string]uint32 // dimension value → id
-	ids    []uint32          // backing of the events' dimension ids
+	lines  []byte            // backing of the slots' lines
 }
 
 // newPluginCall makes an empty call. Value id 0 is the absent value.
@@ -47,7 +48,8 @@ func (p *pluginCall) reset() {
 		clear(p.values)
 		p.values[""] = 0
 	}
-	p.hits, p.cells, p.ids = p.hits[:0], p.cells[:0], p.ids[:0]
+	p.batch.Dims = p.batch.Dims[:0]
+	p.hits, p.cells, p.lines = p.hits[:0], p.cells[:0], p.lines[:0]
 }
 
 // add puts a hit into the call. Those of one cell come one after the other.
@@ -57,14 +59,12 @@ func (p *pluginCall) add(b *batch, i int32) {
 	if n := len(p.cells); n == 0 || p.cells[n-1] != h.cell {
 		p.addSlot(b, h.cell, false)
 	}
-	first := len(p.ids)
 	for _, name := range p.names {
-		p.ids = append(p.ids, p.value(fieldText(e.Data, name)))
+		p.batch.Dims = append(p.batch.Dims, p.value(fieldText(e.Data, name)))
 	}
 	p.batch.Events = append(p.batch.Events, plugins.Event{
-		Slot: len(p.cells) - 1, Time: e.Time,
+		Slot: int32(len(p.cells) - 1), Time: e.Time,
 		Quantity: h.quantity, Amount: h.amount, HasAmount: h.hasAmount,
-		Dims: p.ids[first:len(p.ids):len(p.ids)],
 	})
 	p.hits = append(p.hits, i)
 }
@@ -72,12 +72,16 @@ func (p *pluginCall) add(b *batch, i int32) {
 // addSlot puts a cell's slot into the call.
 func (p *pluginCall) addSlot(b *batch, n int32, final bool) {
 	c := &b.cells[n]
+	first := len(p.lines)
+	for _, l := range c.next.Lines {
+		p.lines = plugins.AppendLine(p.lines, l)
+	}
 	p.batch.Slots = append(p.batch.Slots, plugins.Slot{
 		Plan:        c.plan,
 		PeriodStart: c.next.Period, PeriodEnd: c.next.PeriodEnd,
 		ActiveFrom: c.next.ActiveFrom, ActiveUntil: c.next.ActiveUntil,
 		New: c.base == nil && c.taken == 0, Final: final,
-		State: c.next.State, Lines: c.next.Lines,
+		State: c.next.State, Lines: p.lines[first:len(p.lines):len(p.lines)],
 	})
 	p.cells = append(p.cells, n)
 }
@@ -103,7 +107,7 @@ func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
 	}
 	for i := range p.batch.Slots {
 		slot, next := &p.batch.Slots[i], &b.cells[p.cells[i]].next
-		next.State, next.Lines = slot.State, slot.Lines
+		next.State, next.Lines = bytes.Clone(slot.State), plugins.AppendLines(make([]plugins.Line, 0, len(slot.Plan.Lines)), slot.Lines)
 	}
 	if len(rejects) == 0 {
 		return nil, nil

@@ -88,14 +88,13 @@ func (c *Case) slots(p *plugins.Plan) []plugins.Slot {
 	return slots
 }
 
-// events makes the events of the case, and the values of their dimensions.
-func (c *Case) events(t *testing.T, p *plugins.Plan) ([]plugins.Event, []string) {
+// events makes a batch of the events of the case and the values of their dimensions.
+func (c *Case) events(t *testing.T, p *plugins.Plan) *plugins.Batch {
 	t.Helper()
 	start, _ := c.period()
-	values := []string{""}
-	events := make([]plugins.Event, len(c.Events))
+	b := &plugins.Batch{Values: []string{""}, Events: make([]plugins.Event, len(c.Events))}
 	for k, e := range c.Events {
-		out := plugins.Event{Slot: e.Slot, Time: start.UnixNano(), Quantity: number(t, e.Quantity, "1")}
+		out := plugins.Event{Slot: int32(e.Slot), Time: start.UnixNano(), Quantity: number(t, e.Quantity, "1")}
 		if !e.Time.IsZero() {
 			out.Time = e.Time.UnixNano()
 		}
@@ -103,16 +102,16 @@ func (c *Case) events(t *testing.T, p *plugins.Plan) ([]plugins.Event, []string)
 			out.Amount, out.HasAmount = number(t, e.Amount, ""), true
 		}
 		for _, d := range p.Dimensions {
-			id := slices.Index(values, e.Dimensions[d])
+			id := slices.Index(b.Values, e.Dimensions[d])
 			if id < 0 {
-				id = len(values)
-				values = append(values, e.Dimensions[d])
+				id = len(b.Values)
+				b.Values = append(b.Values, e.Dimensions[d])
 			}
-			out.Dims = append(out.Dims, uint32(id))
+			b.Dims = append(b.Dims, uint32(id))
 		}
-		events[k] = out
+		b.Events[k] = out
 	}
-	return events, values
+	return b
 }
 
 func number(t *testing.T, text, otherwise string) billing.Decimal {
@@ -139,7 +138,7 @@ func (c *Case) check(t *testing.T, p *plugins.Plan, o *outcome) {
 			t.Errorf("there is no line %q among %v", id, p.Lines)
 			continue
 		}
-		if got := o.slots[0].Lines[k].Amount; got != number(t, want, "0") {
+		if got := o.slots[0].Line(k).Amount; got != number(t, want, "0") {
 			t.Errorf("line %s comes to %s, want %s", id, got, want)
 		}
 	}
@@ -155,7 +154,7 @@ type outcome struct {
 func (o *outcome) String() string {
 	text := ""
 	for k, s := range o.slots {
-		text += fmt.Sprintf("slot %d: state %x, lines %v, carry %x\n", k, s.State, s.Lines, s.CarryOut)
+		text += fmt.Sprintf("slot %d: state %x, lines %v, carry %x\n", k, s.State, plugins.AppendLines(nil, s.Lines), s.CarryOut)
 	}
 	for _, r := range o.rejects {
 		text += fmt.Sprintf("event %d: %s: %s\n", r.Event, r.Reason, r.Detail)

@@ -105,17 +105,23 @@ func (b *bench) fresh() (*plugins.Instance, *plugins.Plan) {
 // price prices the case's events, so many in a batch, and finishes its slots with the last.
 func (b *bench) price(i *plugins.Instance, p *plugins.Plan, step int) *outcome {
 	b.t.Helper()
-	events, values := b.c.events(b.t, p)
+	all := b.c.events(b.t, p)
+	dims := len(p.Dimensions)
 	o := &outcome{slots: b.c.slots(p)}
 	for from := 0; ; from += step {
-		to := min(from+step, len(events))
-		last := to == len(events)
+		to := min(from+step, len(all.Events))
+		last := to == len(all.Events)
 		for k := range o.slots {
 			o.slots[k].Final = last
 		}
-		rejects, err := i.Price(b.t.Context(), &plugins.Batch{Slots: o.slots, Events: events[from:to], Values: values})
+		rejects, err := i.Price(b.t.Context(), &plugins.Batch{
+			Slots: o.slots, Events: all.Events[from:to], Dims: all.Dims[dims*from : dims*to], Values: all.Values,
+		})
 		if err != nil {
 			b.t.Fatal(err)
+		}
+		for k := range o.slots {
+			o.slots[k].Keep()
 		}
 		for k, r := range rejects {
 			rejects[k].Event = r.Event + from
@@ -125,7 +131,7 @@ func (b *bench) price(i *plugins.Instance, p *plugins.Plan, step int) *outcome {
 			return o
 		}
 		for k := range o.slots {
-			if o.slots[k].New && !pricedAny(events[from:to], rejects, from, k) {
+			if o.slots[k].New && !pricedAny(all.Events[from:to], rejects, from, k) {
 				o.slots[k].State, o.slots[k].Lines = nil, nil
 				continue
 			}
@@ -138,7 +144,7 @@ func (b *bench) price(i *plugins.Instance, p *plugins.Plan, step int) *outcome {
 func pricedAny(events []plugins.Event, rejects []plugins.Reject, from, slot int) bool {
 	for k, e := range events {
 		rejected := slices.ContainsFunc(rejects, func(r plugins.Reject) bool { return r.Event == from+k })
-		if e.Slot == slot && !rejected {
+		if int(e.Slot) == slot && !rejected {
 			return true
 		}
 	}
@@ -182,14 +188,15 @@ func (b *bench) abused() {
 			hostile.Events = append(hostile.Events, e)
 		}
 	}
-	events, values := hostile.events(b.t, p)
-	rejects, err := i.Price(b.t.Context(), &plugins.Batch{Slots: hostile.slots(p), Events: events, Values: values})
+	batch := hostile.events(b.t, p)
+	batch.Slots = hostile.slots(p)
+	rejects, err := i.Price(b.t.Context(), batch)
 	if err != nil {
 		b.t.Fatalf("with hostile quantities: %v", err)
 	}
 	for _, r := range rejects {
 		if r.Reason == abi.ReasonTrap || r.Reason == abi.ReasonPanic {
-			b.t.Errorf("quantity %s: %s: %s", billing.Quantity(events[r.Event].Quantity), r.Reason, r.Detail)
+			b.t.Errorf("quantity %s: %s: %s", billing.Quantity(batch.Events[r.Event].Quantity), r.Reason, r.Detail)
 		}
 	}
 	b.same(b.price(i, p, len(b.c.Events)))

@@ -94,7 +94,7 @@ func (s *shop) pluginBatch(ctx context.Context, instance *plugins.Instance) (*pl
 	}
 	for i := range batch.Events {
 		h := scramble(uint64(i))
-		batch.Events[i] = plugins.Event{Slot: int(h % pluginSlots), Time: int64(i), Quantity: billing.DecimalFromInt(int64(1 + h>>32%quantityMax))}
+		batch.Events[i] = plugins.Event{Slot: int32(h % pluginSlots), Time: int64(i), Quantity: billing.DecimalFromInt(int64(1 + h>>32%quantityMax))}
 	}
 	return batch, nil
 }

@@ -92,7 +92,7 @@ func (r *run) decode(w *workload, f format) error {
 }
 
 // plugin measures the graduated tariff in WebAssembly alone: the same slots
-// again and again, as they have become.
+// again and again.
 func (r *run) plugin(ctx context.Context, s *shop) error {
 	instance, err := s.module.NewInstance(ctx)
 	if err != nil {
@@ -103,18 +103,22 @@ func (r *run) plugin(ctx context.Context, s *shop) error {
 	if err != nil {
 		return err
 	}
+	slots := slices.Clone(batch.Slots)
 	price := func() error {
+		batch.Slots = append(batch.Slots[:0], slots...)
 		rejects, err := instance.Price(ctx, batch)
 		if err == nil && len(rejects) > 0 {
 			err = errors.New(rejects[0].Detail)
-		}
-		for i := range batch.Slots {
-			batch.Slots[i].New = false
 		}
 		return err
 	}
 	if err := price(); err != nil { // the slots are new once
 		return err
+	}
+	copy(slots, batch.Slots)
+	for i := range slots {
+		slots[i].Keep()
+		slots[i].New = false
 	}
 	var samples []sample
 	err = r.rounds(func() error {

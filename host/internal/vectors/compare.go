@@ -56,7 +56,7 @@ func (p *pricing) compare(wrong *[]string) error {
 
 // units is the quantity of a slot's usage: flat fees are counted in fees.
 func (p *pricing) units(s *plugins.Slot) (sum billing.Decimal, err error) {
-	for i, l := range s.Lines {
+	for i, l := range plugins.AppendLines(nil, s.Lines) {
 		if strings.HasSuffix(p.plan.Lines[i].ID, flatFee) {
 			continue
 		}
@@ -72,7 +72,7 @@ func (p *pricing) compareTier(wrong *[]string, what string, want expectedLine) {
 	usage, fee := "tier_"+strconv.Itoa(want.Tier), "tier_"+strconv.Itoa(want.Tier)+flatFee
 	var quantity, amount, fees billing.Decimal
 	for _, s := range p.slots {
-		for i, l := range s.Lines {
+		for i, l := range plugins.AppendLines(nil, s.Lines) {
 			switch p.plan.Lines[i].ID {
 			case usage:
 				quantity, amount = l.Quantity, l.Amount
@@ -97,7 +97,7 @@ func (p *pricing) compareGroup(wrong *[]string, what string, want expectedLine) 
 			return err
 		}
 		var amount billing.Decimal
-		for _, l := range p.slots[key].Lines {
+		for _, l := range plugins.AppendLines(nil, p.slots[key].Lines) {
 			if amount, err = amount.Add(l.Amount); err != nil {
 				return err
 			}

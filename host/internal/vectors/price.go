@@ -87,7 +87,7 @@ func (p *pricing) event(ctx context.Context, e *testEvent) error {
 		values[i], group[name] = e.Attributes[name], e.Attributes[name]
 	}
 	slot := p.slot(strings.Join(values, "\x00"), group)
-	event := plugins.Event{Time: at.UnixNano(), Quantity: billing.DecimalFromInt(1), Dims: make([]uint32, len(p.plan.Dimensions))}
+	event := plugins.Event{Time: at.UnixNano(), Quantity: billing.DecimalFromInt(1)}
 	if e.Quantity != nil {
 		event.Quantity = *e.Quantity
 	}
@@ -95,9 +95,9 @@ func (p *pricing) event(ctx context.Context, e *testEvent) error {
 		event.Amount, event.HasAmount = *e.Amount, true
 	}
 	batch := plugins.Batch{Slots: []plugins.Slot{*slot}, Values: []string{""}}
-	for i, name := range p.plan.Dimensions {
+	for _, name := range p.plan.Dimensions {
 		batch.Values = append(batch.Values, e.Attributes[name])
-		event.Dims[i] = uint32(len(batch.Values) - 1)
+		batch.Dims = append(batch.Dims, uint32(len(batch.Values)-1))
 	}
 	batch.Events = []plugins.Event{event}
 	rejects, err := p.instance.Price(ctx, &batch)
@@ -108,6 +108,7 @@ func (p *pricing) event(ctx context.Context, e *testEvent) error {
 		return fmt.Errorf("rejected: %s: %s", rejects[0].Reason, rejects[0].Detail)
 	}
 	*slot = batch.Slots[0]
+	slot.Keep()
 	slot.New = false
 	return nil
 }
@@ -121,7 +122,6 @@ func (p *pricing) slot(key string, group map[string]string) *plugins.Slot {
 	s := &plugins.Slot{
 		Plan: p.plan, PeriodStart: month.UnixNano(), PeriodEnd: month.AddDate(0, 1, 0).UnixNano(), New: true,
 		ActiveFrom: month.UnixNano(), ActiveUntil: month.AddDate(0, 1, 0).UnixNano(),
-		Lines: make([]plugins.Line, len(p.plan.Lines)),
 	}
 	p.slots[key], p.groups[key] = s, group
 	return s
@@ -141,6 +141,7 @@ func (p *pricing) finish(ctx context.Context) error {
 			return err
 		}
 		*slot = batch.Slots[0]
+		slot.Keep()
 	}
 	return nil
 }
@@ -148,7 +149,7 @@ func (p *pricing) finish(ctx context.Context) error {
 // total is the sum of all lines of all slots.
 func (p *pricing) total() (sum billing.Decimal, err error) {
 	for _, s := range p.slots {
-		for _, l := range s.Lines {
+		for _, l := range plugins.AppendLines(nil, s.Lines) {
 			if sum, err = sum.Add(l.Amount); err != nil {
 				return sum, err
 			}
