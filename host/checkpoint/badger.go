@@ -115,6 +115,31 @@ func get(txn *badger.Txn, key, dst []byte) (value []byte, err error) {
 	return item.ValueCopy(dst[:0])
 }
 
+// lend calls fn with the value of a key as it lies in Badger, which it may not
+// keep. Damage is an error as in get; what fn returns or panics with passes.
+func lend(txn *badger.Txn, key []byte, fn func(value []byte) error) (err error) {
+	lent := false
+	defer func() {
+		if lent {
+			return
+		}
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("unreadable: %v", cause)
+		}
+	}()
+	item, err := txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return errMissing
+	}
+	if err != nil {
+		return err
+	}
+	return item.Value(func(value []byte) error {
+		lent = true
+		return fn(value)
+	})
+}
+
 // visit calls fn for every key under a prefix, with its value when asked for.
 // Both are valid during the call.
 func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) error) (err error) {
@@ -146,6 +171,7 @@ func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) err
 type write struct {
 	key, value []byte
 	remove     bool
+	pooled     bool // value is a buffer of the store's pool
 }
 
 // size is what Badger counts against a transaction's limit: key, value, the

@@ -24,7 +24,20 @@ type Commit struct {
 
 	// Appends are the entries added to the end of logs, in order.
 	Appends map[uint8][][]byte
+
+	// Room says that every entry in Appends for a journal begins with RoomBytes
+	// bytes which are not part of it. The store writes its own there, and hands
+	// the entry to Badger as it lies instead of copying it first.
+	Room bool
+
+	// Trim drops, by log, the entries below a number, of those that were there
+	// before this commit. They are never read again; their numbers stay taken.
+	// A number below what was trimmed already changes nothing.
+	Trim map[uint8]uint64
 }
+
+// RoomBytes is the room that [Commit.Room] promises.
+const RoomBytes = segmentHeaderSize
 
 // Commit makes c the partition's next checkpoint. When it returns nil, c is on
 // the disk; when the process dies before that, the next open finds all of c or
@@ -52,20 +65,21 @@ func (p *Partition) Commit(c *Commit) error {
 	}
 	start := p.store.options.Now()
 	current := p.state.Load()
-	size, err := c.check()
+	kept, dropped := current.trimmed(p.number, c.Trim)
+	size, err := c.check(&p.store.journals)
 	if err == nil {
 		err = p.store.checkSpace(size)
 	}
 	if err == nil {
-		err = p.checkRecord(current, c)
+		err = p.checkRecord(kept, c)
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: partition %d: commit %d: %w", p.number, current.number+1, err)
 	}
-	next, err := p.pack(current, c)
+	next, err := p.pack(kept, c)
 	if err == nil {
 		// From here on the new checkpoint counts, or nothing of it does.
-		err = p.writer.finish(p.recordWrite(next))
+		err = p.writer.finish(append(dropped.writes, p.recordWrite(next))...)
 	}
 	if err != nil {
 		err = fmt.Errorf("checkpoint: partition %d: commit %d: %w: %w", p.number, current.number+1, ErrUncertain, err)
@@ -73,6 +87,7 @@ func (p *Partition) Commit(c *Commit) error {
 		return err
 	}
 	p.state.Store(next)
+	p.store.folder.reap(dropped.doomed)
 	p.store.counters.commits.Add(1)
 	p.took(p.store.options.Now().Sub(start))
 	p.store.folder.wake()
@@ -81,7 +96,7 @@ func (p *Partition) Commit(c *Commit) error {
 
 // check refuses what exceeds a limit, and returns about how many bytes the
 // commit takes.
-func (c *Commit) check() (bytes int64, err error) {
+func (c *Commit) check(journals *[256]bool) (bytes int64, err error) {
 	if len(c.Header) > HeaderMaxBytes {
 		return 0, fmt.Errorf("header of %d bytes: %w: at most %d", len(c.Header), ErrTooLarge, HeaderMaxBytes)
 	}
@@ -98,7 +113,11 @@ func (c *Commit) check() (bytes int64, err error) {
 		}
 	}
 	for log, entries := range c.Appends {
+		room := c.Room && journals[log]
 		for _, e := range entries {
+			if room && len(e) < RoomBytes {
+				return 0, fmt.Errorf("log %d: entry of %d bytes has no room of %d", log, len(e), RoomBytes)
+			}
 			if len(e) > EntryMaxBytes {
 				return 0, fmt.Errorf("log %d: entry of %d bytes: %w: at most %d", log, len(e), ErrTooLarge, EntryMaxBytes)
 			}
@@ -143,22 +162,13 @@ func (p *Partition) pack(current *state, c *Commit) (*state, error) {
 		if len(c.Appends[log]) == 0 {
 			continue
 		}
-		r, err := p.packLog(p.log(log), p.LogLast(log)+1, c.Appends[log])
+		r, err := p.packLog(p.log(log), p.LogLast(log)+1, c.Appends[log], c.Room)
 		if err != nil {
 			return nil, err
 		}
 		result = result.grown(p.log(log), r)
 	}
 	return result, nil
-}
-
-// grown returns s with one more run at the end of a family.
-func (s *state) grown(f family, r run) *state {
-	var runs []run
-	if old := s.find(f); old != nil {
-		runs = old.runs
-	}
-	return s.with(f, slices.Concat(runs, []run{r}))
 }
 
 // packTable sorts entries and packs them into a run.
@@ -180,10 +190,17 @@ func (p *Partition) packTable(f family, entries []Entry) (run, error) {
 }
 
 // packLog packs entries into a run.
-func (p *Partition) packLog(f family, first uint64, entries [][]byte) (run, error) {
+func (p *Partition) packLog(f family, first uint64, entries [][]byte, room bool) (run, error) {
 	k := newPacker(&p.writer, f, first)
+	add := k.log
+	switch journal := p.store.journals[f.table]; {
+	case journal && room:
+		add = k.roomy
+	case journal:
+		add = k.alone
+	}
 	for _, e := range entries {
-		if err := k.log(e); err != nil {
+		if err := add(e); err != nil {
 			return run{}, err
 		}
 	}

@@ -82,7 +82,7 @@ func TestDamageIsReported(t *testing.T) {
 		"the end is cut off":       {1, "sum does not match", func(_, v []byte) []byte { return v[:len(v)-1] }},
 		"hardly anything is left":  {1, "shorter than its header", func(_, v []byte) []byte { return v[:5] }},
 		"gone":                     {1, "missing", func(_, _ []byte) []byte { return nil }},
-		"a later format":           {1, "segment format 9, this program reads 1", func(k, v []byte) []byte { v[segmentFormat] = 9; return resum(k, v) }},
+		"a later format":           {1, "segment format 9, this program reads 2", func(k, v []byte) []byte { v[segmentFormat] = 9; return resum(k, v) }},
 		"an unknown shape":         {1, "header contradicts itself", func(k, v []byte) []byte { v[segmentShape] = 7; return resum(k, v) }},
 		"reserved bytes":           {1, "reserved bytes", func(k, v []byte) []byte { v[segmentReserved] = 1; return resum(k, v) }},
 		"an entry too many":        {1, "an entry's length exceeds the bytes", func(k, v []byte) []byte { v[segmentCount]++; return resum(k, v) }},

@@ -23,7 +23,7 @@ const (
 
 // versionText is the content of VERSION. A change to FORMAT.md that old
 // programs cannot read raises the number.
-const versionText = "tollway-state 1"
+const versionText = "tollway-state 2"
 
 // idBytes is the size of a store's id before it is written as hex.
 const idBytes = 16

@@ -2,7 +2,7 @@
 // after the other. It is the only package that names Badger.
 //
 // A partition owns tables (a key has its newest value), logs (entries numbered
-// from 1, never changed) and a header (bytes of the caller: the position in the
+// from 1, never changed, of which the oldest may be dropped) and a header (bytes of the caller: the position in the
 // stream, counters, digests). A [Commit] changes all three at once and moves
 // the partition to its next checkpoint number:
 //
@@ -16,10 +16,21 @@
 // goroutine of the store folds in the background: it merges neighbouring runs
 // into one, newest value first, and swaps them in the commit record.
 //
+// # Journals
+//
+// State that is large and changes everywhere does not belong in a table, where
+// it is sorted and merged. A journal is a log of large entries (50 kB to 800 kB)
+// in the caller's own form: what a checkpoint changed, packed. The caller writes
+// again what is still needed of the oldest entries, a little with each commit,
+// and trims them ([Commit.Trim]); so the journal stays about as large as he
+// wants it and no byte of it is sorted, merged or looked at here. A journal's
+// entry has a segment of its own, which [Partition.Entry] reads alone;
+// [Partition.View], [Partition.Peek] and LogRange do not even copy it.
+//
 // # Owners
 //
 // One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,
-// LogRange, LogLast, Header, Verify) may run beside it, and see one checkpoint
+// LogRange, Entry, View, Peek, LogFirst, LogLast, Header, Verify) may run beside it, and see one checkpoint
 // each. Partitions are independent of each other. The fold goroutine is started
 // by [Open], works on one (partition, table) at a time and ends in
 // [Store.Close].
@@ -31,6 +42,7 @@
 //	after the record's transaction         the new checkpoint
 //	while a fold merges                    the old runs; the merged run is swept at open
 //	after a fold's swap                    the merged run; the old runs are swept at open
+//	after a trim's transaction             the new checkpoint; large trimmed runs are swept at open
 //	while the store sweeps                 the sweep starts again at the next open
 //
 // A run that a crash could leave behind has a doomed marker, written before or

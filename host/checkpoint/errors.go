@@ -20,6 +20,14 @@ var ErrTooLarge = errors.New("too large")
 // takes no further commits until then.
 var ErrUncertain = errors.New("outcome unknown until the store is opened again")
 
+// ErrTrimmed is wrapped by the error of a read of log entries below
+// [Partition.LogFirst].
+var ErrTrimmed = errors.New("trimmed")
+
+// ErrNoEntry is wrapped by the error of [Partition.Entry] for a number beyond
+// the end of the log.
+var ErrNoEntry = errors.New("no such entry")
+
 // InUseError says that another process, or this one, has the directory open.
 type InUseError struct {
 	Dir  string // the data directory

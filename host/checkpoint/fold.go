@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,9 @@ const (
 // is swept at the next open, as after a crash.
 var errEnding = errors.New("the store is closing")
 
+// errOvertaken says that the runs of a fold were trimmed meanwhile.
+var errOvertaken = errors.New("the runs were trimmed")
+
 // folder is the store's goroutine that folds. Its fields without a comment are
 // set by start and constant after it.
 type folder struct {
@@ -43,6 +47,9 @@ type folder struct {
 	wakeup chan struct{} // holds one: there may be something to fold
 	ending atomic.Bool
 	done   chan struct{} // closed when the goroutine has ended
+
+	mu     sync.Mutex
+	doomed []doomed // runs to delete; guarded by mu
 
 	writer writer    // owned by the goroutine
 	rest   time.Time // fold nothing before it; owned by the goroutine
@@ -88,12 +95,15 @@ func (f *folder) loop() {
 	}
 }
 
-// once folds the first range of runs that is due, going round the partitions,
-// and reports whether there may be more.
+// once deletes a trimmed run, or folds the first range of runs that is due,
+// going round the partitions, and reports whether there may be more.
 func (f *folder) once() bool {
 	now := f.store.options.Now()
 	if now.Before(f.rest) {
 		return false
+	}
+	if found, err := f.reapOne(); found {
+		return f.worked("delete of a trimmed run", err)
 	}
 	job, ok := f.due()
 	if !ok {
@@ -101,17 +111,23 @@ func (f *folder) once() bool {
 	}
 	f.after = job.partition.number
 	err := f.fold(job)
-	counters := &f.store.counters
+	if err == nil {
+		f.store.counters.folds.Add(1)
+		f.store.counters.lastFold.Store(int64(f.store.options.Now().Sub(now)))
+	}
+	return f.worked("fold", err, "partition", job.partition.number)
+}
+
+// worked notes how a piece of work ended and reports whether there may be more.
+func (f *folder) worked(what string, err error, where ...any) bool {
 	switch {
-	case err == nil:
-		counters.folds.Add(1)
-		counters.lastFold.Store(int64(f.store.options.Now().Sub(now)))
+	case err == nil || errors.Is(err, errOvertaken):
 		return true
 	case errors.Is(err, errEnding):
 		return false
 	}
-	counters.foldErrors.Add(1)
-	f.store.log.Error("checkpoint: fold failed", "partition", job.partition.number, "error", err)
+	f.store.counters.foldErrors.Add(1)
+	f.store.log.Error("checkpoint: "+what+" failed", append(where, "error", err)...)
 	f.rest = f.store.options.Now().Add(foldPause)
 	return false
 }
@@ -143,6 +159,9 @@ func (f *folder) due() (foldJob, bool) {
 		current := p.state.Load()
 		for i := range current.families {
 			fam := &current.families[i]
+			if fam.kind == kindLog && f.store.journals[fam.table] {
+				continue
+			}
 			from, to := foldRange(fam, f.store.options)
 			if to-from >= 2 {
 				return foldJob{partition: p, family: fam.family, runs: fam.runs[from:to], oldest: from == 0}, true
@@ -208,6 +227,9 @@ func (f *folder) fold(job foldJob) error {
 		err = f.swap(job, merged)
 	}
 	if err != nil {
+		if f.overtaken(job) {
+			err = errOvertaken
+		}
 		return f.abandon(job, err)
 	}
 	s.counters.foldBytesRead.Add(size)
@@ -217,6 +239,29 @@ func (f *folder) fold(job foldJob) error {
 		old[i] = doomed{family: job.family, run: r.id}
 	}
 	return s.deleteRuns(old)
+}
+
+// overtaken reports whether a run of a job was trimmed. It waits for a commit in
+// progress, so that what its transaction did is in the state.
+func (f *folder) overtaken(job foldJob) bool {
+	p := job.partition
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return job.family.kind == kindLog && p.state.Load().indexOf(job) < 0
+}
+
+// indexOf returns where the runs of a job are among those of their family, -1
+// when not all are there.
+func (s *state) indexOf(job foldJob) int {
+	f := s.find(job.family)
+	if f == nil {
+		return -1
+	}
+	at := slices.IndexFunc(f.runs, func(r run) bool { return r.id == job.runs[0].id })
+	if at < 0 || !slices.Equal(f.runs[at:min(len(f.runs), at+len(job.runs))], job.runs) {
+		return -1
+	}
+	return at
 }
 
 // abandon tidies up after a fold that failed before its swap, and stops the
@@ -309,18 +354,22 @@ func (f *folder) swap(job foldJob, merged run) error {
 		return stopped.err
 	}
 	current := p.state.Load()
-	runs := current.find(job.family).runs
-	at := slices.IndexFunc(runs, func(r run) bool { return r.id == job.runs[0].id })
-	if at < 0 || !slices.Equal(runs[at:min(len(runs), at+len(job.runs))], job.runs) {
+	at := current.indexOf(job)
+	if at < 0 {
+		if job.family.kind == kindLog {
+			return errOvertaken
+		}
 		err := errors.New("checkpoint: the runs to fold are not those of the record")
 		p.stop(err)
 		return err
 	}
-	next := slices.Clone(runs[:at])
+	folded := *current.find(job.family)
+	next := slices.Clone(folded.runs[:at])
 	if merged.entries > 0 {
 		next = append(next, merged)
 	}
-	result := current.with(job.family, append(next, runs[at+len(job.runs):]...))
+	folded.runs = append(next, folded.runs[at+len(job.runs):]...)
+	result := current.with(folded)
 	writes := []write{p.recordWrite(result)}
 	for _, r := range job.runs {
 		writes = append(writes, markDoomed(doomed{family: job.family, run: r.id}))

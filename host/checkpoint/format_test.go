@@ -31,7 +31,7 @@ var formatTables = map[string]struct {
 		"number": recordNumber, "header_len": recordHeaderLen, "families": recordFamilies,
 	}},
 	"Family": {familySize, map[string]int{
-		"kind": familyKind, "table": familyTable, "reserved": familyReserved, "runs": familyRuns,
+		"kind": familyKind, "table": familyTable, "reserved": familyReserved, "runs": familyRuns, "first": familyFirst,
 	}},
 	"Run": {runSize, map[string]int{
 		"id": runID, "first": runFirst, "entries": runEntries, "bytes": runBytes, "segments": runSegments, "reserved": runReserved,

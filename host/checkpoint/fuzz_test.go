@@ -22,6 +22,7 @@ func FuzzSegment(f *testing.F) {
 	seed(segment{shape: shapeWhole, count: 2}, appendTableEntry(appendTableEntry(nil, []byte("a"), []byte("1")), []byte("b"), nil))
 	seed(segment{shape: shapeWhole, count: 2, first: 9}, appendLogEntry(appendLogEntry(nil, []byte("entry")), nil))
 	seed(segment{shape: shapePiece, count: 3, piece: 1}, []byte("piece"))
+	seed(segment{shape: shapeAlone, count: 1, first: 9}, []byte("entry"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if _, err := parseSegment(key, value); err == nil && binary.LittleEndian.Uint32(value) != sumOf(key, value) {
@@ -69,7 +70,9 @@ func FuzzRecord(f *testing.F) {
 	f.Add(appendRecord(nil, key, &state{number: 1, header: []byte("header")}))
 	f.Add(appendRecord(nil, key, &state{number: 7, families: []familyState{
 		{family: family{1, kindTable, 0}, runs: []run{{id: 5, entries: 3, bytes: 100, segments: 1}, {id: 4, entries: 1, bytes: 9, segments: 2}}},
-		{family: family{1, kindLog, 0}, runs: []run{{id: 6, first: 1, entries: 3, bytes: 100, segments: 1}, {id: 8, first: 4, entries: 1, bytes: 9, segments: 2}}},
+		{family: family{1, kindLog, 0}, first: 1, runs: []run{{id: 6, first: 1, entries: 3, bytes: 100, segments: 1}, {id: 8, first: 4, entries: 1, bytes: 9, segments: 2}}},
+		{family: family{1, kindLog, 3}, first: 12},
+		{family: family{1, kindLog, 9}, first: 15, runs: []run{{id: 9, first: 12, entries: 7, bytes: 900, segments: 7}}},
 	}}))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if len(value) >= recordHeaderSize {
@@ -97,6 +100,7 @@ func FuzzRead(f *testing.F) {
 	f.Cleanup(func() { mustClose(f, s) })
 	entry := appendTableEntry(nil, []byte("key"), []byte("value"))
 	f.Add(true, byte(shapeWhole), uint32(1), uint64(0), entry, byte(shapeWhole), uint32(1), []byte("zz"), uint8(2))
+	f.Add(false, byte(shapeAlone), uint32(1), uint64(1), []byte("entry"), byte(shapeAlone), uint32(1), []byte{}, uint8(2))
 	f.Add(false, byte(shapePiece), uint32(2), uint64(1), appendLogEntry(nil, []byte("entry")), byte(shapePiece), uint32(2), []byte("more"), uint8(2))
 	f.Fuzz(func(t *testing.T, isTable bool, shape1 byte, count1 uint32, first uint64, payload1 []byte, shape2 byte, count2 uint32, payload2 []byte, segments uint8) {
 		fam, written := p.log(0), run{id: 77, first: 1, entries: uint64(count1) + uint64(count2), segments: uint32(segments%3) + 1}
@@ -122,11 +126,12 @@ func FuzzRead(f *testing.F) {
 					return err
 				}
 			}
-			current := &state{number: 1, families: []familyState{{family: fam, runs: []run{written}}}}
+			current := &state{number: 1, families: []familyState{{family: fam, first: written.first, runs: []run{written}}}}
 			return txn.Set(recordKey, appendRecord(nil, recordKey, current))
 		})
 		for _, err := range []error{
 			p.Load(0, func(_, _ []byte) error { return nil }),
+			p.LogRange(0, 1, 0, func(uint64, []byte) error { return nil }),
 			p.LogRange(0, 2, 0, func(uint64, []byte) error { return nil }),
 			p.Verify(t.Context()),
 		} {

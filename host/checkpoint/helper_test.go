@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -32,6 +33,7 @@ func testOptions() Options {
 		ValueLogFileBytes: vlogMinBytes,
 		FoldMinBytes:      64 << 10,
 		FoldRunsMax:       4,
+		Journals:          []uint8{modelJournal},
 		Now:               time.Now,
 		foldByHand:        true,
 	}
@@ -70,10 +72,11 @@ type model struct {
 	header []byte
 	tables map[uint8]map[string]string
 	logs   map[uint8][]string
+	first  map[uint8]uint64 // trimmed below it
 }
 
 func newModel() *model {
-	return &model{tables: map[uint8]map[string]string{}, logs: map[uint8][]string{}}
+	return &model{tables: map[uint8]map[string]string{}, logs: map[uint8][]string{}, first: map[uint8]uint64{}}
 }
 
 func (m *model) apply(c *Commit) {
@@ -91,17 +94,28 @@ func (m *model) apply(c *Commit) {
 			}
 		}
 	}
+	for log, n := range c.Trim {
+		m.first[log] = max(m.first[log], min(n, uint64(len(m.logs[log]))+1))
+	}
 	for log, entries := range c.Appends {
 		for _, e := range entries {
+			if c.Room && log == modelJournal {
+				e = e[RoomBytes:]
+			}
 			m.logs[log] = append(m.logs[log], string(e))
 		}
 	}
 }
 
-// modelTables and modelLogs are the numbers that tests use.
+// firstOf returns the number of a log's first entry.
+func (m *model) firstOf(log uint8) uint64 { return max(1, m.first[log]) }
+
+// modelTables and modelLogs are the numbers that tests use; one of the logs is a
+// journal.
 const (
-	modelTables = 3
-	modelLogs   = 2
+	modelTables  = 3
+	modelLogs    = 3
+	modelJournal = 2
 )
 
 // difference says how a partition differs from the model, "" when it does not.
@@ -130,7 +144,10 @@ func (m *model) difference(p *Partition) string {
 		if last := p.LogLast(log); last != uint64(len(want)) {
 			return fmt.Sprintf("log %d ends with %d, want %d", log, last, len(want))
 		}
-		if d := m.logDifference(p, log, 1, 0); d != "" {
+		if first := p.LogFirst(log); first != m.firstOf(log) {
+			return fmt.Sprintf("log %d starts with %d, want %d", log, first, m.firstOf(log))
+		}
+		if d := m.logDifference(p, log, m.firstOf(log), 0); d != "" {
 			return d
 		}
 	}
@@ -140,6 +157,13 @@ func (m *model) difference(p *Partition) string {
 // logDifference compares what LogRange visits.
 func (m *model) logDifference(p *Partition, log uint8, from uint64, limit int) string {
 	want := m.logs[log]
+	if max(from, 1) < m.firstOf(log) {
+		err := p.LogRange(log, from, limit, func(uint64, []byte) error { return nil })
+		if !errors.Is(err, ErrTrimmed) && from <= uint64(len(want)) {
+			return fmt.Sprintf("log %d from %d, trimmed below %d: %v", log, from, m.firstOf(log), err)
+		}
+		return ""
+	}
 	if from > 1 {
 		want = want[min(uint64(len(want)), from-1):]
 	}
@@ -156,6 +180,32 @@ func (m *model) logDifference(p *Partition, log uint8, from uint64, limit int) s
 	})
 	if err != nil || i != len(want) {
 		return fmt.Sprintf("log %d from %d: %d of %d entries: %v", log, from, i, len(want), err)
+	}
+	return ""
+}
+
+// entryDifference compares what Entry, View and Peek find.
+func (m *model) entryDifference(p *Partition, log uint8, n uint64) string {
+	want, wantErr := "", error(nil)
+	switch entries := m.logs[log]; {
+	case n == 0 || n > uint64(len(entries)):
+		wantErr = ErrNoEntry
+	case n < m.firstOf(log):
+		wantErr = ErrTrimmed
+	default:
+		want = entries[n-1]
+	}
+	entry, err := p.Entry(log, n)
+	seen := []string{string(entry)}
+	look := func(entry []byte) error {
+		seen = append(seen, string(entry))
+		return nil
+	}
+	errs := []error{err, p.View(log, n, look), p.Peek(log, n, look)}
+	for i, err := range errs {
+		if !errors.Is(err, wantErr) || err == nil && seen[i] != want {
+			return fmt.Sprintf("log %d entry %d, read %d: %v", log, n, i, err)
+		}
 	}
 	return ""
 }
@@ -185,7 +235,9 @@ func (m *model) sum() [32]byte {
 	}
 	for log := range uint8(modelLogs) {
 		put([]byte{'l', log})
-		for _, e := range m.logs[log] {
+		first := m.firstOf(log)
+		put(binary.BigEndian.AppendUint64(nil, first))
+		for _, e := range m.logs[log][first-1:] {
 			put([]byte(e))
 		}
 	}
@@ -210,7 +262,9 @@ func read(p *Partition) (*model, error) {
 		}
 	}
 	for log := range uint8(modelLogs) {
-		err := p.LogRange(log, 1, 0, func(_ uint64, entry []byte) error {
+		m.first[log] = p.LogFirst(log)
+		m.logs[log] = make([]string, m.first[log]-1)
+		err := p.LogRange(log, m.first[log], 0, func(_ uint64, entry []byte) error {
 			m.logs[log] = append(m.logs[log], string(entry))
 			return nil
 		})
@@ -239,8 +293,16 @@ func scripted(n uint64) *Commit {
 		c.Puts[table] = append(c.Puts[table], e)
 	}
 	for range rng.IntN(count) {
-		log := uint8(rng.IntN(modelLogs))
+		log := uint8(rng.IntN(modelJournal))
 		c.Appends[log] = append(c.Appends[log], randomBytes(rng, rng.IntN(size/2)))
+	}
+	for range rng.IntN(4) {
+		c.Appends[modelJournal] = append(c.Appends[modelJournal], randomBytes(rng, 1+rng.IntN(size*40)))
+	}
+	// A journal of some 12 entries; sometimes a log loses its head as well.
+	c.Trim = map[uint8]uint64{modelJournal: n*3/2 - min(n*3/2, 12)}
+	if n%5 == 0 {
+		c.Trim[uint8(n/5)%modelJournal] = n * 5
 	}
 	return c
 }

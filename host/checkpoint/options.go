@@ -25,6 +25,13 @@ type Options struct {
 	// which they are not folded for their size.
 	FoldMinBytes int64
 
+	// Journals are the numbers of the logs that are journals, in every
+	// partition: logs of few, large entries that the caller replaces and trims
+	// itself. Their runs, one a commit, are never folded, and each entry has a
+	// segment of its own. Which logs are journals is not stored: one that was
+	// no journal before keeps what it has.
+	Journals []uint8
+
 	// FoldRunsMax is the number of runs of one table or log above which
 	// neighbouring runs are folded. Loading a table reads its runs side by
 	// side, one segment (at most 900 kB) of each in memory.

@@ -1,5 +1,7 @@
 package checkpoint
 
+import "slices"
+
 // writer collects writes into transactions. While everything fits in one,
 // nothing is written before finish; otherwise full transactions go first, under
 // doomed markers for the runs they belong to, and the last one removes the
@@ -35,9 +37,10 @@ func (w *writer) begun(d doomed) {
 	}
 }
 
-// segment takes a segment, whose value is a buffer of the store's pool.
-func (w *writer) segment(key, value []byte) error {
-	next := write{key: key, value: value}
+// segment takes a segment; pooled says that its value is a buffer of the
+// store's pool.
+func (w *writer) segment(key, value []byte, pooled bool) error {
+	next := write{key: key, value: value, pooled: pooled}
 	if !w.fits(next) {
 		if err := w.flush(); err != nil {
 			return err
@@ -102,7 +105,7 @@ func (w *writer) finish(last ...write) error {
 // release gives the buffers of pending segments back.
 func (w *writer) release() {
 	for _, p := range w.pending {
-		if len(p.key) == segmentKeySize && !p.remove {
+		if p.pooled {
 			w.store.buffers.give(p.value)
 		}
 	}
@@ -162,6 +165,33 @@ func (k *packer) log(entry []byte) error {
 	return k.added()
 }
 
+// alone adds the next entry of a journal, in a segment of its own.
+func (k *packer) alone(entry []byte) error {
+	if len(entry)+segmentHeaderSize > k.limit {
+		return k.log(entry)
+	}
+	buf := slices.Grow(k.out.store.buffers.take(), segmentHeaderSize+len(entry))
+	return k.whole(append(buf[:segmentHeaderSize], entry...), true)
+}
+
+// roomy adds the next entry of a journal without copying it: the segment is the
+// caller's memory, which has room for the header in front.
+func (k *packer) roomy(entry []byte) error {
+	if len(entry) > k.limit {
+		return k.log(entry[segmentHeaderSize:])
+	}
+	return k.whole(entry, false)
+}
+
+// whole emits a segment that is one entry of a log behind the room for its
+// header.
+func (k *packer) whole(buf []byte, pooled bool) error {
+	s := segment{shape: shapeAlone, count: 1, first: k.next}
+	k.next++
+	k.run.entries++
+	return k.emit(buf, s, pooled)
+}
+
 // room makes sure that an entry of n bytes fits in the segment being filled, or
 // that it is alone in it.
 func (k *packer) room(n int) error {
@@ -192,7 +222,7 @@ func (k *packer) added() error {
 
 // seal ends the segment being filled.
 func (k *packer) seal() error {
-	err := k.emit(k.buf, segment{shape: shapeWhole, count: k.count, first: k.first})
+	err := k.emit(k.buf, segment{shape: shapeWhole, count: k.count, first: k.first}, true)
 	k.buf, k.count = nil, 0
 	return err
 }
@@ -209,7 +239,7 @@ func (k *packer) cut() error {
 		payload = payload[len(piece):]
 		buf := append(k.out.store.buffers.take(), make([]byte, segmentHeaderSize)...)
 		buf = append(buf, piece...)
-		if err := k.emit(buf, segment{shape: shapePiece, count: pieces, piece: i, first: k.first}); err != nil {
+		if err := k.emit(buf, segment{shape: shapePiece, count: pieces, piece: i, first: k.first}, true); err != nil {
 			return err
 		}
 	}
@@ -217,12 +247,12 @@ func (k *packer) cut() error {
 }
 
 // emit hands a finished segment to the writer.
-func (k *packer) emit(buf []byte, s segment) error {
+func (k *packer) emit(buf []byte, s segment, pooled bool) error {
 	key := appendSegmentKey(nil, k.family, k.run.id, k.run.segments)
 	sealSegment(key, buf, s)
 	k.run.segments++
 	k.run.bytes += uint64(len(buf))
-	return k.out.segment(key, buf)
+	return k.out.segment(key, buf, pooled)
 }
 
 // finish ends the run. It has no segments when it has no entries.

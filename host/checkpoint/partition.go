@@ -51,13 +51,24 @@ func (p *Partition) Header() (header []byte, number uint64, err error) {
 	return slices.Clone(current.header), current.number, nil
 }
 
-// LogLast returns the number of the last entry of a log, 0 when it is empty.
+// LogLast returns the number of the last entry that was ever appended to a log,
+// 0 when there was none.
 func (p *Partition) LogLast(log uint8) uint64 {
 	f := p.state.Load().find(p.log(log))
 	if f == nil {
 		return 0
 	}
-	return f.last()
+	return f.next() - 1
+}
+
+// LogFirst returns the number of the first entry of a log that was not trimmed,
+// which is one above LogLast when there is none.
+func (p *Partition) LogFirst(log uint8) uint64 {
+	f := p.state.Load().find(p.log(log))
+	if f == nil {
+		return 1
+	}
+	return f.first
 }
 
 func (p *Partition) table(table uint8) family {

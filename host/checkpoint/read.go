@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
-	"sort"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -83,53 +82,6 @@ func (p *Partition) Load(table uint8, fn func(key, value []byte) error) error {
 	})
 }
 
-// LogRange calls fn for the entries of a log from number from on, in order, at
-// most limit of them; a limit of 0 or less is none. The entry is valid during
-// the call. An error of fn ends it and is returned as it is. Numbers start at
-// 1; a from beyond the end calls nothing. As with Load, fn should not be slow:
-// whoever feeds a slow reader asks for a limited range at a time.
-//
-// # Errors
-//
-// *CorruptError when a part of the log that had to be read is missing or
-// damaged.
-func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64, entry []byte) error) error {
-	from = max(from, 1)
-	return p.view(func(txn *badger.Txn, current *state) error {
-		f := current.find(p.log(log))
-		if f == nil || from > f.last() {
-			return nil
-		}
-		start := sort.Search(len(f.runs), func(i int) bool { return f.runs[i].first+f.runs[i].entries > from })
-		seen := 0
-		for _, r := range f.runs[start:] {
-			reader := &runReader{txn: txn, family: f.family, run: r, next: r.first}
-			if err := reader.seek(from); err != nil {
-				return err
-			}
-			for {
-				n, entry, ok, err := reader.logEntry()
-				if err != nil {
-					return err
-				}
-				if !ok {
-					break
-				}
-				if n < from {
-					continue
-				}
-				if err := fn(n, entry); err != nil {
-					return err
-				}
-				if seen++; seen == limit {
-					return nil
-				}
-			}
-		}
-		return nil
-	})
-}
-
 // runReader reads the entries of one run in order, and checks on the way that
 // they are all there.
 type runReader struct {
@@ -148,6 +100,7 @@ type runReader struct {
 	joined  []byte // of the current entry, if it was in pieces
 	payload []byte // what is left of the current segment
 	left    uint32 // entries in it
+	alone   bool   // the payload is one entry without its length
 }
 
 // damaged makes the error of the segment read last.
@@ -195,12 +148,15 @@ func (r *runReader) more() (ok bool, err error) {
 	if s.first != r.next {
 		return false, r.damaged(fmt.Errorf("starts with number %d, expected %d", s.first, r.next))
 	}
-	r.payload, r.left = s.payload, s.count
+	r.payload, r.left, r.alone = s.payload, s.count, s.shape == shapeAlone
 	if s.shape == shapePiece {
 		if r.payload, err = r.join(s); err != nil {
 			return false, err
 		}
 		r.left = 1
+	}
+	if r.alone && r.family.kind == kindTable {
+		return false, r.damaged(errHeader)
 	}
 	r.entries += uint64(r.left)
 	if r.family.kind == kindLog {
@@ -267,6 +223,10 @@ func (r *runReader) logEntry() (n uint64, entry []byte, ok bool, err error) {
 		}
 	}
 	n = r.next - uint64(r.left)
+	if r.alone {
+		r.left = 0
+		return n, r.payload, true, nil
+	}
 	entry, r.payload, err = cutLogEntry(r.payload)
 	if err != nil {
 		return 0, nil, false, r.damaged(err)

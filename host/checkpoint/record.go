@@ -27,7 +27,8 @@ const (
 	familyTable    = 1
 	familyReserved = 2
 	familyRuns     = 4
-	familySize     = 8
+	familyFirst    = 8
+	familySize     = 16
 
 	runID       = 0
 	runFirst    = 8
@@ -39,7 +40,7 @@ const (
 )
 
 // recordFormatVersion is the version of the commit record's bytes.
-const recordFormatVersion = 1
+const recordFormatVersion = 2
 
 // run is a sorted piece of a table, or a stretch of a log, in segments 0 to
 // segments-1.
@@ -51,21 +52,28 @@ type run struct {
 	segments uint32
 }
 
+// end is the number behind the last entry of a log's run.
+func (r run) end() uint64 { return r.first + r.entries }
+
 // familyState is a table or log with its runs, oldest first. A key's newest
 // value is in the newest run that has the key; a log's runs follow each other.
 type familyState struct {
 	family
-	runs []run
+	first uint64 // the first number of a log that was not trimmed; 0 in tables
+	runs  []run
 }
 
-// last returns the number of a log's last entry.
-func (f *familyState) last() uint64 {
+// next returns the number that a log's next entry will have.
+func (f *familyState) next() uint64 {
 	if len(f.runs) == 0 {
-		return 0
+		return f.first
 	}
-	r := f.runs[len(f.runs)-1]
-	return r.first + r.entries - 1
+	return f.runs[len(f.runs)-1].end()
 }
+
+// empty reports whether there is nothing to say about a family: a log of which
+// everything was trimmed still has numbers that may not come back.
+func (f *familyState) empty() bool { return len(f.runs) == 0 && f.first <= 1 }
 
 // state is what a commit record says: one checkpoint of a partition. A
 // published state is never changed.
@@ -75,7 +83,7 @@ type state struct {
 	families []familyState // sorted by kind, then table
 }
 
-// find returns the family, or nil when it has no entries.
+// find returns the family, or nil when it never had entries.
 func (s *state) find(f family) *familyState {
 	i, ok := slices.BinarySearchFunc(s.families, f, compareFamilies)
 	if !ok {
@@ -84,21 +92,31 @@ func (s *state) find(f family) *familyState {
 	return &s.families[i]
 }
 
-// with returns a copy of s in which the family's runs are as given; other
-// families are shared.
-func (s *state) with(f family, runs []run) *state {
+// with returns a copy of s in which one family is as given; the others are
+// shared.
+func (s *state) with(f familyState) *state {
 	next := *s
-	i, ok := slices.BinarySearchFunc(s.families, f, compareFamilies)
+	i, ok := slices.BinarySearchFunc(s.families, f.family, compareFamilies)
 	switch {
-	case ok && len(runs) == 0:
+	case ok && f.empty():
 		next.families = slices.Concat(s.families[:i], s.families[i+1:])
 	case ok:
 		next.families = slices.Clone(s.families)
-		next.families[i].runs = runs
-	case len(runs) > 0:
-		next.families = slices.Insert(slices.Clone(s.families), i, familyState{family: f, runs: runs})
+		next.families[i] = f
+	case !f.empty():
+		next.families = slices.Insert(slices.Clone(s.families), i, f)
 	}
 	return &next
+}
+
+// grown returns s with one more run at the end of a family.
+func (s *state) grown(f family, r run) *state {
+	grown := familyState{family: f, first: r.first}
+	if old := s.find(f); old != nil {
+		grown = *old
+	}
+	grown.runs = slices.Concat(grown.runs, []run{r})
+	return s.with(grown)
 }
 
 // compareFamilies orders families as records list them.
@@ -127,6 +145,7 @@ func appendRecord(dst, key []byte, s *state) []byte {
 func appendFamily(dst []byte, f *familyState) []byte {
 	dst = append(dst, byte(f.kind), f.table, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(f.runs)))
+	dst = binary.LittleEndian.AppendUint64(dst, f.first)
 	for _, r := range f.runs {
 		dst = binary.LittleEndian.AppendUint64(dst, r.id)
 		dst = binary.LittleEndian.AppendUint64(dst, r.first)
@@ -184,16 +203,24 @@ func cutFamily(partition uint16, b []byte) (familyState, []byte, error) {
 	}
 	f := familyState{family: family{partition: partition, kind: kind(b[familyKind]), table: b[familyTable]}}
 	n := uint64(binary.LittleEndian.Uint32(b[familyRuns:]))
-	if (f.kind != kindTable && f.kind != kindLog) || binary.LittleEndian.Uint16(b[familyReserved:]) != 0 {
+	f.first = binary.LittleEndian.Uint64(b[familyFirst:])
+	if (f.kind != kindTable && f.kind != kindLog) || binary.LittleEndian.Uint16(b[familyReserved:]) != 0 ||
+		(f.kind == kindTable) != (f.first == 0) {
 		return familyState{}, nil, errHeader
 	}
 	b = b[familySize:]
-	if n == 0 || n > uint64(len(b)/runSize) {
+	if n > uint64(len(b)/runSize) || n == 0 && f.first <= 1 {
 		return familyState{}, nil, errHeader
+	}
+	if n == 0 {
+		return f, b, nil
 	}
 	next := uint64(0)
 	if f.kind == kindLog {
-		next = 1
+		next = binary.LittleEndian.Uint64(b[runFirst:])
+		if next == 0 || next > f.first {
+			return familyState{}, nil, errFirst
+		}
 	}
 	f.runs = make([]run, n)
 	for i := range f.runs {
@@ -205,7 +232,7 @@ func cutFamily(partition uint16, b []byte) (familyState, []byte, error) {
 			segments: binary.LittleEndian.Uint32(b[runSegments:]),
 		}
 		if r.id == 0 || r.entries == 0 || r.segments == 0 || r.first != next ||
-			r.entries > 1<<56 || binary.LittleEndian.Uint32(b[runReserved:]) != 0 {
+			r.first > 1<<62 || r.entries > 1<<56 || binary.LittleEndian.Uint32(b[runReserved:]) != 0 {
 			return familyState{}, nil, errors.New("a run contradicts itself or its neighbours")
 		}
 		if f.kind == kindLog {
@@ -213,5 +240,11 @@ func cutFamily(partition uint16, b []byte) (familyState, []byte, error) {
 		}
 		f.runs[i], b = r, b[runSize:]
 	}
+	if f.first > next {
+		return familyState{}, nil, errFirst
+	}
 	return f, b, nil
 }
+
+// errFirst is the reason of a CorruptError.
+var errFirst = errors.New("a log's first number lies outside its runs")

@@ -34,7 +34,7 @@ const (
 )
 
 // segmentFormatVersion is the version of the segment's bytes.
-const segmentFormatVersion = 1
+const segmentFormatVersion = 2
 
 // shape says what a segment's payload is.
 type shape uint8
@@ -42,6 +42,7 @@ type shape uint8
 const (
 	shapeWhole shape = 1 // whole entries
 	shapePiece shape = 2 // a piece of one entry that is larger than a segment
+	shapeAlone shape = 3 // one entry of a log, without its length
 )
 
 // entryOverhead is the most that encoding adds to a key and its value: two
@@ -73,6 +74,14 @@ func parseSegment(key, value []byte) (segment, error) {
 	if binary.LittleEndian.Uint32(value[segmentSum:]) != sumOf(key, value) {
 		return segment{}, errSum
 	}
+	return parseHeader(value)
+}
+
+// parseHeader checks the header of a segment, but not its sum.
+func parseHeader(value []byte) (segment, error) {
+	if len(value) < segmentHeaderSize {
+		return segment{}, errShortSegment
+	}
 	if v := value[segmentFormat]; v != segmentFormatVersion {
 		return segment{}, fmt.Errorf("segment format %d, this program reads %d", v, segmentFormatVersion)
 	}
@@ -87,6 +96,8 @@ func parseSegment(key, value []byte) (segment, error) {
 	case binary.LittleEndian.Uint16(value[segmentReserved:]) != 0:
 		return segment{}, errReserved
 	case s.shape == shapeWhole && s.piece == 0 && s.count > 0 && uint64(s.count) <= uint64(len(s.payload)):
+		return s, nil
+	case s.shape == shapeAlone && s.piece == 0 && s.count == 1:
 		return s, nil
 	case s.shape == shapePiece && s.piece < s.count && s.count <= piecesMax && len(s.payload) > 0:
 		return s, nil

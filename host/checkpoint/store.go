@@ -21,9 +21,10 @@ type Store struct {
 	// one, to fail or to kill the process at a chosen step.
 	commitTransaction func(*badger.Txn) error
 
-	txnBytes     int // a transaction's limit, with a margin
-	txnWrites    int // and the limit of its keys
-	segmentBytes int // a segment's limit
+	txnBytes     int       // a transaction's limit, with a margin
+	txnWrites    int       // and the limit of its keys
+	segmentBytes int       // a segment's limit
+	journals     [256]bool // the logs that are journals
 
 	counters counters
 	buffers  bufferPool
@@ -76,6 +77,9 @@ func Open(dir string, options Options) (*Store, error) {
 	s.txnBytes = int(db.MaxBatchSize() * 9 / 10)
 	s.txnWrites = int(db.MaxBatchCount() * 9 / 10)
 	s.segmentBytes = min(SegmentMaxBytes, s.txnBytes/2)
+	for _, log := range options.Journals {
+		s.journals[log] = true
+	}
 	if err := syncFolder(d.path); err != nil {
 		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())
 	}
