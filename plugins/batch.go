@@ -171,8 +171,8 @@ func (i *Instance) checkSlot(s *Slot) error {
 		return fmt.Errorf("has a state of %d bytes, tariff %s takes %d", len(s.State), p.Tariff, p.StateMax)
 	case len(s.Lines) != p.lineBytes && !(s.New && len(s.Lines) == 0):
 		return fmt.Errorf("has %d bytes of lines, tariff %s has %d", len(s.Lines), p.Tariff, p.lineBytes)
-	case len(s.CarryIn) > abi.CarryMax:
-		return fmt.Errorf("has %d bytes carried in, the limit is %d", len(s.CarryIn), abi.CarryMax)
+	case len(s.CarryIn) > p.CarrySize:
+		return fmt.Errorf("has %d bytes carried in, tariff %s takes %d", len(s.CarryIn), p.Tariff, p.CarrySize)
 	case within(s.State, i.arena) || within(s.Lines, i.arena) || within(s.State, i.work.store) || within(s.Lines, i.work.store):
 		return errors.New("has a state or lines in the instance's own memory: keep a copy")
 	}

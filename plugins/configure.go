@@ -72,7 +72,7 @@ const (
 	arenaDefault   = 2 << 20
 	arenaReplyRoom = 64 << 10
 	// unitRoom is what one unit can need beside lines, state and carry.
-	unitRoom = abi.HeaderSize + abi.SlotSize + abi.RejectsMax*abi.RejectSize + valueBytesMax + 2*abi.CarryMax + 4<<10
+	unitRoom = abi.HeaderSize + abi.SlotSize + abi.RejectsMax*abi.RejectSize + valueBytesMax + 4<<10
 )
 
 // Configure adds configurations to those the instance has and returns their plans, in the order of
@@ -123,7 +123,7 @@ var errInstanceClosed = errors.New("plugins: the instance is closed")
 
 // roomNeeded is the arena that one unit of this plan can need.
 func (p *Plan) roomNeeded() int {
-	return unitRoom + len(p.Lines)*abi.LineSize + p.StateMax
+	return unitRoom + len(p.Lines)*abi.LineSize + p.StateMax + 2*p.CarrySize
 }
 
 // encodeRequests writes the requests and returns the arena that the largest needs.

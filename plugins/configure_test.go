@@ -161,7 +161,7 @@ func TestReplies(t *testing.T) {
 		{`{"state_size":-1}`, "state_size -1"},
 		{`{"state_size":8,"state_max":4}`, "state_max 4"},
 		{`{"state_max":1048577}`, "state_max 1048577"},
-		{`{"carry_size":4097}`, "carry_size 4097"},
+		{`{"carry_size":1048577}`, "carry_size 1048577"},
 		{`{"dimensions":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q"]}`, "17 dimensions, the limit is 16"},
 		{`{"dimensions":["a","a"]}`, `dimension "a" is empty or there twice`},
 		{`{"dimensions":[""]}`, `dimension "" is empty`},

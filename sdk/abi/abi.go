@@ -146,7 +146,7 @@ const (
 	LinesMax           = 1024    // lines of one configuration
 	StateFixedMax      = 4096    // bytes of fixed state of a slot
 	StateMax           = 1 << 20 // bytes of variable state of a slot
-	CarryMax           = 4096    // bytes of carry of a slot
+	CarryMax           = 1 << 20 // bytes of carry of a slot
 	RejectsMax         = 256     // rows of the reject table
 	ReasonMax          = 63      // bytes: [a-z][a-z0-9_]{0,62}
 	LineIDMax          = 63      // bytes, as a reason

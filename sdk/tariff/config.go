@@ -26,6 +26,7 @@ type Config struct {
 	dimensions []string
 	cells      uint32
 	carried    []uint32 // cells that go into the next period
+	keyed      *Keyed   // the table of the state, nil without one
 	problems   []byte
 	count      int // of problems
 	closed     bool

@@ -96,6 +96,11 @@ func configurationOf(c *Config, pricer Pricer) *configuration {
 		carrySize: uint32(len(c.carried) * cellSize),
 	}
 	made.finisher, _ = pricer.(Finisher)
+	if k := c.keyed; k != nil {
+		k.place(c.cells, uint32(len(c.carried)))
+		made.keyed = k
+		made.carrySize += k.carryMax()
+	}
 	return made
 }
 
@@ -139,8 +144,12 @@ func (c *Config) appendReply(b []byte) []byte {
 	b = append(b, `],"state_size":`...)
 	b = strconv.AppendInt(b, int64(c.cells*cellSize), 10)
 	b = append(b, `,"state_max":`...)
-	b = strconv.AppendInt(b, int64(c.cells*cellSize), 10)
-	if size := len(c.carried) * cellSize; size > 0 {
+	size, most := len(c.carried)*cellSize, c.cells*cellSize
+	if c.keyed != nil {
+		size, most = size+int(c.keyed.carryMax()), c.keyed.stateMax()
+	}
+	b = strconv.AppendInt(b, int64(most), 10)
+	if size > 0 {
 		b = append(b, `,"carry_size":`...)
 		b = strconv.AppendInt(b, int64(size), 10)
 	}

@@ -31,6 +31,25 @@ type configuration struct {
 	dims      uint32
 	carried   []uint32
 	carrySize uint32
+	keyed     *Keyed // nil without one
+}
+
+// holds says whether so many bytes are a state of this configuration.
+func (c *configuration) holds(s *Slot) bool {
+	return s.stateLen == c.stateSize || s.stateLen == 0 || c.keyed != nil && c.keyed.sound(s)
+}
+
+// takes says whether so many bytes are a carry of this configuration.
+func (c *configuration) takes(carry uint32) bool {
+	return carry == c.carrySize || carry == 0 || c.keyed != nil && c.keyed.carryFits(carry)
+}
+
+// accept says that a slot has a state now.
+func (s *Slot) accept(c *configuration) {
+	s.stateLen = c.stateSize
+	if c.keyed != nil {
+		s.stateLen = c.keyed.stateLen(s)
+	}
 }
 
 func newGuest(m *Module) *guest {
@@ -100,7 +119,7 @@ func (g *guest) checkSlots() (problem string) {
 		if !s.fits(c, h) {
 			return "slot " + decimal(i) + ": " + s.problem(c, h)
 		}
-		if s.stateLen != c.stateSize {
+		if s.stateLen == 0 && c.stateSize > 0 {
 			s.start(c)
 		}
 		if s.flags&abi.SlotFlagFinal != 0 {
@@ -129,8 +148,7 @@ func (s *Slot) fits(c *configuration, h *abi.Header) bool {
 	inEnd := uint64(s.carryInOff) + uint64(s.carryInLen)
 	outEnd := uint64(s.carryOutOff) + uint64(s.carryOutCap)
 	return s.lines == c.lines && c.dims == h.Dims && c.stateSize <= s.stateCap &&
-		(s.stateLen == c.stateSize || s.stateLen == 0) &&
-		(s.carryInLen == c.carrySize || s.carryInLen == 0) &&
+		c.holds(s) && c.takes(s.carryInLen) &&
 		(s.carryOutCap >= c.carrySize || s.flags&abi.SlotFlagFinal == 0) &&
 		(s.lineOff|s.stateOff|s.carryInOff|s.carryOutOff)&(abi.Align-1) == 0 &&
 		max(lineEnd, stateEnd, inEnd, outEnd) <= uint64(h.ArenaSize)
@@ -143,9 +161,9 @@ func (s *Slot) problem(c *configuration, h *abi.Header) string {
 		return decimal(s.lines) + " lines, the tariff has " + decimal(c.lines)
 	case c.dims != h.Dims:
 		return "events of " + decimal(h.Dims) + " dimensions, the tariff asks for " + decimal(c.dims)
-	case c.stateSize > s.stateCap, s.stateLen != c.stateSize && s.stateLen != 0:
+	case c.stateSize > s.stateCap, !c.holds(s):
 		return "state of " + decimal(s.stateLen) + " bytes in " + decimal(s.stateCap) + ", the tariff keeps " + decimal(c.stateSize)
-	case s.carryInLen != c.carrySize && s.carryInLen != 0:
+	case !c.takes(s.carryInLen):
 		return "carry of " + decimal(s.carryInLen) + " bytes, the tariff carries " + decimal(c.carrySize)
 	case s.carryOutCap < c.carrySize && s.flags&abi.SlotFlagFinal != 0:
 		return "no room for a carry of " + decimal(c.carrySize) + " bytes"
@@ -157,7 +175,11 @@ func (s *Slot) problem(c *configuration, h *abi.Header) string {
 // rejection ends the call: a deferred function per event would cost more than most tariffs do.
 func (g *guest) priceEvents() (rc int32) {
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover(); p {
+		case nil:
+		case errStateNeed:
+			rc = abi.RCStateNeed
+		default:
 			rc = g.reject(abi.ReasonPanic, panicText(p))
 		}
 	}()
@@ -177,7 +199,7 @@ func (g *guest) priceEvents() (rc int32) {
 			continue
 		}
 		undone = 0
-		s.stateLen = c.stateSize
+		s.accept(c)
 	}
 	return abi.RCOK
 }
@@ -186,7 +208,11 @@ func (g *guest) priceEvents() (rc int32) {
 func (g *guest) finish(index uint32) (rc int32) {
 	s := slotAt(index)
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover(); p {
+		case nil:
+		case errStateNeed:
+			rc = abi.RCStateNeed
+		default:
 			rc = g.fault("finish of slot " + decimal(index) + ": panic: " + panicText(p))
 		}
 	}()
@@ -197,12 +223,15 @@ func (g *guest) finish(index uint32) (rc int32) {
 			return g.fault("finish of slot " + decimal(index) + ": " + err.Error())
 		}
 	}
-	undone = 0
-	s.stateLen = c.stateSize
 	for i, cell := range c.carried {
 		*(*wide)(at(s.carryOutOff + uint32(i)*cellSize)) = *s.cell(cell)
 	}
-	s.carryOutLen = c.carrySize
+	s.carryOutLen = uint32(len(c.carried) * cellSize)
+	if c.keyed != nil {
+		s.carryOutLen += c.keyed.writeCarry(s)
+	}
+	undone = 0
+	s.accept(c)
 	return abi.RCOK
 }
 

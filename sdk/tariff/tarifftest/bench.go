@@ -15,7 +15,7 @@ import (
 )
 
 // arenaBytes is enough for the batches of tests.
-const arenaBytes = 4 << 20
+const arenaBytes = 8 << 20
 
 // Bench is a module running natively, with the engine's side of the arena. It is for one test
 // and one goroutine.
@@ -280,7 +280,7 @@ func (e *encoder) slot(s *Slot) abi.Slot {
 		PeriodStart: s.Period.Start.UnixNano(), PeriodEnd: s.Period.End.UnixNano(),
 		ActiveFrom: s.Period.Start.UnixNano(), ActiveUntil: s.Period.End.UnixNano(),
 		Handle: uint32(s.Plan.Handle), Lines: uint32(len(s.Lines)),
-		StateLen: uint32(len(s.State)), StateCap: uint32(s.Plan.StateSize),
+		StateLen: uint32(len(s.State)), StateCap: uint32(s.Plan.StateMax),
 		CarryInLen: uint32(len(s.CarryIn)), CarryOutCap: uint32(s.Plan.CarrySize),
 	}
 	if len(s.State) == 0 {
@@ -293,7 +293,7 @@ func (e *encoder) slot(s *Slot) abi.Slot {
 	for i, l := range s.Lines {
 		abi.PutLine(e.arena[int(row.LineOff)+i*abi.LineSize:], l)
 	}
-	row.StateOff = e.region(s.Plan.StateSize)
+	row.StateOff = e.region(s.Plan.StateMax)
 	state := e.arena[row.StateOff:e.at]
 	for i := range state[copy(state, s.State):] {
 		state[len(s.State)+i] = 0xA5
