@@ -126,7 +126,10 @@ func (q *pending) firstRepeat() int {
 // that of one event at a time.
 func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
 	all := p.pending
-	defer func() { p.pending = all.emptied() }()
+	defer func() {
+		p.pending = all.emptied()
+		p.decoder.Reset()
+	}()
 	for strict := false; len(p.pending.events) > 0; {
 		n := len(p.pending.events)
 		if strict {

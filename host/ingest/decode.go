@@ -18,11 +18,12 @@ const (
 	contentTypesKnown = ContentTypeEvent + ", " + ContentTypeArray + " or " + ContentTypePacked
 )
 
-// Decoder turns message bodies into events. It keeps buffers between calls, so it belongs to one goroutine; the events it
-// returns do not depend on it and stay valid.
+// Decoder turns message bodies into events. It belongs to one goroutine, and makes no garbage as long as Reset is called
+// from time to time.
 type Decoder struct {
 	seed    uint64
 	arena   arena
+	words   contentWords
 	scratch []byte          // for whatever is being built; nothing in it outlives the building
 	fields  []billing.Field // data of the event being read
 
@@ -36,13 +37,21 @@ type Decoder struct {
 // NewDecoder returns a Decoder whose identity hashes are seeded with seed: all decoders of an installation need the same,
 // as identities are compared across restarts.
 func NewDecoder(seed uint64) *Decoder {
-	return &Decoder{seed: seed}
+	d := &Decoder{seed: seed}
+	d.arena.text.keep, d.arena.fields.keep = true, true
+	return d
+}
+
+// Reset ends the life of all events that Decode has returned: their memory is used for the next ones. Until then, and as
+// long as nobody changes the bodies of their messages, the events hold; the Decoder only grows.
+func (d *Decoder) Reset() {
+	d.arena.reset()
 }
 
 // Decode appends the events of one message to dst and returns it. It never fails: what cannot be priced is an event with a
 // Problem, one for each bad element beside the good ones, or a single one for a message that cannot be read as a whole.
 // The header function returns the value of a message header, "" if there is none; it is asked for names in lower case and
-// must not care about the case of those it has. The events do not refer to body, which may be reused.
+// must not care about the case of those it has. The events refer to body, and to memory of the Decoder: see Reset.
 func (d *Decoder) Decode(header func(name string) string, body []byte, dst []Event) []Event {
 	if len(body) > BodyBytesMax {
 		return append(dst, Event{Problem: problem(ReasonMessageTooLarge,

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -294,16 +293,47 @@ func TestDecodeBinary(t *testing.T) {
 	}
 }
 
-func TestDecodeReusedBodyAndDecoder(t *testing.T) {
+// TestEventsLive: events hold until Reset, whatever is decoded meanwhile, and their memory is used again behind it.
+func TestEventsLive(t *testing.T) {
 	d := NewDecoder(1)
-	body := []byte(goodJSON)
-	first := d.Decode(contentType(""), body, nil)
-	copy(body, bytes.Repeat([]byte{'#'}, len(body)))
-	for range 2000 { // enough to fill blocks of the arena several times
-		d.Decode(contentType(""), []byte(change(`"e1"`, `"other"`)), nil)
+	packed, err := Pack(nil, []billing.UsageEvent{goodEvent})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(goodEvent, first[0].Usage()); diff != "" {
-		t.Error(diff)
+	for range 3 {
+		events := d.Decode(contentType(""), []byte(goodJSON), nil)
+		events = d.Decode(contentType(ContentTypePacked), packed, events)
+		for range 2000 { // enough to fill blocks of the arena several times
+			d.Decode(contentType(""), []byte(change(`"e1"`, `"other"`)), nil)
+		}
+		for _, e := range events {
+			if diff := cmp.Diff(goodEvent, e.Usage()); diff != "" {
+				t.Error(diff)
+			}
+		}
+		used := d.arena.fields.used
+		d.Reset()
+		if d.Decode(contentType(ContentTypePacked), packed, nil); d.arena.fields.used != 1 || len(d.arena.fields.kept) != used {
+			t.Errorf("%d of %d blocks in use after Reset, %d before", d.arena.fields.used, len(d.arena.fields.kept), used)
+		}
+		d.Reset()
+	}
+}
+
+// TestResetLetsGo: what one large message needed is not kept for ever.
+func TestResetLetsGo(t *testing.T) {
+	d := NewDecoder(1)
+	large, small := d.arena.fields.take(fieldsKept+1, 1), d.arena.fields.take(3, 8)
+	small[0].Key, large[0].Key = "a", "b"
+	d.Reset()
+	if n := len(d.arena.fields.kept); n != 0 {
+		t.Errorf("%d blocks kept", n)
+	}
+	kept := d.arena.fields.take(3, 8)
+	kept[2].Key = "c"
+	d.Reset()
+	if n := len(d.arena.fields.kept); n != 1 || kept[2].Key != "" {
+		t.Errorf("%d blocks kept, %q in the first", n, kept[2].Key)
 	}
 }
 

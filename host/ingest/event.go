@@ -33,16 +33,17 @@ const (
 )
 
 // Event is one usage event as decoded, or one element (or whole message) that could not be decoded and says why in
-// Problem. The strings of an event share larger blocks of memory with those of other events: clone what outlives the batch
-// (strings.Clone), or a five-byte region name keeps a whole block alive.
+// Problem. Its strings and Data lie in the body of its message and in memory of the Decoder: they hold until Decoder.Reset,
+// and as long as nobody changes the body. Clone what outlives that (strings.Clone).
 type Event struct {
 	Source, ID, Type string
 	Account          string          // an account id (billing.AccountID), not its token
 	Time             int64           // Unix nanoseconds, UTC
 	Data             []billing.Field // sorted by key, no key twice
 
-	Identity Hash // of Source, ID and Account: what must not be priced twice
-	Content  Hash // of Type, Account, Time and Data, in whatever order and body format the data came
+	AccountHash uint32 // of Account: its TokenHash, which decides on the partition
+	Identity    Hash   // of Source, ID and Account: what must not be priced twice
+	Content     Hash   // of Type, Time and Data, in whatever order and body format the data came
 
 	Index   int      // place of the event in its message, from 0
 	Problem *Problem // nil, or why this cannot be priced; the fields above then hold what could be read, the hashes nothing
@@ -171,13 +172,30 @@ func timeProblem(shown string) *Problem {
 // printable reports whether text is valid UTF-8 without control characters, which CloudEvents forbids in attributes and
 // which would let one producer write into another one's terminal.
 func printable(text string) bool {
-	for i := range len(text) {
-		if text[i]-' ' > '~'-' ' { // not a visible ASCII character or a space: the common case ends here
+	n := len(text)
+	if n >= 8 { // eight bytes at a time, the last ones perhaps twice
+		odd := unprintable(load64(text, n-8))
+		for i := 0; i < n-8; i += 8 {
+			odd |= unprintable(load64(text, i))
+		}
+		return odd == 0 || printableUnicode(text)
+	}
+	for i := range n {
+		if c := text[i]; c < ' ' || c > '~' {
 			return printableUnicode(text)
 		}
 	}
 	return true
 }
+
+// unprintable returns zero if all eight bytes are printable ASCII.
+func unprintable(v uint64) uint64 {
+	rubout := v ^ 0x7f*everyByte
+	return (v | (v-' '*everyByte)&^v | (rubout-everyByte)&^rubout) & (0x80 * everyByte)
+}
+
+// everyByte times a byte is that byte eight times.
+const everyByte = 0x0101010101010101
 
 func printableUnicode(text string) bool {
 	for _, r := range text {

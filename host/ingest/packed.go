@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"slices"
 	"unicode/utf8"
 
+	"github.com/zeebo/xxh3"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -31,6 +33,7 @@ type packedState struct {
 	strings []batchString
 	events  []span // where the events' messages stand in the body
 	base    int64  // base_time_unix_nano
+	shapes  [shapesMax]shape
 
 	pairs   []uint32 // of the event being read: text
 	triples []int64  // of the event being read: number
@@ -38,12 +41,25 @@ type packedState struct {
 
 // batchString is one string of the batch, with what has been found out about it, each at most once per batch.
 type batchString struct {
-	text        string
-	goodName    bool // it has passed checkAttribute
-	goodAccount bool // it has passed checkAccount
+	text    string
+	known   role         // what it has been checked for, with the results below
+	token   uint32       // inAccount: its TokenHash
+	word    uint64       // inContent
+	source  xxh3.Uint128 // inSource: its part of an identity
+	account xxh3.Uint128 // inAccount
 }
 
-type span struct{ start, end int }
+// role is what an event uses a string of the batch for.
+type role uint8
+
+const (
+	inSource role = 1 << iota
+	inType
+	inAccount
+	inContent
+)
+
+type span struct{ start, end int32 }
 
 // packedEvent is one PackedEvent as it stands on the wire.
 type packedEvent struct {
@@ -55,23 +71,35 @@ type packedEvent struct {
 // decodePacked decodes a tollway.v1.UsageBatch. It reads the body twice: protobuf lets strings and base time stand behind
 // the events that need them.
 func (d *Decoder) decodePacked(body []byte, dst []Event) []Event {
-	text := string(body) // all ids and strings of the batch are parts of this one copy
-	if p := d.scanBatch(body, text); p != nil {
+	if p := d.scanBatch(body); p != nil {
 		return append(dst, Event{Problem: p})
 	}
+	start := len(dst)
+	dst = slices.Grow(dst, len(d.packed.events))[:start+len(d.packed.events)]
 	for i, at := range d.packed.events {
-		dst = append(dst, Event{Index: i})
-		e := &dst[len(dst)-1]
-		if e.Problem = d.decodePackedEvent(body, text, at, e); e.Problem == nil {
-			d.hash(e)
+		e := &dst[start+i]
+		if message := body[at.start:at.end]; !d.packedPlain(message, e) {
+			d.packedAny(message, e)
 		}
+		e.Index = i
 	}
 	return dst
 }
 
+// packedAny reads one event in any encoding that protobuf allows, and finds what is wrong with one that is refused.
+func (d *Decoder) packedAny(message []byte, e *Event) {
+	*e = Event{}
+	if e.Problem = d.decodePackedEvent(message, e); e.Problem == nil {
+		d.hash(e)
+	}
+}
+
 // scanBatch reads the outer message: strings, base time, and where the events are.
-func (d *Decoder) scanBatch(body []byte, text string) *Problem {
+func (d *Decoder) scanBatch(body []byte) *Problem {
 	s := &d.packed
+	for i := range s.shapes {
+		s.shapes[i].fields = s.shapes[i].fields[:0]
+	}
 	s.strings, s.events, s.base = s.strings[:0], s.events[:0], 0
 	for i := 0; i < len(body); {
 		tag, next := uvarint(body, i)
@@ -84,9 +112,9 @@ func (d *Decoder) scanBatch(body []byte, text string) *Problem {
 				return brokenBatch(i)
 			}
 			if tag == tagEvents {
-				s.events = append(s.events, span{start, end})
+				s.events = append(s.events, span{int32(start), int32(end)})
 			} else {
-				s.strings = append(s.strings, batchString{text: text[start:end]})
+				s.strings = append(s.strings, batchString{text: stringOf(body[start:end])})
 			}
 			next = end
 		case tag == tagBase:
@@ -132,9 +160,9 @@ func brokenBatch(at int) *Problem {
 }
 
 // decodePackedEvent decodes one event of the batch.
-func (d *Decoder) decodePackedEvent(body []byte, text string, at span, e *Event) *Problem {
+func (d *Decoder) decodePackedEvent(message []byte, e *Event) *Problem {
 	var packed packedEvent
-	if !d.scanEvent(body[:at.end], text, at.start, &packed) {
+	if !d.scanEvent(message, &packed) {
 		return problem(ReasonUndecodableEvent, "event: its packed form is broken")
 	}
 	var p *Problem
@@ -172,17 +200,14 @@ func deltaInside(base, delta int64) bool {
 	return !overflow && sum >= timeMinUnix*nanosPerSecond && sum < timeEndUnix*nanosPerSecond
 }
 
-// batchName returns a source or type that is a string of the batch, once it is known to be allowed.
+// batchName returns a source or type that is a string of the batch.
 func (d *Decoder) batchName(name string, index uint32) (string, *Problem) {
 	s, ok := d.batchString(index)
 	if !ok {
 		return "", d.noAttribute(name, index)
 	}
-	if !s.goodName {
-		if p := checkAttribute(name, s.text); p != nil {
-			return "", p
-		}
-		s.goodName = true
+	if p := checkAttribute(name, s.text); p != nil {
+		return "", p
 	}
 	return s.text, nil
 }
@@ -193,11 +218,8 @@ func (d *Decoder) batchAccount(index uint32) (string, *Problem) {
 	if !ok {
 		return "", d.noAttribute("subject", index)
 	}
-	if !s.goodAccount {
-		if p := checkAccount(s.text); p != nil {
-			return "", p
-		}
-		s.goodAccount = true
+	if p := checkAccount(s.text); p != nil {
+		return "", p
 	}
 	return s.text, nil
 }
@@ -213,12 +235,11 @@ func (d *Decoder) batchString(index uint32) (*batchString, bool) {
 	return nil, false
 }
 
-// scanEvent reads one PackedEvent, which stands in body from start to its end. It reports false where protobuf would
-// refuse the bytes.
-func (d *Decoder) scanEvent(body []byte, text string, start int, e *packedEvent) bool {
+// scanEvent reads one PackedEvent. It reports false where protobuf would refuse the bytes.
+func (d *Decoder) scanEvent(body []byte, e *packedEvent) bool {
 	s := &d.packed
 	s.pairs, s.triples = s.pairs[:0], s.triples[:0]
-	for i := start; i < len(body); {
+	for i := 0; i < len(body); {
 		tag, next := uvarint(body, i)
 		if next < 0 {
 			return false
@@ -244,7 +265,7 @@ func (d *Decoder) scanEvent(body []byte, text string, start int, e *packedEvent)
 		case tagID:
 			from, to := chunk(body, next)
 			if next = to; to >= 0 {
-				e.id = text[from:to]
+				e.id = stringOf(body[from:to])
 			}
 		case tagText, tagNumber:
 			next = d.scanNumbers(body, next, tag == tagText)

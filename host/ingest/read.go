@@ -94,12 +94,14 @@ type fileDecoder struct {
 	events [1]Event
 }
 
-// parse returns an event, or a problem with what is known of the event's identity.
+// parse returns an event, or a problem with what is known of the event's identity. Neither refers to body.
 func (d *fileDecoder) parse(body []byte) (billing.UsageEvent, error) {
 	if len(body) > BodyBytesMax {
 		return billing.UsageEvent{}, problem(ReasonMessageTooLarge, "event: is longer than %d bytes", BodyBytesMax)
 	}
-	e := &d.decodeEvent(body, d.events[:0])[0]
+	own := d.arena.text.take(len(body), textBlockBytes)
+	copy(own, body)
+	e := &d.decodeEvent(own, d.events[:0])[0]
 	if e.Problem != nil {
 		return billing.UsageEvent{Source: readable(e.Source), ID: readable(e.ID)}, e.Problem
 	}

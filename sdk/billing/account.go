@@ -107,10 +107,15 @@ func plainTokenByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-// Partition returns the partition, from 0 up, that all events of the account go to: FNV-1a (32 bit) of the
-// account's token modulo the number of partitions, which must be at least 1. The NATS server's partition()
-// subject mapping computes the same, so producers need no code of ours to be routed right. It does not allocate.
+// Partition returns the partition, from 0 up, that all events of the account go to: its TokenHash modulo the
+// number of partitions, which must be at least 1. The NATS server's partition() subject mapping computes the
+// same, so producers need no code of ours to be routed right. It does not allocate.
 func Partition(a AccountID, partitions int) int {
+	return int(a.TokenHash() % uint32(partitions))
+}
+
+// TokenHash returns FNV-1a (32 bit) of the account's token. It does not allocate.
+func (a AccountID) TokenHash() uint32 {
 	const (
 		offset = 2166136261
 		prime  = 16777619
@@ -125,5 +130,5 @@ func Partition(a AccountID, partitions int) int {
 			hash = (hash ^ uint32(hexDigits[c&15])) * prime
 		}
 	}
-	return int(hash % uint32(partitions))
+	return hash
 }

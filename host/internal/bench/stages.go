@@ -77,6 +77,7 @@ func (r *run) decode(w *workload, f format) error {
 	err = r.rounds(func() error {
 		s, err := r.measure(r.stageSize(), func() error {
 			for _, body := range bodies {
+				decoder.Reset()
 				events = decoder.Decode(header, body, events[:0])
 				if p := events[len(events)-1].Problem; p != nil {
 					return p
