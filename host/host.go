@@ -21,6 +21,7 @@ import (
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/intake"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -35,6 +36,7 @@ type Host struct {
 	config     Config
 	log        *slog.Logger
 	conn       *stream.Conn
+	intake     *intake.Intake
 	store      *checkpoint.Store
 	runtime    *plugins.Runtime
 	registry   *registry
@@ -101,6 +103,7 @@ func (h *Host) openStreams(ctx context.Context) error {
 		return fmt.Errorf("host: %w", err)
 	}
 	h.conn = conn
+	h.intake = intake.New(conn, h.config.Partitions, conn.MessageBytesMax())
 	if err := conn.EnsureStreams(ctx, h.config.Partitions); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
@@ -186,8 +189,7 @@ func (h *Host) identitySeed(ctx context.Context) (uint64, error) {
 	return seed, nil
 }
 
-// Run processes the log until the context ends or a partition cannot go on. It
-// is the only place where the host starts goroutines.
+// Run processes the log until the context ends or a partition cannot go on.
 func (h *Host) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for n, p := range h.partitions {
@@ -258,6 +260,9 @@ func (h *Host) Close() error {
 	}
 	if h.runtime != nil {
 		problems = append(problems, h.runtime.Close(ctx))
+	}
+	if h.intake != nil {
+		h.intake.Close()
 	}
 	if h.conn != nil {
 		problems = append(problems, h.conn.Close())

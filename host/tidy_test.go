@@ -46,6 +46,7 @@ var direction = map[string][]string{
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
 	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
 	"host/ingest":     {"sdk/billing", "github.com/go-json-experiment/json", "github.com/zeebo/xxh3", protobuf},
+	"host/intake":     {"host/ingest", "host/stream", "sdk/billing", "golang.org/x/sync"},
 	"host/catalog":    {"sdk/billing", yaml},
 	"host/rate":       {"host/catalog", "host/ingest", "host/internal/stage", "plugins", "sdk/billing"},
 	"host/accumulate": {"host/ingest", "host/internal/stage", "host/rate", "plugins", "sdk/billing"},
@@ -55,7 +56,7 @@ var direction = map[string][]string{
 
 	// The wiring.
 	"host": {
-		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/query", "host/rate",
+		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/intake", "host/query", "host/rate",
 		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
@@ -89,6 +90,7 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
 	"host/host.go":                    "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
+	"host/intake/lane.go":             "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
 	"host/rate_files.go":              "reader and rater of one file; the call waits for both",
 	"host/serve/run.go":               "host and server; Run waits for both",
 	"host/internal/bench/pipeline.go": "a host and what drives or reads it for a round; the round waits for all",

@@ -1,0 +1,190 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Log takes messages as [stream.Conn.Publish] does: what is not stored when it
+// returns is named by a *stream.PublishError.
+type Log interface {
+	Publish(ctx context.Context, out []stream.Outgoing) ([]uint64, error)
+}
+
+// Chunk is usage to be written. Its events are numbered from 0: those of Events,
+// then those of each body.
+type Chunk struct {
+	Events []billing.UsageEvent // not used any more when Add returns
+	Bodies []Body
+}
+
+// Body is usage in one of the formats that messages of the log have. A packed
+// batch of one partition goes into the log as it is. Data must not change until
+// the ticket is done.
+type Body struct {
+	ContentType string
+	Data        []byte
+}
+
+// Sizes of the messages that are packed here. Some hundred events make the cost
+// per message disappear; more would only make readers wait for the last of them.
+const (
+	messageEvents    = 500       // a message with as many is complete
+	messageBytes     = 64 << 10  // so is one with as many bytes
+	messageBytesMost = 900 << 10 // of one with large events: servers take 1 MiB unless told otherwise
+	forwardEvents    = 50        // a body with fewer is packed anew, with others
+)
+
+// What may wait in all lanes together, and at least in each.
+const (
+	roomBytes     = 64 << 20
+	roomBytesLane = 2 * messageBytesMost
+)
+
+// Intake takes usage in. Its methods are safe for concurrent use.
+type Intake struct {
+	log          Log
+	messageBytes int             // of a body, at most
+	ctx          context.Context // ends publishing when the Intake closes
+	stop         context.CancelFunc
+	lanes        []*lane
+	decoders     sync.Pool // of *reading
+	running      sync.WaitGroup
+}
+
+// New returns an Intake for a log with a number of partitions, whose messages
+// have at most bytesMax bytes. Close it before the log.
+func New(log Log, partitions, bytesMax int) *Intake {
+	ctx, stop := context.WithCancel(context.Background())
+	i := &Intake{log: log, messageBytes: min(bytesMax, messageBytesMost), ctx: ctx, stop: stop}
+	// The seed keys identities, which play no part at the door.
+	i.decoders.New = func() any { return &reading{decoder: ingest.NewDecoder(0)} }
+	room := max(roomBytes/int64(partitions), roomBytesLane)
+	for p := range partitions {
+		i.lanes = append(i.lanes, newLane(i, p, room))
+	}
+	return i
+}
+
+// Partitions returns the number of partitions.
+func (i *Intake) Partitions() int { return len(i.lanes) }
+
+// ErrClosed is what became of usage that was not written when the Intake closed.
+var ErrClosed = errors.New("intake: closed")
+
+// Close gives up what is not written and returns when nothing more will be.
+func (i *Intake) Close() {
+	i.stop()
+	for _, l := range i.lanes {
+		l.close()
+	}
+	i.running.Wait()
+}
+
+// Add hands in a chunk and returns when all of it has its place in a lane, which
+// is when there is room. After an error, which only ctx or Close brings about,
+// part of the chunk may be written.
+func (i *Intake) Add(ctx context.Context, c Chunk) (*Ticket, error) {
+	t := newTicket(len(c.Events))
+	err := i.addEvents(ctx, t, c.Events)
+	for n := 0; n < len(c.Bodies) && err == nil; n++ {
+		err = i.addBody(ctx, t, c.Bodies[n])
+	}
+	t.release()
+	if err != nil {
+		return nil, fmt.Errorf("intake: %w", err)
+	}
+	return t, nil
+}
+
+// addEvents puts events into the lanes of their partitions, a partition after
+// the other.
+func (i *Intake) addEvents(ctx context.Context, t *Ticket, events []billing.UsageEvent) error {
+	if len(events) == 1 {
+		return i.laneOf(&events[0]).add(ctx, t, events, []int32{0}, 0)
+	}
+	members := make([][]int32, len(i.lanes))
+	for n := range events {
+		p := billing.Partition(events[n].Account, len(i.lanes))
+		members[p] = append(members[p], int32(n))
+	}
+	for p, indexes := range members {
+		if len(indexes) == 0 {
+			continue
+		}
+		if err := i.lanes[p].add(ctx, t, events, indexes, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *Intake) laneOf(e *billing.UsageEvent) *lane {
+	return i.lanes[billing.Partition(e.Account, len(i.lanes))]
+}
+
+// reading is what it takes to look into bodies.
+type reading struct {
+	decoder *ingest.Decoder
+	events  []ingest.Event
+}
+
+// addBody looks into a body. A packed batch that is all right and of one
+// partition is passed on; of anything else the events are packed anew.
+func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
+	r := i.decoders.Get().(*reading)
+	defer i.decoders.Put(r)
+	header := func(name string) string {
+		if name == "content-type" {
+			return b.ContentType
+		}
+		return ""
+	}
+	r.events = r.decoder.Decode(header, b.Data, r.events[:0])
+	defer clear(r.events) // they hold on to the body
+	first := t.grow(len(r.events))
+	if p, ok := i.whole(b, r.events); ok {
+		return i.lanes[p].forward(ctx, t, b.Data, first, len(r.events))
+	}
+	events := make([]billing.UsageEvent, len(r.events))
+	members := make([][]int32, len(i.lanes))
+	for n := range r.events {
+		if p := r.events[n].Problem; p != nil {
+			t.reject(first+n, p)
+			continue
+		}
+		events[n] = r.events[n].Usage()
+		p := billing.Partition(events[n].Account, len(i.lanes))
+		members[p] = append(members[p], int32(n))
+	}
+	for p, indexes := range members {
+		if len(indexes) == 0 {
+			continue
+		}
+		if err := i.lanes[p].add(ctx, t, events, indexes, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole reports whether a body can go into the log as it is, and to which
+// partition.
+func (i *Intake) whole(b Body, events []ingest.Event) (partition int, ok bool) {
+	if b.ContentType != ingest.ContentTypePacked || len(events) < forwardEvents || len(b.Data) > i.messageBytes {
+		return 0, false
+	}
+	partition = billing.Partition(billing.AccountID(events[0].Account), len(i.lanes))
+	for n := range events {
+		if events[n].Problem != nil || billing.Partition(billing.AccountID(events[n].Account), len(i.lanes)) != partition {
+			return 0, false
+		}
+	}
+	return partition, true
+}
