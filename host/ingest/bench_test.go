@@ -64,7 +64,7 @@ func BenchmarkDecodeEvent(b *testing.B) {
 	benchmarkDecode(b, ContentTypeEvent, structuredBodies(b), 1)
 }
 
-func structuredBodies(b *testing.B) (bodies [][]byte) {
+func structuredBodies(b testing.TB) (bodies [][]byte) {
 	b.Helper()
 	for _, e := range usage(1000) {
 		body, err := AppendJSON(nil, &e)
@@ -137,10 +137,15 @@ func TestDecodeAllocations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	single, err := AppendJSON(nil, &usage(1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	array := []byte("[" + string(single) + "," + goodJSON + "]")
 	for _, c := range []struct {
 		kind string
 		body []byte
-	}{{ContentTypePacked, batch}} {
+	}{{ContentTypePacked, batch}, {ContentTypeEvent, single}, {ContentTypeArray, array}} {
 		d := NewDecoder(1)
 		header := contentType(c.kind)
 		var events []Event

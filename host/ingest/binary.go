@@ -39,6 +39,10 @@ func (d *Decoder) binaryData(header func(string) string, body []byte, e *Event) 
 	if !isJSON(contentType) {
 		return notJSON(contentType)
 	}
+	if d.plainDataBody(body) {
+		e.Data = d.arena.keep(d.fields)
+		return nil
+	}
 	if p := d.readDataBody(body, "data"); p != nil {
 		return p
 	}

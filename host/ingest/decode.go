@@ -27,6 +27,7 @@ type Decoder struct {
 	scratch []byte          // for whatever is being built; nothing in it outlives the building
 	fields  []billing.Field // data of the event being read
 
+	plain   plainMembers // the event being read, the short way
 	json    jsonSource   // the message
 	data    jsonSource   // data that is a JSON text of its own: in binary mode and in data_base64
 	members eventMembers // the event being read

@@ -53,6 +53,16 @@ type eventMembers struct {
 
 // decodeEvent decodes one CloudEvent in structured mode.
 func (d *Decoder) decodeEvent(body []byte, dst []Event) []Event {
+	dst = append(dst, Event{})
+	next := d.plainEvent(body, space(body, 0), &dst[len(dst)-1])
+	if next >= 0 && space(body, next) == len(body) {
+		return dst
+	}
+	return d.decodeLong(body, dst[:len(dst)-1])
+}
+
+// decodeLong decodes one CloudEvent that is written in any way.
+func (d *Decoder) decodeLong(body []byte, dst []Event) []Event {
 	d.json.open(body)
 	e := Event{}
 	err := d.readElement(&e)
@@ -67,6 +77,14 @@ func (d *Decoder) decodeEvent(body []byte, dst []Event) []Event {
 
 // decodeArray decodes a JSON array of CloudEvents.
 func (d *Decoder) decodeArray(body []byte, dst []Event) []Event {
+	if events, ok := d.plainArray(body, dst); ok {
+		return events
+	}
+	return d.decodeArrayLong(body, dst)
+}
+
+// decodeArrayLong decodes an array that is written in any way.
+func (d *Decoder) decodeArrayLong(body []byte, dst []Event) []Event {
 	start := len(dst)
 	d.json.open(body)
 	if d.json.PeekKind() != '[' {
@@ -104,7 +122,7 @@ func (d *Decoder) decodeApart(body []byte, dst []Event) []Event {
 		}
 		var element jsontext.Value
 		if element, err = outer.ReadValue(); err == nil {
-			dst = d.decodeEvent(element, dst)
+			dst = d.decodeLong(element, dst)
 			dst[len(dst)-1].Index = len(dst) - 1 - start
 		}
 	}
@@ -151,6 +169,12 @@ type jsonSource struct {
 func (s *jsonSource) open(text []byte) {
 	s.buffer = *bytes.NewBuffer(text)
 	s.Reset(&s.buffer)
+}
+
+// openLenient is open for a reading that finds where values end, whatever names and bytes are in them.
+func (s *jsonSource) openLenient(text []byte) {
+	s.buffer = *bytes.NewBuffer(text)
+	s.Reset(&s.buffer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
 var errTrailing = errors.New("more than one JSON value; send several events as an array")

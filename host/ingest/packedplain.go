@@ -66,7 +66,7 @@ func (d *Decoder) packedPlain(message []byte, e *Event) bool {
 	e.Problem = nil
 	e.Identity = d.identity(e.ID, source.source, account.account)
 	words := d.beginContent(kind.word, e.Time)
-	if !d.plainData(&w, &s.shapes[w.kind%shapesMax], e) {
+	if !d.shapedData(&w, &s.shapes[w.kind%shapesMax], e) {
 		return false
 	}
 	e.Content = words.content(len(e.Data))
@@ -148,8 +148,8 @@ func (s *batchString) learnWord() {
 	s.known |= inContent
 }
 
-// plainData makes the event's data of its texts and numbers, and puts the words of their hash.
-func (d *Decoder) plainData(w *plainEvent, s *shape, e *Event) bool {
+// shapedData makes the event's data of its texts and numbers, and puts the words of their hash.
+func (d *Decoder) shapedData(w *plainEvent, s *shape, e *Event) bool {
 	e.Data = nil
 	if len(w.text)+len(w.number) == 0 {
 		return true
