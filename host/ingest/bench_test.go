@@ -115,19 +115,37 @@ func BenchmarkDecodePacked10(b *testing.B)   { benchmarkPacked(b, 10) }
 func BenchmarkDecodePacked100(b *testing.B)  { benchmarkPacked(b, 100) }
 func BenchmarkDecodePacked1000(b *testing.B) { benchmarkPacked(b, 1000) }
 
-func BenchmarkPack100(b *testing.B) {
-	events := usage(100)
-	p := NewPacker(BodyBytesMax)
-	var body []byte
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := 0; i < b.N; i++ {
-		if err := p.Add(&events[i%100]); err != nil {
-			b.Fatal(err)
+// packAll packs events in messages of a hundred.
+func packAll(tb testing.TB, p *Packer, events []billing.UsageEvent, body []byte) []byte {
+	tb.Helper()
+	for i := range events {
+		if err := p.Add(&events[i]); err != nil {
+			tb.Fatal(err)
 		}
 		if p.Len() == 100 {
 			body = p.AppendMessage(body[:0])
 		}
+	}
+	return body
+}
+
+func BenchmarkPack100(b *testing.B) {
+	events := usage(1000)
+	p := NewPacker(BodyBytesMax)
+	body := packAll(b, p, events, nil)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := b.N; n > 0; n -= len(events) {
+		body = packAll(b, p, events[:min(n, len(events))], body)
+	}
+}
+
+func TestPackAllocations(t *testing.T) {
+	events := usage(1000)
+	p := NewPacker(BodyBytesMax)
+	var body []byte
+	if got := testing.AllocsPerRun(10, func() { body = packAll(t, p, events, body) }); got > 0 {
+		t.Errorf("%.0f allocations in a thousand events, none are meant", got)
 	}
 }
 

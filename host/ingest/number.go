@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"strconv"
-	"strings"
 )
 
 // plainMax is the longest canonical number, in digits, that is written without an exponent. Every number that a
@@ -167,25 +166,34 @@ func appendFraction(dst []byte, unscaled int64, scale int) []byte {
 // appendScaled would not give back byte for byte, which then travels as text.
 func scaled(text string) (unscaled, scale int64, ok bool) {
 	const digitsMax = 18 // always fits an int64
-	digits, negative := strings.CutPrefix(text, "-")
-	whole, fraction, hasPoint := strings.Cut(digits, ".")
-	switch {
-	case len(whole)+len(fraction) > digitsMax,
-		whole == "" || whole[0] == '0' && whole != "0",
-		hasPoint && (fraction == "" || fraction[len(fraction)-1] == '0'),
-		text == "-0":
+	first := 0
+	if text != "" && text[0] == '-' {
+		first = 1
+	}
+	if n := len(text) - first; n == 0 || n > digitsMax+len(".") || text == "-0" {
 		return 0, 0, false
 	}
-	for _, part := range [2]string{whole, fraction} {
-		for i := range len(part) {
-			if part[i] < '0' || part[i] > '9' {
+	point := len(text)
+	for i := first; i < len(text); i++ {
+		digit := text[i] - '0'
+		if digit > 9 {
+			if text[i] != '.' || point < len(text) {
 				return 0, 0, false
 			}
-			unscaled = unscaled*10 + int64(part[i]-'0')
+			point = i
+			continue
 		}
+		unscaled = unscaled*10 + int64(digit)
 	}
-	if negative {
+	fraction := len(text) - point - 1 // -1 without a point
+	switch {
+	case point == first || text[first] == '0' && point > first+1,
+		fraction == 0 || fraction > 0 && text[len(text)-1] == '0',
+		fraction < 0 && len(text)-first > digitsMax:
+		return 0, 0, false
+	}
+	if first > 0 {
 		unscaled = -unscaled
 	}
-	return unscaled, int64(len(fraction)), true
+	return unscaled, int64(max(fraction, 0)), true
 }

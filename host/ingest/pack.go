@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -19,16 +22,22 @@ var ErrFull = errors.New("packed batch is full")
 type Packer struct {
 	bytesMax int
 
-	index   map[string]uint32 // where in the batch each string is
-	strings []byte            // the encoded strings fields
-	events  []byte            // the encoded events fields
-	count   int               // events added
-	base    int64             // base_time_unix_nano: the time of the first event
+	dictionary dictionaryTable
+	events     []byte // the encoded events fields
+	count      int    // events added
+	base       int64  // base_time_unix_nano: the time of the first event
 
-	added   []string // strings that the event being added brought
-	scratch []byte   // the event being added
-	pairs   []byte   // its text
-	triples []byte   // its number
+	last    packedShape // of the event added last, whose strings most events share
+	scratch []byte      // the event being added
+	pairs   []byte      // its text
+	triples []byte      // its number
+}
+
+// packedShape is where in the batch the strings are of which events of one kind have the same ones: all of an event that was
+// found to be valid.
+type packedShape struct {
+	source, kind, account uint32
+	keys                  []uint32
 }
 
 // NewPacker returns a Packer of messages of at most bytesMax bytes, or of BodyBytesMax, which no reader exceeds, if
@@ -37,7 +46,8 @@ func NewPacker(bytesMax int) *Packer {
 	if bytesMax < 1 || bytesMax > BodyBytesMax {
 		bytesMax = BodyBytesMax
 	}
-	p := &Packer{bytesMax: bytesMax, index: make(map[string]uint32)}
+	p := &Packer{bytesMax: bytesMax}
+	p.dictionary.seed = maphash.MakeSeed()
 	p.reset()
 	return p
 }
@@ -47,15 +57,17 @@ func (p *Packer) Len() int { return p.count }
 
 // Size returns the number of bytes that the message being built will have.
 func (p *Packer) Size() int {
-	return len(p.strings) + len(p.events) + sizeBase(p.base)
+	return len(p.dictionary.fields) + len(p.events) + sizeBase(p.base)
 }
 
 // Add adds an event. It returns ErrFull if the event does not fit beside those already added, a *Problem if no reader
 // would accept the event, and another error if the event alone is longer than a message may be. After any error the
 // Packer is as it was.
 func (p *Packer) Add(e *billing.UsageEvent) error {
-	if problem := Validate(e); problem != nil {
-		return problem
+	if !p.likeLast(e) {
+		if problem := Validate(e); problem != nil {
+			return problem
+		}
 	}
 	if p.count == MessageEventsMax {
 		return ErrFull
@@ -69,11 +81,12 @@ func (p *Packer) Add(e *billing.UsageEvent) error {
 	if (delta > 0) != (instant > base) && instant != base { // centuries apart
 		return ErrFull
 	}
-	stringsBefore := len(p.strings)
+	before := p.dictionary.len()
 	p.encode(e, delta)
-	size := len(p.strings) + len(p.events) + sizeBase(base) + protowire.SizeTag(3) + protowire.SizeBytes(len(p.scratch))
-	if size > p.bytesMax || len(p.index) > BatchStringsMax {
-		p.forget(stringsBefore)
+	size := len(p.dictionary.fields) + len(p.events) + sizeBase(base) + protowire.SizeTag(3) + protowire.SizeBytes(len(p.scratch))
+	if size > p.bytesMax || p.dictionary.len() > BatchStringsMax {
+		p.dictionary.shorten(before)
+		p.last.forget()
 		if p.count > 0 {
 			return ErrFull
 		}
@@ -85,12 +98,20 @@ func (p *Packer) Add(e *billing.UsageEvent) error {
 	return nil
 }
 
-// forget takes back the strings that the event being added brought.
-func (p *Packer) forget(stringsBefore int) {
-	for _, text := range p.added {
-		delete(p.index, text)
+// likeLast reports whether the event is valid, as far as that can be seen by comparing it with the last one. It compares
+// what is shared with events before and looks at the rest.
+func (p *Packer) likeLast(e *billing.UsageEvent) bool {
+	d, last := &p.dictionary, &p.last
+	if !d.is(last.source, e.Source) || !d.is(last.kind, e.Type) || len(e.Data) != len(last.keys) || !goodAttribute(e.ID) ||
+		!timeInside(e.Time) || !d.is(last.account, string(e.Account)) && !goodAccount(string(e.Account)) {
+		return false
 	}
-	p.strings = p.strings[:stringsBefore]
+	for i := range e.Data {
+		if !d.is(last.keys[i], e.Data[i].Key) || !utf8.ValidString(e.Data[i].Text) {
+			return false
+		}
+	}
+	return true
 }
 
 // AppendMessage appends the message with all events added to dst, and empties the Packer for the next one. A Packer
@@ -99,7 +120,7 @@ func (p *Packer) AppendMessage(dst []byte) []byte {
 	if p.count == 0 {
 		return dst
 	}
-	dst = append(dst, p.strings...)
+	dst = append(dst, p.dictionary.fields...)
 	dst = protowire.AppendVarint(protowire.AppendVarint(dst, tagBase), protowire.EncodeZigZag(p.base))
 	dst = append(dst, p.events...)
 	p.reset()
@@ -107,45 +128,52 @@ func (p *Packer) AppendMessage(dst []byte) []byte {
 }
 
 func (p *Packer) reset() {
-	clear(p.index)
-	p.index[""] = 0
-	p.strings = protowire.AppendBytes(protowire.AppendVarint(p.strings[:0], tagStrings), nil)
+	p.dictionary.reset()
+	p.last.forget()
 	p.events = p.events[:0]
 	p.count, p.base = 0, 0
+}
+
+// forget makes the shape one that no event has.
+func (s *packedShape) forget() {
+	s.source, s.kind, s.account, s.keys = noString, noString, noString, s.keys[:0]
 }
 
 func sizeBase(base int64) int {
 	return protowire.SizeTag(2) + protowire.SizeVarint(protowire.EncodeZigZag(base))
 }
 
-// encode writes the event's message into p.scratch, and strings that the batch does not have yet into p.strings.
+// encode writes the event's message into p.scratch, and strings that the batch does not have yet into the dictionary.
 func (p *Packer) encode(e *billing.UsageEvent, delta int64) {
-	p.added, p.pairs, p.triples = p.added[:0], p.pairs[:0], p.triples[:0]
-	b := appendField32(p.scratch[:0], tagSource, p.intern(e.Source))
-	b = protowire.AppendString(protowire.AppendVarint(b, tagID), e.ID)
-	b = appendField32(b, tagType, p.intern(e.Type))
-	b = appendField32(b, tagAccount, p.intern(string(e.Account)))
+	d, last := &p.dictionary, &p.last
+	b := appendField32(p.scratch[:0], tagSource, d.again(&last.source, e.Source))
+	b = append(binary.AppendUvarint(append(b, byte(tagID)), uint64(len(e.ID))), e.ID...)
+	b = appendField32(b, tagType, d.again(&last.kind, e.Type))
+	b = appendField32(b, tagAccount, d.again(&last.account, string(e.Account)))
 	if delta != 0 {
-		b = protowire.AppendVarint(protowire.AppendVarint(b, tagTimeDelta), protowire.EncodeZigZag(delta))
+		b = binary.AppendUvarint(append(b, byte(tagTimeDelta)), protowire.EncodeZigZag(delta))
 	}
+	if len(last.keys) > len(e.Data) {
+		last.keys = last.keys[:len(e.Data)]
+	}
+	pairs, triples := p.pairs[:0], p.triples[:0]
 	for i := range e.Data {
 		f := &e.Data[i]
+		if i == len(last.keys) {
+			last.keys = append(last.keys, noString)
+		}
+		key := d.again(&last.keys[i], f.Key)
 		if unscaled, scale, ok := scaled(f.Text); ok {
-			p.triples = protowire.AppendVarint(p.triples, protowire.EncodeZigZag(int64(p.intern(f.Key))))
-			p.triples = protowire.AppendVarint(p.triples, protowire.EncodeZigZag(scale))
-			p.triples = protowire.AppendVarint(p.triples, protowire.EncodeZigZag(unscaled))
+			triples = binary.AppendUvarint(triples, protowire.EncodeZigZag(int64(key)))
+			triples = binary.AppendUvarint(triples, protowire.EncodeZigZag(scale))
+			triples = binary.AppendUvarint(triples, protowire.EncodeZigZag(unscaled))
 			continue
 		}
-		p.pairs = protowire.AppendVarint(p.pairs, uint64(p.intern(f.Key)))
-		p.pairs = protowire.AppendVarint(p.pairs, uint64(p.intern(f.Text)))
+		pairs = binary.AppendUvarint(pairs, uint64(key))
+		pairs = binary.AppendUvarint(pairs, uint64(d.intern(f.Text)))
 	}
-	if len(p.pairs) > 0 {
-		b = protowire.AppendBytes(protowire.AppendVarint(b, tagText), p.pairs)
-	}
-	if len(p.triples) > 0 {
-		b = protowire.AppendBytes(protowire.AppendVarint(b, tagNumber), p.triples)
-	}
-	p.scratch = b
+	b = appendList(appendList(b, tagText, pairs), tagNumber, triples)
+	p.scratch, p.pairs, p.triples = b, pairs, triples
 }
 
 // appendField32 writes a uint32 field, which protobuf leaves out when it is zero.
@@ -153,19 +181,15 @@ func appendField32(b []byte, tag uint64, v uint32) []byte {
 	if v == 0 {
 		return b
 	}
-	return protowire.AppendVarint(protowire.AppendVarint(b, tag), uint64(v))
+	return binary.AppendUvarint(append(b, byte(tag)), uint64(v))
 }
 
-// intern returns where in the batch a string is, adding it if it is not there.
-func (p *Packer) intern(text string) uint32 {
-	if i, ok := p.index[text]; ok {
-		return i
+// appendList writes a packed field, which protobuf leaves out when it is empty.
+func appendList(b []byte, tag uint64, list []byte) []byte {
+	if len(list) == 0 {
+		return b
 	}
-	i := uint32(len(p.index))
-	p.index[text] = i
-	p.added = append(p.added, text)
-	p.strings = protowire.AppendString(protowire.AppendVarint(p.strings, tagStrings), text)
-	return i
+	return append(binary.AppendUvarint(append(b, byte(tag)), uint64(len(list))), list...)
 }
 
 // Pack appends one message with all the events, which must be of one partition, to dst. The errors are those of

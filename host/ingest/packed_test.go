@@ -1,14 +1,18 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
+	"pgregory.net/rapid"
 
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -247,4 +251,80 @@ func TestPackerRefusals(t *testing.T) {
 	if _, err := Pack(nil, make([]billing.UsageEvent, 0)); err != nil {
 		t.Errorf("Pack of nothing: %v", err)
 	}
+}
+
+// TestDictionary holds the packer's table against a map.
+func TestDictionary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := NewPacker(0)
+		table := &p.dictionary
+		words := []string{""}
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0:
+				table.reset()
+				words = words[:1]
+			case 1, 2:
+				words = words[:rapid.IntRange(1, len(words)).Draw(t, "keep")]
+				table.shorten(len(words))
+			default:
+				first := rapid.IntRange(0, 500).Draw(t, "first")
+				for n := first; n < first+rapid.IntRange(1, 40).Draw(t, "several"); n++ {
+					word := strconv.Itoa(n)
+					want := slices.Index(words, word)
+					if want < 0 {
+						want = len(words)
+						words = append(words, word)
+					}
+					if got := table.intern(word); int(got) != want || !table.is(got, word) || table.is(got, word+"x") {
+						t.Fatalf("%q is string %d, want %d", word, got, want)
+					}
+				}
+			}
+			if table.len() != len(words) {
+				t.Fatalf("%d strings, want %d", table.len(), len(words))
+			}
+		}
+		var fields wire
+		for _, word := range words {
+			fields = fields.text(1, word)
+		}
+		if !bytes.Equal(fields, table.fields) {
+			t.Fatalf("%q is written as %q", words, table.fields)
+		}
+	})
+}
+
+// TestPackerIsLikeANewOne: what an event is packed into, or refused with, does not depend on what was added or packed before.
+func TestPackerIsLikeANewOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		used := NewPacker(rapid.SampledFrom([]int{0, 120, 200}).Draw(t, "bytes"))
+		for range rapid.IntRange(1, 3).Draw(t, "messages") {
+			fresh := NewPacker(used.bytesMax)
+			for range rapid.IntRange(0, 6).Draw(t, "events") {
+				e := goodEvent
+				e.ID = rapid.SampledFrom([]string{"1", "22", "", "x\n", strings.Repeat("i", 90)}).Draw(t, "id")
+				e.Source = rapid.SampledFrom([]string{"s", "s", "s", "", "source"}).Draw(t, "source")
+				e.Account = billing.AccountID(rapid.SampledFrom([]string{"a", "b", "b", "\xff", strings.Repeat("/", 99)}).Draw(t, "account"))
+				e.Data = nil
+				for range rapid.IntRange(0, 2).Draw(t, "fields") {
+					e.Data = append(e.Data, billing.Field{
+						Key:  rapid.SampledFrom([]string{"a", "b", "\xff", ""}).Draw(t, "key"),
+						Text: rapid.SampledFrom([]string{"1", "x", "-1.5", "\xff", strings.Repeat("y", 50)}).Draw(t, "text"),
+					})
+				}
+				one, other := used.Add(&e), fresh.Add(&e)
+				if fmt.Sprint(one) != fmt.Sprint(other) {
+					t.Fatalf("%+v: %v, a new packer says %v", e, one, other)
+				}
+				var p *Problem
+				if want := Validate(&e); errors.As(one, &p) != (want != nil) || want != nil && *p != *want {
+					t.Fatalf("%+v: %v, want %v", e, one, want)
+				}
+			}
+			if one, other := used.AppendMessage(nil), fresh.AppendMessage(nil); !bytes.Equal(one, other) {
+				t.Fatalf("%x, a new packer packs %x", one, other)
+			}
+		}
+	})
 }
