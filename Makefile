@@ -31,10 +31,10 @@ STANDARD := plugins/builtin/standard.wasm
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk examples/tariffs/standard plugins -name '*.go' ! -name '*_test.go')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench fuzz nightly tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline fuzz nightly tools clean
 
 help: ## lists the targets
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
 		while IFS=$$'\t' read -r target text; do printf '%-14s %s\n' "$$target" "$$text"; done
 
 all: build ## builds the binary with the built-in tariffs
@@ -82,6 +82,9 @@ vectors: build ## prices the cases of CASES=file.jsonl with the built-in tariffs
 
 bench: build ## measures events/s of the stages and of the whole pipeline
 	@$(TOLLWAY) bench $(ARGS)
+
+bench-pipeline: build ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
+	@$(TOLLWAY) bench pipeline $(ARGS)
 
 fuzz: ## runs every fuzz target for FUZZTIME (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' host plugins rpc sdk examples | xargs -n1 dirname | sort -u | while read -r folder; do \

@@ -26,3 +26,6 @@ type Quantiles struct {
 
 // StoreStats returns the figures of the state store.
 func (h *Host) StoreStats() checkpoint.Stats { return h.store.Stats() }
+
+// StoreBytes returns the space that the state takes on the disk.
+func (h *Host) StoreBytes() (int64, error) { return h.store.DiskBytes() }

@@ -67,8 +67,14 @@ var direction = map[string][]string{
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/query", "rpc", "sdk/billing", "golang.org/x/sync"},
 	"host/internal/stage":             {},
-	"host/internal/telco":             {"sdk/billing"},
-	"host/internal/vectors":           {"plugins", "sdk/billing"},
+	"host/internal/cloud":             {"sdk/billing"},
+	"host/internal/postgres":          {"github.com/jackc/pgx/v5"},
+	"host/internal/trial": {
+		"host", "host/catalog", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
+		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
+	},
+	"host/internal/telco":   {"sdk/billing"},
+	"host/internal/vectors": {"plugins", "sdk/billing"},
 	"host/internal/bench": {
 		"host", "host/accumulate", "host/catalog", "host/checkpoint", "host/ingest", "host/query", "host/rate", "host/stream",
 		"plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
@@ -89,12 +95,18 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
-	"host/host.go":                    "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
-	"host/intake/lane.go":             "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
-	"host/rate_files.go":              "reader and rater of one file; the call waits for both",
-	"host/serve/run.go":               "host and server; Run waits for both",
-	"host/internal/bench/pipeline.go": "a host and what drives or reads it for a round; the round waits for all",
-	"host/checkpoint/fold.go":         "the background fold; Store.Close stops it and waits",
+	"host/host.go":                      "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
+	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
+	"host/rate_files.go":                "reader and rater of one file; the call waits for both",
+	"host/serve/run.go":                 "host and server; Run waits for both",
+	"host/internal/bench/pipeline.go":   "a host and what drives or reads it for a round; the round waits for all",
+	"host/checkpoint/fold.go":           "the background fold; Store.Close stops it and waits",
+	"host/internal/postgres/cluster.go": "the wait for the server's end; Cluster.Close waits for it",
+	"host/internal/trial/worker.go":     "the wait for the end of the input; it ends with the process",
+	"host/internal/trial/logs.go":       "a host and what drives it, and readers of partitions; the call waits for all",
+	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
+	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
+	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
 }
 
 // large lists the files of more than a mebibyte.

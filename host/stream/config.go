@@ -61,6 +61,10 @@ type EmbeddedConfig struct {
 	// Partitions is how many the log has; 0 is DefaultPartitions. It cannot be
 	// changed once the streams are made.
 	Partitions int
+	// HostSeedFile is where the seed of the host's own user is written, new at each
+	// start, so that a host in another process can connect with it as its NKeyFile;
+	// empty: nobody outside of this process ever has it.
+	HostSeedFile string
 	// Unsynced leaves syncing to the operating system. What was acknowledged does
 	// not survive a power cut then: for temporary directories only.
 	Unsynced bool

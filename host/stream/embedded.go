@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,9 @@ func startEmbedded(config EmbeddedConfig, log *slog.Logger) (e *embedded, err er
 	if err != nil {
 		return e, fmt.Errorf("embedded NATS server: %w", err)
 	}
+	if err := e.writeSeed(); err != nil {
+		return e, err
+	}
 	stranger, err := nkeys.CreateUser()
 	if err != nil {
 		return e, fmt.Errorf("embedded NATS server: %w", err)
@@ -82,6 +86,21 @@ func startEmbedded(config EmbeddedConfig, log *slog.Logger) (e *embedded, err er
 		return e, fmt.Errorf("embedded NATS server on %s did not start: %s", config.StoreDir, e.log.cause())
 	}
 	return e, nil
+}
+
+// writeSeed leaves the host's seed where the configuration wants it.
+func (e *embedded) writeSeed() error {
+	if e.config.HostSeedFile == "" {
+		return nil
+	}
+	seed, err := e.host.Seed()
+	if err == nil {
+		err = os.WriteFile(e.config.HostSeedFile, seed, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("embedded NATS server: seed of the host's user: %w", err)
+	}
+	return nil
 }
 
 // splitListen parses an address; port 0 becomes the server's word for a free

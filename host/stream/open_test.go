@@ -139,6 +139,20 @@ func TestProducersOfEmbedded(t *testing.T) {
 }
 
 // The lines that an operator gets do the same on a server of its own.
+// A host in another process uses an embedded server with the seed that it
+// leaves.
+func TestHostSeedOfEmbedded(t *testing.T) {
+	seed := filepath.Join(t.TempDir(), "seed")
+	c := openTest(t, Config{Embedded: &EmbeddedConfig{StoreDir: t.TempDir(), Partitions: 2, Listen: "127.0.0.1:0", HostSeedFile: seed}})
+	other := openTest(t, Config{URL: c.Address(), NKeyFile: seed})
+	if err := other.EnsureStreams(testContext(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Append(testContext(t), "usage.1.ctl.x", 0, nil, []byte("a host may")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestProducersOfPrintedConfig(t *testing.T) {
 	const partitions = 3
 	p := startNATS(t, printedConfig(partitions))

@@ -13,8 +13,15 @@ import (
 	"github.com/tollway/tollway/host/internal/bench"
 )
 
-// benchCommand measures the stages and the whole pipeline.
+// benchCommand measures.
 type benchCommand struct {
+	Stages   benchStagesCommand   `cmd:"" default:"withargs" help:"Measure each stage alone, and small pipelines. This is what is done when nothing is said."`
+	Pipeline benchPipelineCommand `cmd:"" help:"Measure the whole pipeline beside the raw read, plain Go maps and PostgreSQL."`
+	Worker   benchWorkerCommand   `cmd:"" hidden:"" help:"Be a process of a measurement."`
+}
+
+// benchStagesCommand measures the stages and small pipelines.
+type benchStagesCommand struct {
 	outputFlags
 	Events     int      `default:"1000000" help:"Packed events of the whole pipeline; JSON arrays have half of them, single messages a fifth."`
 	Accounts   int      `default:"10000" help:"Accounts of the packed events, with ten meters each; the others have as much fewer."`
@@ -26,7 +33,7 @@ type benchCommand struct {
 }
 
 // Run measures and prints the report.
-func (c *benchCommand) Run(ctx context.Context, s streams) (err error) {
+func (c *benchStagesCommand) Run(ctx context.Context, s streams) (err error) {
 	config := bench.Config{
 		Events: c.Events, Accounts: c.Accounts, Partitions: c.Partitions, Rounds: c.Rounds, Only: c.Only, Dir: c.Dir, Now: time.Now,
 		Progress: func(what string) { fmt.Fprintf(s.err, "measuring: %s\n", what) },

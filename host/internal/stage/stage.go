@@ -59,11 +59,11 @@ func All() []Stage {
 var labels = makeLabels()
 
 // makeLabels makes what Enter sets, once: making it allocates.
-func makeLabels() (l [count]context.Context) {
-	for i := range l {
-		l[i] = pprof.WithLabels(context.Background(), pprof.Labels(Key, names[i]))
+func makeLabels() (list []context.Context) {
+	for _, name := range names {
+		list = append(list, pprof.WithLabels(context.Background(), pprof.Labels(Key, name)))
 	}
-	return l
+	return list
 }
 
 // Enter says that the calling goroutine works on the stage from here on.

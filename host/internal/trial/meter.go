@@ -1,0 +1,102 @@
+package trial
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"runtime/pprof"
+	"sync/atomic"
+	"time"
+)
+
+// meter measures what the process takes from begin to end.
+type meter struct {
+	worker  *worker
+	profile *os.File
+	start   time.Time
+	before  counts
+	half    atomic.Pointer[counts] // when about half of the events were done; nil before
+}
+
+// counts are what the process has taken since it began.
+type counts struct {
+	events      uint64
+	cpu         time.Duration
+	allocations uint64
+	bytes       uint64
+	written     int64
+}
+
+func count(events uint64) counts {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/tiny/allocs:objects"}}
+	metrics.Read(samples)
+	usage := processUsage()
+	return counts{
+		events: events, cpu: usage.cpu, written: usage.written,
+		allocations: samples[0].Value.Uint64() + samples[2].Value.Uint64(), bytes: samples[1].Value.Uint64(),
+	}
+}
+
+// begin starts measuring.
+func (w *worker) begin() *meter {
+	runtime.GC()
+	return &meter{worker: w, start: w.now(), before: count(0)}
+}
+
+// beginProfile starts measuring, with a profile of the processor time if the job
+// wants one.
+func (w *worker) beginProfile() (*meter, error) {
+	m := w.begin()
+	if w.job.ProfileFile == "" {
+		return m, nil
+	}
+	file, err := os.Create(w.job.ProfileFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	m.profile = file
+	return m, nil
+}
+
+// passed notes that so many events are done: the first time that this is at
+// least half of all, the steady state begins.
+func (m *meter) passed(events, all uint64) {
+	if m.half.Load() == nil && 2*events >= all {
+		c := count(events)
+		m.half.Store(&c)
+	}
+}
+
+// end says what was taken for so many events. It is called once.
+func (m *meter) end(events uint64) (Figures, error) {
+	took, after, usage := m.worker.now().Sub(m.start), count(events), processUsage()
+	f := Figures{
+		Events: events, Took: took, CPU: after.cpu - m.before.cpu,
+		Allocations: after.allocations - m.before.allocations, AllocatedBytes: after.bytes - m.before.bytes,
+		PeakRSS: usage.peak, RSS: usage.rss, BytesWritten: after.written - m.before.written,
+	}
+	if half := m.half.Load(); half != nil {
+		f.SteadyEvents, f.SteadyAllocation = events-half.events, after.allocations-half.allocations
+	}
+	if m.profile == nil {
+		return f, nil
+	}
+	pprof.StopCPUProfile()
+	if err := m.profile.Close(); err != nil {
+		return f, err
+	}
+	var err error
+	f.Stages, err = stagesOf(m.profile.Name())
+	return f, err
+}
+
+// usage is what the operating system says of this process; 0 where it does not.
+type usage struct {
+	cpu       time.Duration // of all threads
+	rss, peak int64         // bytes of memory
+	written   int64         // bytes that it caused to be written to the disk
+}
