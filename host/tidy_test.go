@@ -51,6 +51,7 @@ var direction = map[string][]string{
 	"host/rate":       {"host/catalog", "host/ingest", "host/internal/stage", "plugins", "sdk/billing"},
 	"host/accumulate": {"host/ingest", "host/internal/stage", "host/rate", "plugins", "sdk/billing"},
 	"host/checkpoint": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
+	"host/identity":   {"host/checkpoint", "host/ingest"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
 
