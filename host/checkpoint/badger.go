@@ -9,50 +9,50 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// badgerOptions maps ours to Badger's.
-func badgerOptions(path string, o Options) badger.Options {
+// badgerOptions maps ours to Badger's. Badger sets unsynced when the value log
+// could not be synced.
+func badgerOptions(path string, o Options, unsynced *atomic.Bool) badger.Options {
 	b := badger.DefaultOptions(path)
 	b.SyncWrites = !o.NoSync
 	b.MemTableSize = o.MemTableBytes
-	b.NumMemtables = 3
-	b.NumCompactors = 2
 	b.ValueLogFileSize = o.ValueLogFileBytes
-	// Small stores must lower the threshold, which may not exceed a batch;
-	// segments are smaller than either.
-	b.ValueThreshold = min(b.ValueThreshold, txnMaxBytes(o))
+	// What is large goes to the value log, once: through the write buffer it
+	// would be copied into the log of the buffer, the buffer, a table and the
+	// table's successors, at four times the processor time and three times the
+	// bytes written. What remains is little: keys, pointers and small values.
+	b.ValueThreshold = logMinBytes
+	b.NumMemtables = 5
+	b.NumCompactors = 2
+	// Every table of level 0 is merged at once. It costs nothing, and only then
+	// does Badger know what in the value log is dead.
+	b.NumLevelZeroTables = 1
 	// One goroutine writes a partition, so there is nothing to conflict with.
 	b.DetectConflicts = false
 	b.MetricsEnabled = false
 	// Segments carry sums of their own; Badger's checks on read end iterators
 	// early or panic in its goroutines.
 	b.ChecksumVerificationMode = options.NoVerification
-	// Badger builds tables in memory that it doubles when it is too small, and
-	// keeps. So a block has room for a segment, which is not copied into ever
-	// larger ones then, and a table file takes a quarter of a memtable. With the
-	// defaults the process takes 2.5 times as much.
-	b.BlockSize = SegmentMaxBytes + 4096
-	b.BaseTableSize = o.MemTableBytes / 4
-	b.TableSizeMultiplier = 1
-	// A first level that takes a whole memtable is compacted less often.
-	b.BaseLevelSize = o.MemTableBytes
-	// Uncompressed blocks are read from the memory map and need no cache.
+	// Uncompressed blocks are read from the memory map and need no cache. A
+	// block has room for the largest small value.
+	b.BlockSize = logMinBytes + 4096
 	b.Compression = options.None
 	b.BlockCacheSize = 0
-	b.Logger = badgerLogger{o.Logger}
+	b.Logger = badgerLogger{to: o.Logger, unsynced: unsynced}
 	return b
 }
 
-// txnMaxBytes is what Badger takes in one transaction: 15 % of a memtable.
-func txnMaxBytes(o Options) int64 { return o.MemTableBytes * 15 / 100 }
+// logMinBytes is the size of a value from which on it goes to the value log.
+const logMinBytes = 32 << 10
 
 // openBadger opens Badger and turns a panic over damaged files into an error,
 // where it happens in this goroutine.
-func openBadger(path string, o Options) (db *badger.DB, err error) {
+func openBadger(path string, o Options, unsynced *atomic.Bool) (db *badger.DB, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			db, err = nil, fmt.Errorf("panic: %v", cause)
@@ -64,7 +64,7 @@ func openBadger(path string, o Options) (db *badger.DB, err error) {
 	if err := removeEmptyLogs(path); err != nil {
 		return nil, err
 	}
-	return badger.Open(badgerOptions(path, o))
+	return badger.Open(badgerOptions(path, o, unsynced))
 }
 
 // removeEmptyLogs removes Badger's log files that have no bytes. A process that
@@ -97,27 +97,24 @@ func removeEmptyLogs(path string) error {
 // errMissing says that a key has no value.
 var errMissing = errors.New("missing")
 
-// get reads the value of a key into dst. Damaged tables make Badger panic; here
+// get copies the value of a key into dst. Damaged tables make Badger panic; here
 // that is an error like any other damage.
 func get(txn *badger.Txn, key, dst []byte) (value []byte, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			value, err = nil, fmt.Errorf("unreadable: %v", cause)
-		}
-	}()
-	item, err := txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, errMissing
-	}
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(dst[:0])
+	err = lend(txn, key, func(v []byte, _ bool) error {
+		value = append(dst[:0], v...)
+		return nil
+	})
+	return value, err
 }
 
+// lendTries is how often lend looks for a value whose file is gone: the value
+// log was collected, and the value moved, after Badger had looked up its place.
+const lendTries = 3
+
 // lend calls fn with the value of a key as it lies in Badger, which it may not
-// keep. Damage is an error as in get; what fn returns or panics with passes.
-func lend(txn *badger.Txn, key []byte, fn func(value []byte) error) (err error) {
+// keep; mapped says that this is a file mapped into memory. Damage is an error
+// as in get; what fn returns or panics with passes.
+func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error) (err error) {
 	lent := false
 	defer func() {
 		if lent {
@@ -127,83 +124,77 @@ func lend(txn *badger.Txn, key []byte, fn func(value []byte) error) (err error) 
 			err = fmt.Errorf("unreadable: %v", cause)
 		}
 	}()
-	item, err := txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return errMissing
-	}
-	if err != nil {
-		return err
-	}
-	return item.Value(func(value []byte) error {
-		lent = true
-		return fn(value)
-	})
-}
-
-// visit calls fn for every key under a prefix, with its value when asked for.
-// Both are valid during the call.
-func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("checkpoint: read %s: %v", s.dir.path, cause)
-		}
-	}()
-	return s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: values, PrefetchSize: 16})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			item := it.Item()
-			if !values {
-				if err := fn(item.Key(), nil); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := item.Value(func(v []byte) error { return fn(item.Key(), v) }); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// write is one key of a transaction.
-type write struct {
-	key, value []byte
-	remove     bool
-	pooled     bool // value is a buffer of the store's pool
-}
-
-// size is what Badger counts against a transaction's limit: key, value, the
-// key's version and two bytes of flags.
-func (w write) size() int { return len(w.key) + len(w.value) + 8 + 2 + 2 }
-
-// transact writes all or nothing. It returns when the transaction is on the
-// disk; the slices are free again then.
-func (s *Store) transact(writes []write) error {
-	txn := s.db.NewTransaction(true)
-	defer txn.Discard()
-	for _, w := range writes {
-		var err error
-		if w.remove {
-			err = txn.Delete(w.key)
-		} else {
-			err = txn.SetEntry(badger.NewEntry(w.key, w.value))
+	for try := 1; ; try++ {
+		item, err := txn.Get(key)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return errMissing
 		}
 		if err != nil {
 			return err
 		}
-		s.counters.bytesWritten.Add(uint64(w.size()))
+		err = item.Value(func(value []byte) error {
+			if len(value) == 0 && try < lendTries { // none is stored empty
+				return nil
+			}
+			lent = true
+			// A value in a table is copied to the heap. The size of one in the
+			// value log includes a header and a sum, that of others does not.
+			return fn(value, item.EstimatedSize() > int64(len(key)+len(value)))
+		})
+		if lent || err != nil {
+			return err
+		}
 	}
-	s.counters.transactions.Add(1)
-	return s.commitTransaction(txn)
+}
+
+// visit calls fn for every key under a prefix, with its value when asked for.
+// Both are valid during the call.
+func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) error) error {
+	return visitIn(s.db.NewTransaction(false), prefix, values, fn)
+}
+
+// visitIn is visit in a transaction, which it discards.
+func visitIn(txn *badger.Txn, prefix []byte, values bool, fn func(key, value []byte) error) (err error) {
+	defer txn.Discard()
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("checkpoint: read keys under %x: %v", prefix, cause)
+		}
+	}()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: values, PrefetchSize: 16})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		if !values {
+			if err := fn(item.Key(), nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := item.Value(func(v []byte) error { return fn(item.Key(), v) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // badgerLogger passes Badger's warnings and errors on.
-type badgerLogger struct{ to *slog.Logger }
+type badgerLogger struct {
+	to       *slog.Logger
+	unsynced *atomic.Bool
+}
 
-// Errorf passes an error on.
-func (l badgerLogger) Errorf(format string, args ...any) { l.log(slog.LevelError, format, args) }
+// Errorf passes an error on. One it only logs, and acknowledges the write: that
+// the value log could not be synced.
+func (l badgerLogger) Errorf(format string, args ...any) {
+	if strings.HasPrefix(format, logSyncError) {
+		l.unsynced.Store(true)
+	}
+	l.log(slog.LevelError, format, args)
+}
+
+// logSyncError begins Badger's message.
+const logSyncError = "Error while curlf sync"
 
 // Warningf passes a warning on.
 func (l badgerLogger) Warningf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }

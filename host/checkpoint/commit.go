@@ -65,7 +65,7 @@ func (p *Partition) Commit(c *Commit) error {
 	}
 	start := p.store.options.Now()
 	current := p.state.Load()
-	kept, dropped := current.trimmed(p.number, c.Trim)
+	kept, dropped := current.trimmed(c.Trim)
 	size, err := c.check(&p.store.journals)
 	if err == nil {
 		err = p.store.checkSpace(size)
@@ -146,7 +146,7 @@ func (p *Partition) pack(current *state, c *Commit) (*state, error) {
 	next := *current
 	next.number++
 	next.header = slices.Clone(c.Header)
-	p.writer.begin(p.store, p.store.txnBytes)
+	p.writer.begin(p.store, p.store.txnLimit)
 	result := &next
 	for _, table := range slices.Sorted(maps.Keys(c.Puts)) {
 		if len(c.Puts[table]) == 0 {

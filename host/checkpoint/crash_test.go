@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -329,13 +330,15 @@ func TestSweepIsInterrupted(t *testing.T) {
 	}
 	o := testOptions()
 	o.Logger = slog.New(slog.DiscardHandler)
-	db, err := openBadger(d.badgerPath(), o)
+	db, err := openBadger(d.badgerPath(), o, new(atomic.Bool))
 	if err != nil {
 		t.Fatal(err)
 	}
 	failure := errors.New("injected")
 	calls := 0
-	s := &Store{dir: d, db: db, txnWrites: 10, log: o.Logger, disputed: map[uint16]*CorruptError{}}
+	s := &Store{dir: d, db: db, options: o, log: o.Logger, disputed: map[uint16]*CorruptError{}}
+	s.limits()
+	s.txnWrites = 10
 	s.commitTransaction = func(txn *badger.Txn) error {
 		if calls++; calls == 2 {
 			return failure
@@ -464,7 +467,7 @@ func flipBit(t *testing.T, dir string, rng *rand.Rand) string {
 		for used > 0 && content[used-1] == 0 {
 			used--
 		}
-		if used == 0 || strings.HasSuffix(name, ".vlog") {
+		if used == 0 {
 			continue
 		}
 		at := rng.IntN(used)

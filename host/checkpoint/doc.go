@@ -27,6 +27,15 @@
 // entry has a segment of its own, which [Partition.Entry] reads alone;
 // [Partition.View], [Partition.Peek] and LogRange do not even copy it.
 //
+// # Badger
+//
+// Segments, 32 KiB and larger, are in Badger's value log: written once and
+// synced, mapped for readers, given back by the file. Only keys and small values
+// pass through Badger's buffers and tables. The goroutine that folds also
+// collects the value log: of a file that is half dead, or more, the rest is
+// written again and the file is removed. What was written or streamed leaves the
+// process's resident memory at once; the system's cache keeps it.
+//
 // # Owners
 //
 // One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,
@@ -47,8 +56,8 @@
 //
 // A run that a crash could leave behind has a doomed marker, written before or
 // with its first segment and removed by the transaction that makes the run
-// count. The sweep deletes what has a marker and looks at nothing else, so that
-// opening costs the same whatever the state weighs.
+// count. The sweep deletes what has a marker, and what no record names; it
+// reads keys, of which there is one for each segment, and no segments.
 //
 // # What damage leaves
 //

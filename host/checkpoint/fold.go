@@ -54,6 +54,8 @@ type folder struct {
 	writer writer    // owned by the goroutine
 	rest   time.Time // fold nothing before it; owned by the goroutine
 	after  uint16    // the partition folded last; owned by the goroutine
+
+	adopted uint16 // the partition whose orphans were looked for last; owned by the goroutine
 }
 
 func (f *folder) start(s *Store) {
@@ -95,7 +97,7 @@ func (f *folder) loop() {
 	}
 }
 
-// once deletes a trimmed run, or folds the first range of runs that is due,
+// once deletes a trimmed run, or a dead file, or folds the first range of runs that is due,
 // going round the partitions, and reports whether there may be more.
 func (f *folder) once() bool {
 	now := f.store.options.Now()
@@ -104,6 +106,9 @@ func (f *folder) once() bool {
 	}
 	if found, err := f.reapOne(); found {
 		return f.worked("delete of a trimmed run", err)
+	}
+	if more, err := f.collect(); more || err != nil {
+		return f.worked("collection of the value log", err)
 	}
 	job, ok := f.due()
 	if !ok {
@@ -142,17 +147,7 @@ type foldJob struct {
 
 // due finds work, beginning after the partition folded last.
 func (f *folder) due() (foldJob, bool) {
-	f.store.mu.Lock()
-	open := make([]*Partition, 0, len(f.store.partitions))
-	for _, p := range f.store.partitions {
-		open = append(open, p)
-	}
-	f.store.mu.Unlock()
-	slices.SortFunc(open, func(a, b *Partition) int {
-		// Numbers above after come first: as uint16 the distance wraps around.
-		return int(a.number-f.after-1) - int(b.number-f.after-1)
-	})
-	for _, p := range open {
+	for _, p := range f.open(f.after) {
 		if p.failed.Load() != nil {
 			continue
 		}
@@ -169,6 +164,21 @@ func (f *folder) due() (foldJob, bool) {
 		}
 	}
 	return foldJob{}, false
+}
+
+// open returns the open partitions, beginning after one.
+func (f *folder) open(after uint16) []*Partition {
+	f.store.mu.Lock()
+	open := make([]*Partition, 0, len(f.store.partitions))
+	for _, p := range f.store.partitions {
+		open = append(open, p)
+	}
+	f.store.mu.Unlock()
+	slices.SortFunc(open, func(a, b *Partition) int {
+		// Numbers above after come first: as uint16 the distance wraps around.
+		return int(a.number-after-1) - int(b.number-after-1)
+	})
+	return open
 }
 
 // foldRange chooses the runs to merge, from up to but not including to; none
@@ -220,7 +230,7 @@ func (f *folder) fold(job foldJob) error {
 	if err := s.checkSpace(int64(size)); err != nil {
 		return err
 	}
-	f.writer.begin(s, min(s.txnBytes, foldTxnBytes))
+	f.writer.begin(s, cost{tree: s.txnLimit.tree, log: min(s.txnLimit.log, foldTxnBytes)})
 	merged, err := f.merge(job)
 	f.writer.release()
 	if err == nil {

@@ -6,13 +6,12 @@ import (
 	"math/rand/v2"
 )
 
-// The first byte of every Badger key. Segments sort by the number of their run,
-// which grows with time, and records come last: what one memtable holds then
-// spans only the newest keys, and compactions leave the old bulk in place.
+// The first byte of every Badger key.
 const (
 	prefixSegment = 0x01
 	prefixDoomed  = 0x02
 	prefixRecord  = 0x03
+	prefixBallast = 0x04
 )
 
 // Offsets in keys; integers in keys are big endian, so that they sort.
@@ -67,6 +66,19 @@ func appendSegmentKey(dst []byte, f family, run uint64, index uint32) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, index)
 	dst = binary.BigEndian.AppendUint16(dst, f.partition)
 	return append(dst, byte(f.kind), f.table)
+}
+
+// parseSegmentKey returns the run that a segment's key belongs to.
+func parseSegmentKey(key []byte) (f family, run uint64, ok bool) {
+	if len(key) != segmentKeySize || key[0] != prefixSegment {
+		return family{}, 0, false
+	}
+	f = family{
+		partition: binary.BigEndian.Uint16(key[segmentKeyPartition:]),
+		kind:      kind(key[segmentKeyKind]),
+		table:     key[segmentKeyTable],
+	}
+	return f, binary.BigEndian.Uint64(key[segmentKeyRun:]), true
 }
 
 // runPrefix is the prefix of the keys of all segments of a run.

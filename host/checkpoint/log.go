@@ -104,9 +104,13 @@ func (l *logScan) lent(r run) error {
 	start, bytes := max(l.from, r.first), uint64(0)
 	for n := start; n < r.end() && !l.full; n++ {
 		l.key = appendSegmentKey(l.key[:0], l.family, r.id, uint32(n-r.first))
-		err := lendEntry(l.txn, l.family, l.key, r, n, func(value, entry []byte) error {
+		err := lendEntry(l.txn, l.family, l.key, r, n, func(value, entry []byte, mapped bool) error {
 			bytes += uint64(len(value))
-			return l.visit(n, entry)
+			err := l.visit(n, entry)
+			if mapped && len(value) >= unmapMinBytes {
+				unmap(value)
+			}
+			return err
 		})
 		if err != nil {
 			return err
@@ -119,10 +123,10 @@ func (l *logScan) lent(r run) error {
 }
 
 // lendEntry calls fn with entry n of a run in which each has a segment of its
-// own, and with the segment's value, after checking both.
-func lendEntry(txn *badger.Txn, f family, key []byte, r run, n uint64, fn func(value, entry []byte) error) error {
+// own, and with the segment's value, after checking both; mapped is as in lend.
+func lendEntry(txn *badger.Txn, f family, key []byte, r run, n uint64, fn func(value, entry []byte, mapped bool) error) error {
 	checked := false
-	err := lend(txn, key, func(value []byte) error {
+	err := lend(txn, key, func(value []byte, mapped bool) error {
 		s, err := parseSegment(key, value)
 		if err != nil {
 			return err
@@ -132,7 +136,7 @@ func lendEntry(txn *badger.Txn, f family, key []byte, r run, n uint64, fn func(v
 			return err
 		}
 		checked = true
-		return fn(value, entry)
+		return fn(value, entry, mapped)
 	})
 	switch {
 	case err == nil || checked:
@@ -182,7 +186,7 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
 		if r.entries == uint64(r.segments) {
 			key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
-			return lendEntry(txn, f, key, r, n, func(_, entry []byte) error { return fn(entry) })
+			return lendEntry(txn, f, key, r, n, func(_, entry []byte, _ bool) error { return fn(entry) })
 		}
 		scan := logScan{txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
 		return scan.run(r)
@@ -201,7 +205,7 @@ func (p *Partition) Peek(log uint8, n uint64, fn func(entry []byte) error) error
 		}
 		key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
 		checked := false
-		err := lend(txn, key, func(value []byte) error {
+		err := lend(txn, key, func(value []byte, _ bool) error {
 			s, err := parseHeader(value)
 			if err != nil {
 				return err

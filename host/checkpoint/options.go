@@ -10,15 +10,15 @@ import (
 // Options says how much memory and disk a store may take. Start from
 // [DefaultOptions] or [SmallOptions].
 type Options struct {
-	// MemTableBytes is the size of Badger's write buffer, of which up to three
-	// exist at a time. A transaction holds 15 % of it, so a larger one lets
-	// larger commits through in one transaction; recovery after a crash reads
-	// up to three of them.
+	// MemTableBytes is the size of Badger's write buffer, of which up to five
+	// exist at a time. Only keys, and values below 32 KiB, go through it.
+	// Recovery after a crash reads what is in them.
 	MemTableBytes int64
 
-	// ValueLogFileBytes is the size of a value log file. Segments stay below
-	// the value threshold and never enter the value log, yet Badger reserves
-	// the (sparse) file.
+	// ValueLogFileBytes is the size of a value log file, which holds the larger
+	// values. A transaction takes half of it, so that commits up to that size
+	// are one transaction. Space is given back by the file, and the newest file
+	// is read at open.
 	ValueLogFileBytes int64
 
 	// FoldMinBytes is the size of a table's runs, without the oldest, below
@@ -60,18 +60,18 @@ type Options struct {
 
 // The bounds of Options.
 const (
-	memTableMinBytes = 4 << 20
+	memTableMinBytes = 2 << 20
 	memTableMaxBytes = 512 << 20
 	vlogMinBytes     = 1 << 20
 	vlogMaxBytes     = 1 << 30
 )
 
-// DefaultOptions are those of a host: transactions up to 10 MB, some 300 MB of
-// memory when busy.
+// DefaultOptions are those of a host: transactions up to 32 MiB, some 100 MB of
+// memory when busy beside what a commit refers to.
 func DefaultOptions() Options {
 	return Options{
-		MemTableBytes:     64 << 20,
-		ValueLogFileBytes: 128 << 20,
+		MemTableBytes:     2 << 20,
+		ValueLogFileBytes: 64 << 20,
 		FoldMinBytes:      4 << 20,
 		FoldRunsMax:       16,
 		FreeMinBytes:      512 << 20,
@@ -80,10 +80,9 @@ func DefaultOptions() Options {
 }
 
 // SmallOptions are those of a command that opens a store for a short time:
-// transactions up to 2.5 MB, some 60 MB of memory when busy.
+// transactions up to 8 MiB, some 40 MB of memory when busy.
 func SmallOptions() Options {
 	o := DefaultOptions()
-	o.MemTableBytes = 16 << 20
 	o.ValueLogFileBytes = 16 << 20
 	o.FreeMinBytes = 128 << 20
 	return o

@@ -8,10 +8,10 @@ import "slices"
 // markers together with what finish was given.
 type writer struct {
 	store   *Store
-	limit   int // bytes of a transaction
+	limit   cost // of a transaction
 	runs    []doomed
 	pending []write
-	bytes   int  // size of pending
+	cost    cost // of pending
 	split   bool // a transaction was written, so the markers stand
 }
 
@@ -22,9 +22,9 @@ type doomed struct {
 }
 
 // begin makes the writer ready for runs that are about to be written.
-func (w *writer) begin(s *Store, limit int) {
+func (w *writer) begin(s *Store, limit cost) {
 	w.store, w.limit = s, limit
-	w.runs, w.pending, w.bytes, w.split = w.runs[:0], w.pending[:0], 0, false
+	w.runs, w.pending, w.cost, w.split = w.runs[:0], w.pending[:0], cost{}, false
 }
 
 // begun notes a run before its first segment. After the first transaction its
@@ -54,13 +54,14 @@ func (w *writer) segment(key, value []byte, pooled bool) error {
 // beside the markers.
 func (w *writer) fits(next write) bool {
 	markers := len(w.runs)
-	return w.bytes+next.size()+markers*markerBytes <= w.limit &&
-		len(w.pending)+1+markers <= w.store.txnWrites
+	total := w.cost.plus(next.cost())
+	total.tree += markers * markerBytes
+	return total.within(w.limit) && len(w.pending)+1+markers <= w.store.txnWrites
 }
 
 func (w *writer) take(next write) {
 	w.pending = append(w.pending, next)
-	w.bytes += next.size()
+	w.cost = w.cost.plus(next.cost())
 }
 
 // flush writes what is pending, and with the first transaction the markers. A
@@ -80,11 +81,12 @@ func (w *writer) flush() error {
 // finish writes what is pending, with the last writes, which make it count, in
 // the same transaction.
 func (w *writer) finish(last ...write) error {
-	size, count := len(w.runs)*markerBytes, len(w.runs)+len(last)
+	total, count := w.cost, len(w.pending)+len(w.runs)+len(last)
+	total.tree += len(w.runs) * markerBytes
 	for _, l := range last {
-		size += l.size()
+		total = total.plus(l.cost())
 	}
-	if len(w.pending) > 0 && (w.bytes+size > w.limit || len(w.pending)+count > w.store.txnWrites) {
+	if len(w.pending) > 0 && (!total.within(w.limit) || count > w.store.txnWrites) {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -110,11 +112,11 @@ func (w *writer) release() {
 		}
 	}
 	clear(w.pending)
-	w.pending, w.bytes = w.pending[:0], 0
+	w.pending, w.cost = w.pending[:0], cost{}
 }
 
 // markerBytes is the size of a write that sets or removes a marker, or more.
-const markerBytes = doomedKeySize + 4 + 12
+const markerBytes = doomedKeySize + 4 + 32
 
 func markDoomed(d doomed) write {
 	key := appendDoomedKey(nil, d.family, d.run)

@@ -3,6 +3,9 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // sweepWritesMax is the most keys that a sweep or a fold deletes in one
@@ -10,13 +13,15 @@ import (
 const sweepWritesMax = 500
 
 // sweep deletes what a crash, or an interrupted sweep, left behind: the runs
-// that have a doomed marker. It runs once, before anything else is written.
+// that have a doomed marker, and those that no record names. It runs once,
+// before anything else is written.
 //
 // A run that a record names is never deleted, whatever a marker says: the two
 // contradict each other, so one of them is not the newest, and the partition is
-// damaged. Nor is anything of a partition whose record cannot be read.
+// damaged. Nor is anything of a partition whose record cannot be read, or what
+// has no marker of a partition without a record.
 func (s *Store) sweep() error {
-	live, unreadable, err := s.liveRuns()
+	live, readable, err := s.liveRuns()
 	if err != nil {
 		return err
 	}
@@ -26,7 +31,7 @@ func (s *Store) sweep() error {
 		switch {
 		case !ok:
 			s.log.Warn("checkpoint: a doomed marker is damaged, its run stays on the disk", "key", fmt.Sprintf("%x", key))
-		case unreadable[f.partition]:
+		case damaged(readable, f.partition):
 		case live[run]:
 			s.disputed[f.partition] = f.corrupt(run, -1, "the commit record names the run and a marker dooms it")
 		default:
@@ -38,6 +43,18 @@ func (s *Store) sweep() error {
 	if err != nil {
 		return err
 	}
+	orphans, err := s.orphans(s.db.NewTransaction(false), func(f family, run uint64) bool {
+		s.lastRun = max(s.lastRun, run)
+		return readable[f.partition] && !live[run]
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range orphans {
+		if !slices.Contains(left, o) {
+			left = append(left, o)
+		}
+	}
 	if err := s.deleteRuns(left); err != nil {
 		return fmt.Errorf("checkpoint: sweep %s: %w", s.dir.path, err)
 	}
@@ -45,10 +62,62 @@ func (s *Store) sweep() error {
 	return nil
 }
 
+// damaged reports whether a partition has a record that cannot be read.
+func damaged(readable map[uint16]bool, partition uint16) bool {
+	ok, found := readable[partition]
+	return found && !ok
+}
+
+// orphans returns the runs that a transaction sees segments of and that lost
+// says are no part of the state. It discards the transaction.
+//
+// Besides a crash, Badger makes them: when it collects its value log it writes a
+// value back that was found alive, and should the value be deleted meanwhile,
+// the deletion may be merged away before what was written back, which is alive
+// again then.
+func (s *Store) orphans(txn *badger.Txn, lost func(family, uint64) bool) (found []doomed, err error) {
+	err = visitIn(txn, []byte{prefixSegment}, false, func(key, _ []byte) error {
+		f, run, ok := parseSegmentKey(key)
+		if !ok {
+			return fmt.Errorf("checkpoint: %s: key %x is not a segment's", s.dir.path, key)
+		}
+		if d := (doomed{family: f, run: run}); lost(f, run) && (len(found) == 0 || found[len(found)-1] != d) {
+			found = append(found, d)
+		}
+		return nil
+	})
+	return found, err
+}
+
+// adopt deletes the orphans of a partition while the store is in use. It is
+// called by the fold's goroutine, so that no fold is under way; and the
+// transaction begins while no commit is, so that it sees no run that is yet to
+// count.
+func (f *folder) adopt(p *Partition) error {
+	p.mu.Lock()
+	txn := f.store.db.NewTransaction(false)
+	current := p.state.Load()
+	p.mu.Unlock()
+	orphans, err := f.store.orphans(txn, func(of family, run uint64) bool {
+		return of.partition == p.number && !current.names(of, run)
+	})
+	if err != nil {
+		return err
+	}
+	f.store.counters.swept.Add(uint64(len(orphans)))
+	return f.store.deleteRuns(orphans)
+}
+
+// names reports whether a run is a part of the state.
+func (s *state) names(f family, id uint64) bool {
+	of := s.find(f)
+	return of != nil && slices.ContainsFunc(of.runs, func(r run) bool { return r.id == id })
+}
+
 // liveRuns reads all commit records: which runs they name, and which records
-// are damaged.
-func (s *Store) liveRuns() (live map[uint64]bool, unreadable map[uint16]bool, err error) {
-	live, unreadable = map[uint64]bool{}, map[uint16]bool{}
+// are readable: false says that one is damaged.
+func (s *Store) liveRuns() (live map[uint64]bool, readable map[uint16]bool, err error) {
+	live, readable = map[uint64]bool{}, map[uint16]bool{}
 	err = s.visit([]byte{prefixRecord}, true, func(key, value []byte) error {
 		partition, ok := parseRecordKey(key)
 		if !ok {
@@ -57,10 +126,11 @@ func (s *Store) liveRuns() (live map[uint64]bool, unreadable map[uint16]bool, er
 		current, err := parseRecord(partition, key, value)
 		if err != nil {
 			// Partition reads the record again and reports the damage.
-			unreadable[partition] = true
+			readable[partition] = false
 			s.log.Error("checkpoint: commit record is damaged", "partition", partition, "error", err)
 			return nil
 		}
+		readable[partition] = true
 		for i := range current.families {
 			for _, r := range current.families[i].runs {
 				live[r.id] = true
@@ -69,7 +139,7 @@ func (s *Store) liveRuns() (live map[uint64]bool, unreadable map[uint16]bool, er
 		}
 		return nil
 	})
-	return live, unreadable, err
+	return live, readable, err
 }
 
 // deleteRuns deletes the segments of doomed runs and then their markers, in

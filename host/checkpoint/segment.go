@@ -8,9 +8,8 @@ import (
 
 // The limits of what is stored. They hold on writing and again on reading.
 const (
-	// SegmentMaxBytes bounds a segment: below Badger's value threshold (1 MiB),
-	// so that no segment enters the value log, whose collection is not
-	// automatic.
+	// SegmentMaxBytes bounds a segment: so much is in memory of each run that is
+	// read beside others.
 	SegmentMaxBytes = 900_000
 
 	// KeyMaxBytes bounds the key of an [Entry].
@@ -53,7 +52,7 @@ const entryOverhead = 2 * binary.MaxVarintLen32
 // smaller segments.
 const piecesMax = (EntryMaxBytes+entryOverhead)/(segmentMinBytes-segmentHeaderSize) + 1
 
-// segmentMinBytes is the smallest limit of a segment that any options yield.
+// segmentMinBytes is not above the limit of a segment that any options yield.
 const segmentMinBytes = 128 << 10
 
 // segment is a parsed segment. Its payload aliases the stored value.

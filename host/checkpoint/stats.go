@@ -16,7 +16,7 @@ type counters struct {
 	commits, transactions, entries, bytesWritten       atomic.Uint64
 	folds, foldErrors, foldBytesRead, foldBytesWritten atomic.Uint64
 	lastFold                                           atomic.Int64 // nanoseconds
-	swept                                              atomic.Uint64
+	swept, collected                                   atomic.Uint64
 }
 
 // Stats are figures for operators. Counters start at 0 when the store is
@@ -33,6 +33,7 @@ type Stats struct {
 	FoldBytesWritten uint64        // segments they became
 	LastFold         time.Duration // how long the last successful fold took
 	RunsSwept        uint64        // runs that a crash had left behind
+	FilesCollected   uint64        // files of Badger's value log that were dead enough to remove
 
 	Partitions []PartitionStats // those opened, by number
 }
@@ -71,6 +72,7 @@ func (s *Store) Stats() Stats {
 		FoldBytesWritten: c.foldBytesWritten.Load(),
 		LastFold:         time.Duration(c.lastFold.Load()),
 		RunsSwept:        c.swept.Load(),
+		FilesCollected:   c.collected.Load(),
 	}
 	s.mu.Lock()
 	for _, p := range s.partitions {

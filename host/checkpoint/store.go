@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -21,10 +22,14 @@ type Store struct {
 	// one, to fail or to kill the process at a chosen step.
 	commitTransaction func(*badger.Txn) error
 
-	txnBytes     int       // a transaction's limit, with a margin
+	txnLimit     cost      // a transaction's limit, with a margin
 	txnWrites    int       // and the limit of its keys
 	segmentBytes int       // a segment's limit
 	journals     [256]bool // the logs that are journals
+
+	ballast    ballast
+	unsynced   atomic.Bool  // Badger could not sync its value log
+	logWritten atomic.Int64 // bytes in the value log since it was last collected
 
 	counters counters
 	buffers  bufferPool
@@ -62,24 +67,18 @@ func Open(dir string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := openBadger(d.badgerPath(), options)
-	if err != nil {
-		return nil, errors.Join(err, d.close())
-	}
 	s := &Store{
-		dir: d, options: options, log: options.Logger, db: db,
+		dir: d, options: options, log: options.Logger,
 		commitTransaction: (*badger.Txn).Commit,
 		partitions:        map[uint16]*Partition{},
 		disputed:          map[uint16]*CorruptError{},
 	}
-	// Badger adds a key of its own to a transaction; a tenth of margin covers
-	// it and any change in how it counts.
-	s.txnBytes = int(db.MaxBatchSize() * 9 / 10)
-	s.txnWrites = int(db.MaxBatchCount() * 9 / 10)
-	s.segmentBytes = min(SegmentMaxBytes, s.txnBytes/2)
-	for _, log := range options.Journals {
-		s.journals[log] = true
+	db, err := openBadger(d.badgerPath(), options, &s.unsynced)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
 	}
+	s.db = db
+	s.limits()
 	if err := syncFolder(d.path); err != nil {
 		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())
 	}
@@ -89,6 +88,27 @@ func Open(dir string, options Options) (*Store, error) {
 	s.folder.start(s)
 	return s, nil
 }
+
+// limits derives the limits of transactions and segments.
+func (s *Store) limits() {
+	// Badger adds a key of its own to a transaction, and transact its ballast; a
+	// tenth of margin covers any change in how Badger counts.
+	s.txnLimit.tree = int(s.db.MaxBatchSize()*9/10) - logMinBytes
+	s.txnWrites = int(s.db.MaxBatchCount()*9/10) - 1
+	// Badger maps twice the size of a value log file. As long as a transaction
+	// does not take all of the second half, the map is never moved, under readers.
+	s.txnLimit.log = int(txnMaxBytes(s.options))
+	s.segmentBytes = min(SegmentMaxBytes, s.txnLimit.log/2)
+	s.ballast.every = s.options.ValueLogFileBytes * ballastFiles
+	s.ballast.fills = s.options.MemTableBytes
+	s.ballast.zeros = make([]byte, ballastMaxBytes)
+	for _, log := range s.options.Journals {
+		s.journals[log] = true
+	}
+}
+
+// txnMaxBytes is what one transaction puts into the value log.
+func txnMaxBytes(o Options) int64 { return o.ValueLogFileBytes / 2 }
 
 // ID returns the store's id: 32 hex digits, random, made with the directory. A
 // copy of the directory has the same.

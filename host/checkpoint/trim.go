@@ -23,7 +23,7 @@ type dropped struct {
 // the runs that lie below them, and how those go. A crash leaves a run that the
 // record does not name only under a marker: a run without one is deleted by the
 // transaction that changes the record.
-func (s *state) trimmed(partition uint16, trim map[uint8]uint64) (*state, dropped) {
+func (s *state) trimmed(trim map[uint8]uint64) (*state, dropped) {
 	var gone dropped
 	for i := range s.families {
 		f := s.families[i]

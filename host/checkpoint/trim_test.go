@@ -164,7 +164,7 @@ func TestRoomIsNotCopied(t *testing.T) {
 	s, p := mustOpen(t, t.TempDir(), testOptions())
 	defer mustClose(t, s)
 	entry := append(make([]byte, RoomBytes), "the entry"...)
-	kept, _ := p.state.Load().trimmed(3, nil)
+	kept, _ := p.state.Load().trimmed(nil)
 	if _, err := p.pack(kept, &Commit{Room: true, Appends: map[uint8][][]byte{modelJournal: {entry}}}); err != nil {
 		t.Fatal(err)
 	}

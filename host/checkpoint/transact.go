@@ -1,0 +1,106 @@
+package checkpoint
+
+import (
+	"errors"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// write is one key of a transaction.
+type write struct {
+	key, value []byte
+	remove     bool
+	pooled     bool // value is a buffer of the store's pool
+}
+
+// cost is what writes take of a transaction's limits.
+type cost struct {
+	tree int // bytes of keys and small values
+	log  int // bytes in the value log
+}
+
+// cost returns what a write takes: as Badger counts it, key, value or the place
+// of the value, the key's version and flags; in the value log a header and a sum
+// beside key and value.
+func (w write) cost() cost {
+	c := cost{tree: len(w.key) + 32}
+	if len(w.value) < logMinBytes {
+		c.tree += len(w.value)
+	} else {
+		c.log = len(w.key) + len(w.value) + 64
+	}
+	return c
+}
+
+func (c cost) plus(d cost) cost { return cost{tree: c.tree + d.tree, log: c.log + d.log} }
+
+// within reports whether a transaction takes it.
+func (c cost) within(limit cost) bool { return c.tree <= limit.tree && c.log <= limit.log }
+
+// transact writes all or nothing. It returns when the transaction is on the
+// disk; the slices are free again then.
+func (s *Store) transact(writes []write) error {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	var sum cost
+	for _, w := range writes {
+		var err error
+		if w.remove {
+			err = txn.Delete(w.key)
+		} else {
+			err = txn.SetEntry(badger.NewEntry(w.key, w.value))
+		}
+		if err != nil {
+			return err
+		}
+		sum = sum.plus(w.cost())
+	}
+	if ballast := s.ballast.draw(sum.log); ballast != nil {
+		if err := txn.Set([]byte{prefixBallast}, ballast); err != nil {
+			return err
+		}
+		sum.tree += len(ballast)
+	}
+	s.counters.bytesWritten.Add(uint64(sum.tree + sum.log))
+	s.counters.transactions.Add(1)
+	if err := s.commitTransaction(txn); err != nil {
+		return err
+	}
+	if s.unsynced.Load() {
+		return errUnsynced
+	}
+	s.logWritten.Add(int64(sum.log))
+	s.unmapWritten(writes)
+	return nil
+}
+
+// errUnsynced says that Badger could not sync its value log. What the disk has
+// is uncertain for every later write as well.
+var errUnsynced = errors.New("the value log could not be synced")
+
+// unmapMinBytes is the size of a value from which on it is worth a call to take
+// it out of the process's memory.
+const unmapMinBytes = 64 << 10
+
+// unmapWritten takes what was written to the value log out of the process's
+// resident memory, of which it would be a part until Badger removes the file.
+// The pages stay in the system's cache.
+func (s *Store) unmapWritten(writes []write) {
+	var txn *badger.Txn
+	for _, w := range writes {
+		if len(w.value) < unmapMinBytes {
+			continue
+		}
+		if txn == nil {
+			txn = s.db.NewTransaction(false)
+			defer txn.Discard()
+		}
+		// A value that is gone already, or damaged, is not this one's concern.
+		_ = lend(txn, w.key, func(value []byte, mapped bool) error {
+			if mapped {
+				unmap(value)
+			}
+			return nil
+		})
+	}
+}
