@@ -17,7 +17,7 @@ func BenchmarkRewrite(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := m.Rewrite(fuel.Options{MemoryPagesMax: 1024, BeginModule: "tollway_v1", BeginName: "begin"}); err != nil {
+		if _, err := m.Rewrite(fuel.Options{MemoryPagesMax: 1024, BeginModule: "tollway_v1", BeginName: "begin", BeginManyName: "begin_many"}); err != nil {
 			b.Fatal(err)
 		}
 	}

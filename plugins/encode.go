@@ -31,7 +31,7 @@ func (w *work) encode(arena []byte, from, limit int) (units, used int) {
 	w.header = abi.Header{
 		EventOff: uint32(eventOff), EventStride: uint32(stride),
 		SlotOff: abi.HeaderSize, SlotStride: abi.SlotSize, Dims: uint32(w.dims),
-		RejectStride: abi.RejectSize, RejectsMax: abi.RejectsMax, ArenaSize: uint32(len(arena)),
+		RejectStride: abi.RejectSize, RejectsMax: abi.RejectsMax, ArenaSize: uint32(len(arena)), UnitsMax: uint32(w.unitsMax),
 	}
 	w.at = data
 	w.from, w.events = from, 0
@@ -47,7 +47,7 @@ func (w *work) encode(arena []byte, from, limit int) (units, used int) {
 	}
 	clear(arena[abi.HeaderSize+len(w.sent)*abi.SlotSize : eventOff])
 	clear(arena[eventOff+w.events*stride : data])
-	w.header.Events, w.header.Slots = uint32(w.events), uint32(len(w.sent))
+	w.header.Events, w.header.Slots, w.header.Finals = uint32(w.events), uint32(len(w.sent)), uint32(w.to-from-w.events)
 	return w.to - from, w.encodeTail(arena)
 }
 
@@ -146,7 +146,9 @@ func (w *work) addSlot(arena []byte, slot int32) bool {
 
 	put(arena[lineOff:stateOff], lines)
 	put(arena[stateOff:carryOff], state)
-	put(arena[carryOff:end], s.CarryIn)
+	if end > carryOff {
+		put(arena[carryOff:end], s.CarryIn)
+	}
 	w.sent = append(w.sent, sent{
 		slot: slot, lineOff: uint32(lineOff), lineLen: uint32(lineLen),
 		stateOff: uint32(stateOff), stateCap: uint32(stateCap), carryOff: uint32(end),
@@ -156,7 +158,11 @@ func (w *work) addSlot(arena []byte, slot int32) bool {
 }
 
 // put copies bytes to a place and zeroes the rest of it.
-func put(place, b []byte) { clear(place[copy(place, b):]) }
+func put(place, b []byte) {
+	if n := copy(place, b); n < len(place) {
+		clear(place[n:])
+	}
+}
 
 // addFinish puts the finish of a final slot into the stretch, unless it does not fit.
 func (w *work) addFinish(arena []byte, unit int) bool {

@@ -67,5 +67,5 @@ func ExampleRuntime_Load() {
 	_, err = runtime.Load(ctx, []byte("#!/bin/sh\n"))
 	fmt.Println(err)
 	// Output:
-	// not a WebAssembly module (starts with "#!/bin/sh\n")
+	// not a WebAssembly module (starts with "#!/bin/sh\n"): build the tariff with `tollway plugin build FOLDER` and give the .wasm file that it writes
 }

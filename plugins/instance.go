@@ -51,7 +51,7 @@ type Instance struct {
 
 // control are the globals that the rewriter added as parameters of a call.
 type control struct {
-	fuel, perUnit, pool, cursor, units, depth, trap, pages api.MutableGlobal
+	fuel, perUnit, pool, cursor, first, units, depth, trap, pages api.MutableGlobal
 }
 
 // NewInstance starts an instance: memory of its own, initialized, nothing configured.
@@ -125,7 +125,7 @@ func (i *Instance) instantiate(ctx context.Context) (err error) {
 	}
 	i.control = control{
 		fuel: global(fuel.GlobalFuel), perUnit: global(fuel.GlobalFuelPerUnit), pool: global(fuel.GlobalPool),
-		cursor: global(fuel.GlobalCursor), units: global(fuel.GlobalUnits), depth: global(fuel.GlobalDepth),
+		cursor: global(fuel.GlobalCursor), first: global(fuel.GlobalFirst), units: global(fuel.GlobalUnits), depth: global(fuel.GlobalDepth),
 		trap: global(fuel.GlobalTrap), pages: global(fuel.GlobalPages),
 	}
 	i.state = i.state[:0]
@@ -171,6 +171,7 @@ func (i *Instance) call(f api.Function, b budget) (result int32, err error) {
 	c.perUnit.Set(uint64(i.module.fuelPerUnit))
 	c.units.Set(uint64(b.units))
 	c.cursor.Set(uint64(uint32(1<<32 - 1)))
+	c.first.Set(uint64(uint32(1<<32 - 1)))
 	c.depth.Set(fuel.DepthMax)
 	c.trap.Set(0)
 	err = f.CallWithStack(i.context, i.stack[:])
@@ -190,8 +191,11 @@ func (i *Instance) call(f api.Function, b budget) (result int32, err error) {
 // made again included. Beside the manifest's FuelPerEvent it tells how much room a tariff has.
 func (i *Instance) FuelUsed() int64 { return i.fuelUsed }
 
-// cursor is the unit that began last, -1 for none.
+// cursor is the last of the units that began last, -1 for none.
 func (i *Instance) cursor() int { return int(int32(uint32(i.control.cursor.Get()))) }
+
+// together tells whether several units began last.
+func (i *Instance) together() bool { return i.control.first.Get() != i.control.cursor.Get() }
 
 // resetHost puts back what host functions keep.
 func (i *Instance) resetHost() {

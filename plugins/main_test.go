@@ -63,7 +63,7 @@ func buildGuest(dir string) ([]byte, error) {
 
 func guestManifest(fuelPerEvent int64) plugins.Manifest {
 	m := plugins.Manifest{Name: "guest", Version: "1.0.0", ABI: "1.0", FuelPerEvent: fuelPerEvent, SDK: "none"}
-	for _, name := range []string{"sum", "dims", "variable", "refuses", "babbles", "greedy", "lies", "loops", "faults", "badfinish"} {
+	for _, name := range []string{"sum", "dims", "variable", "refuses", "babbles", "greedy", "lies", "loops", "faults", "badfinish", "together"} {
 		m.Tariffs = append(m.Tariffs, plugins.ManifestTariff{Name: name, Title: name, ParamsSchema: []byte(`{"type":"object"}`)})
 	}
 	return m

@@ -62,7 +62,7 @@ func (r *Runtime) load(ctx context.Context, wasm []byte, digest string) (*Module
 	}
 	rewritten, err := parsed.Rewrite(fuel.Options{
 		MemoryPagesMax: uint32(limit / pageSize),
-		BeginModule:    abi.ImportModule, BeginName: abi.ImportBegin,
+		BeginModule:    abi.ImportModule, BeginName: abi.ImportBegin, BeginManyName: abi.ImportBeginMany,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the module cannot be used: %w", err)

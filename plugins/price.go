@@ -52,10 +52,10 @@ const (
 
 // priceAll prices the units of the batch, stretch by stretch. A trap names a unit: what stands
 // before it is priced without it, and then it alone. Only what it does alone counts, since there
-// no neighbour can have caused the trap.
+// no neighbour can have caused the trap. Units that began together are priced again one by one.
 func (i *Instance) priceAll(ctx context.Context) error {
 	w := &i.work
-	next, limit, alone := 0, abi.BatchEventsDefault, -1
+	next, limit, alone, single := 0, abi.BatchEventsDefault, -1, 0
 	growths := 0
 	for next < w.units() {
 		if err := ctx.Err(); err != nil {
@@ -67,6 +67,12 @@ func (i *Instance) priceAll(ctx context.Context) error {
 			n = 1
 		case alone > next:
 			n = min(n, alone-next)
+		case single > next:
+			n = min(n, single-next)
+		}
+		w.unitsMax = i.unitsMax()
+		if n == 1 || single > next {
+			w.unitsMax = 1
 		}
 		result, t, err := i.priceStretch(next, n)
 		if err != nil {
@@ -99,12 +105,30 @@ func (i *Instance) priceAll(ctx context.Context) error {
 				next, growths = next+1, 0
 				break
 			}
+			if i.together() {
+				if w.unitsMax == 1 {
+					return i.faultHere("it announced units together that were to begin one by one")
+				}
+				single = next + i.cursor0() + 1
+				break
+			}
 			alone = next + i.cursor0()
 			limit = min(limit, unitsAfterTrap)
 		}
 	}
 	return nil
 }
+
+// unitsMax is how many units may begin together, and so share the fuel of one. Those that need no
+// more than an even share are priced so; for others the attempt is lost, hence the bound.
+func (i *Instance) unitsMax() int {
+	return int(max(1, min(i.module.fuelPerUnit/fuelTogether, unitsTogether)))
+}
+
+const (
+	fuelTogether  = 4_096 // of each of the units that begin together
+	unitsTogether = 256
+)
 
 // growthsMax bounds how often one stretch may come back for more state. Room doubles each time,
 // but different slots may ask one after the other.

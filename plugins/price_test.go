@@ -32,10 +32,16 @@ func TestPriceSums(t *testing.T) {
 }
 
 // TestTrapIsolation puts events that end their call in every way among ordinary ones: they are
-// rejected, named, and leave no trace; all others are priced.
+// rejected, named, and leave no trace; all others are priced. So too when events are announced
+// together.
 func TestTrapIsolation(t *testing.T) {
 	m := load(t, newRuntime(t, plugins.Config{}), guestWasm)
-	g := newGuest(t, m, "sum")
+	for _, tariff := range []string{"sum", "together"} {
+		t.Run(tariff, func(t *testing.T) { trapIsolation(t, newGuest(t, m, tariff)) })
+	}
+}
+
+func trapIsolation(t *testing.T, g *guest) {
 	for _, c := range []struct {
 		name   string
 		do     int64
@@ -299,7 +305,13 @@ func TestClockStandsStill(t *testing.T) {
 // TestFuelIsPerEvent holds that an event may use its whole budget whatever its neighbours use,
 // and that a batch which uses more than a call may is priced in parts.
 func TestFuelIsPerEvent(t *testing.T) {
-	g := newGuest(t, load(t, newRuntime(t, plugins.Config{}), thriftyWasm), "sum")
+	m := load(t, newRuntime(t, plugins.Config{}), thriftyWasm)
+	for _, tariff := range []string{"sum", "together"} {
+		t.Run(tariff, func(t *testing.T) { fuelIsPerEvent(t, newGuest(t, m, tariff)) })
+	}
+}
+
+func fuelIsPerEvent(t *testing.T, g *guest) {
 	work := func(n uint64) plugins.Event {
 		e := event(0, doWork)
 		e.Quantity = billing.Decimal{Lo: n}

@@ -20,7 +20,7 @@ var (
 		"compiler":    wazero.NewRuntimeConfigCompiler(),
 		"interpreter": wazero.NewRuntimeConfigInterpreter(),
 	}
-	rewriteOptions = fuel.Options{MemoryPagesMax: 16, BeginModule: "tollway_v1", BeginName: "begin"}
+	rewriteOptions = fuel.Options{MemoryPagesMax: 16, BeginModule: "tollway_v1", BeginName: "begin", BeginManyName: "begin_many"}
 	i32x1          = w.Sig{Params: []byte{w.I32}, Results: []byte{w.I32}}
 )
 
@@ -354,6 +354,53 @@ func TestBegin(t *testing.T) {
 		i.set(fuel.GlobalPool, 100)
 		if _, err := i.call("f0", 0); err == nil || i.cause() != fuel.CausePool || i.get32(fuel.GlobalCursor) != 0 {
 			t.Errorf("%s: an empty pool: %v, cause %s, cursor %d", engine, err, i.cause(), i.get32(fuel.GlobalCursor))
+		}
+	}
+}
+
+// TestBeginMany holds that units announced together are checked as single ones, and get the fuel of one.
+func TestBeginMany(t *testing.T) {
+	two := w.Sig{Params: []byte{w.I32, w.I32}}
+	m := &w.Module{
+		Imports: []w.Import{{Module: "tollway_v1", Name: "begin_many", Sig: two}},
+		Funcs:   []w.Func{{Sig: two, Code: w.Cat(w.LocalGet(0), w.LocalGet(1), w.Call(0), w.Op(w.End))}},
+	}
+	wasm := rewritten(t, exported(m).Bytes())
+	for engine, config := range engines {
+		i := instantiate(t, config, wasm)
+		i.grant(1_000)
+		i.set(fuel.GlobalUnits, 9)
+		i.set(fuel.GlobalFuelPerUnit, 200)
+		i.set(fuel.GlobalPool, 1_000)
+		for _, step := range []struct {
+			unit, count int32
+			first, last int32 // afterwards
+			cause       fuel.Cause
+			ok          bool
+		}{
+			{0, 3, 0, 2, 0, true},
+			{2, 1, 0, 2, fuel.CauseCursor, false},
+			{-1, 5, 0, 2, fuel.CauseCursor, false},
+			{3, 0, 0, 2, fuel.CauseCursor, false},
+			{3, -1, 0, 2, fuel.CauseCursor, false},
+			{3, 7, 0, 2, fuel.CauseCursor, false},
+			{3, 1<<31 - 1, 0, 2, fuel.CauseCursor, false},
+			{9, 1, 0, 2, fuel.CauseCursor, false},
+			{1<<31 - 1, 1, 0, 2, fuel.CauseCursor, false},
+			{1<<31 - 1, 1<<31 - 1, 0, 2, fuel.CauseCursor, false},
+			{4, 1, 4, 4, 0, true},
+			{5, 4, 5, 8, 0, true},
+		} {
+			i.set(fuel.GlobalTrap, 0)
+			_, err := i.call("f0", uint64(uint32(step.unit)), uint64(uint32(step.count)))
+			if (err == nil) != step.ok || i.cause() != step.cause || i.get32(fuel.GlobalFirst) != step.first || i.get32(fuel.GlobalCursor) != step.last {
+				t.Errorf("%s: begin_many(%d, %d): %v, cause %s, units %d to %d; want %+v", engine, step.unit, step.count, err,
+					i.cause(), i.get32(fuel.GlobalFirst), i.get32(fuel.GlobalCursor), step)
+			}
+			if step.ok && i.get(fuel.GlobalFuel) != 200 {
+				t.Errorf("%s: %d units have %d of fuel, want 200", engine, step.count, i.get(fuel.GlobalFuel))
+			}
+			i.set(fuel.GlobalDepth, fuel.DepthMax)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func validateImports(m *fuel.Module) error {
 			foreign = append(foreign, name)
 		case i.Type.String() != signature:
 			wrong = append(wrong, fmt.Sprintf("%s is imported as %s, must be %s", name, i.Type, signature))
-		case i.Module == abi.ImportModule:
+		case i.Module == abi.ImportModule && i.Name == abi.ImportBegin:
 			begins = true
 		}
 	}
@@ -65,6 +65,8 @@ func allowedImport(module, name string) (signature string, ok bool) {
 	switch {
 	case module == abi.ImportModule && name == abi.ImportBegin:
 		return "(i32) -> ()", true
+	case module == abi.ImportModule && name == abi.ImportBeginMany:
+		return "(i32, i32) -> ()", true
 	case module == abi.ImportEnv && name == abi.ImportEnvAbort:
 		return "(i32, i32, i32, i32) -> ()", true
 	case module == abi.ImportWASI:

@@ -21,6 +21,7 @@ type work struct {
 	// The stretch of the last call, and what was written to the arena for it. The plugin's own
 	// copy is not trusted.
 	from, to   int
+	unitsMax   int // how many of its units may begin together
 	events     int // of its units, those that are events
 	sent       []sent
 	values     []uint32 // its values, as indices into the batch's; [0] is 0

@@ -11,7 +11,8 @@
 //	        runs, and traps when there is none
 //	units   the import that announces a unit of work (begin) becomes a function of the module: it
 //	        checks the order of the units, notes the current one in __cursor, and fills __fuel
-//	        up from the pool of the call
+//	        up from the pool of the call; another (begin_many) does so for several at once, which
+//	        share the fuel of one
 //	memory  the memory is declared at its full size; memory.size and memory.grow work on the
 //	        global __pages, so that growth is a number that can be taken back
 //	state   every mutable global is exported, so that a host can save and restore all of them

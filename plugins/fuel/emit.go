@@ -6,6 +6,7 @@ import "fmt"
 // add function types.
 func (w *rewriter) sections() error {
 	beginType := w.typeIndex([]byte{typeI32}, nil)
+	manyType := w.typeIndex([]byte{typeI32, typeI32}, nil)
 	growType := w.typeIndex([]byte{typeI32}, []byte{typeI32})
 	code, err := w.code()
 	if err != nil {
@@ -27,6 +28,7 @@ func (w *rewriter) sections() error {
 			o.u32(t)
 		}
 		o.u32(beginType)
+		o.u32(manyType)
 		if m.memory != nil {
 			o.u32(growType)
 		}
@@ -53,12 +55,12 @@ func (w *rewriter) sections() error {
 	return nil
 }
 
-// addedFunctions counts begin, and memory.grow where there is a memory.
+// addedFunctions counts begin and begin_many, and memory.grow where there is a memory.
 func (w *rewriter) addedFunctions() int {
 	if w.m.memory == nil {
-		return 1
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // writeVector writes a section whose elements are copied as they are.
@@ -86,7 +88,7 @@ func (w *rewriter) writeImports(o *writer) {
 }
 
 func (w *rewriter) writeGlobals(o *writer) {
-	o.u32(uint32(len(w.m.globals)) + 8)
+	o.u32(uint32(len(w.m.globals)) + 9)
 	for i := range w.m.globals {
 		g := &w.m.globals[i]
 		mutable := byte(0)
@@ -102,7 +104,7 @@ func (w *rewriter) writeGlobals(o *writer) {
 	}
 	// The order is that of planGlobals. Everything starts at zero, so an instance that nobody
 	// gave fuel to can do nothing.
-	for _, t := range [...]byte{typeI64, typeI64, typeI64, typeI32, typeI32, typeI64, typeI32} {
+	for _, t := range [...]byte{typeI64, typeI64, typeI64, typeI32, typeI32, typeI32, typeI64, typeI32} {
 		o.raw(t, 1)
 		if t == typeI64 {
 			o.i64(0)
@@ -125,6 +127,7 @@ func (w *rewriter) writeExports(o *writer) {
 		{GlobalFuelPerUnit, w.globals.perUnit},
 		{GlobalPool, w.globals.pool},
 		{GlobalCursor, w.globals.cursor},
+		{GlobalFirst, w.globals.first},
 		{GlobalUnits, w.globals.units},
 		{GlobalDepth, w.globals.depth},
 		{GlobalTrap, w.globals.trap},
@@ -211,6 +214,9 @@ func (w *rewriter) code() ([]byte, error) {
 	}
 	scratch.b = scratch.b[:0]
 	w.writeBegin(&scratch)
+	out.vec(scratch.b)
+	scratch.b = scratch.b[:0]
+	w.writeBeginMany(&scratch)
 	out.vec(scratch.b)
 	if m.memory != nil {
 		scratch.b = scratch.b[:0]

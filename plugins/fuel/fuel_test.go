@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	options = fuel.Options{MemoryPagesMax: 16, BeginModule: "tollway_v1", BeginName: "begin"}
+	options = fuel.Options{MemoryPagesMax: 16, BeginModule: "tollway_v1", BeginName: "begin", BeginManyName: "begin_many"}
 	none    = w.Sig{}
 	unary   = w.Sig{Params: []byte{w.I32}, Results: []byte{w.I32}}
 	sink    = w.Sig{Params: []byte{w.I32}}

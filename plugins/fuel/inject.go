@@ -193,8 +193,7 @@ func (w *rewriter) chargeLength(o *writer, fuelLocal, lengthLocal uint32) {
 }
 
 // writeBegin writes the function that replaces the import begin(index i32): the index must be
-// above the last and below the number of units; what the last unit left goes back to the pool,
-// and the next takes its share.
+// above the last and below the number of units.
 func (w *rewriter) writeBegin(o *writer) {
 	g := w.globals
 	o.raw(1, 1, typeI64) // one local: the pool
@@ -207,23 +206,60 @@ func (w *rewriter) writeBegin(o *writer) {
 	w.trapWith(o, trapCursor)
 
 	o.op(opcLocalGet, 0)
+	o.op(opcGlobalSet, g.first)
+	o.op(opcLocalGet, 0)
 	o.op(opcGlobalSet, g.cursor)
+	w.refill(o, 1)
+	o.raw(opcEnd)
+}
 
+// writeBeginMany writes the function that replaces the import begin_many(index i32, count i32): the
+// units from index on, of which there is one at least, must be above the last and among the units.
+// Together they get the fuel of one, so what they may do together, each of them may do alone.
+func (w *rewriter) writeBeginMany(o *writer) {
+	g := w.globals
+	o.raw(1, 1, typeI64)
+	o.op(opcLocalGet, 0)
+	o.op(opcGlobalGet, g.cursor)
+	o.raw(opcI32LeS)
+	o.op(opcLocalGet, 1)
+	o.i32(1)
+	o.raw(opcI32LtS, opcI32Or)
+	o.op(opcLocalGet, 1)
+	o.op(opcGlobalGet, g.units)
+	o.op(opcLocalGet, 0)
+	o.raw(opcI32Sub, opcI32GtS, opcI32Or) // a number below zero where index is too large
+	w.trapWith(o, trapCursor)
+
+	o.op(opcLocalGet, 0)
+	o.op(opcGlobalSet, g.first)
+	o.op(opcLocalGet, 0)
+	o.op(opcLocalGet, 1)
+	o.raw(opcI32Add)
+	o.i32(1)
+	o.raw(opcI32Sub)
+	o.op(opcGlobalSet, g.cursor)
+	w.refill(o, 2)
+	o.raw(opcEnd)
+}
+
+// refill gives what is left of the fuel back to the pool, and the unit that begins its share of it.
+func (w *rewriter) refill(o *writer, poolLocal uint32) {
+	g := w.globals
 	o.op(opcGlobalGet, g.pool)
 	o.op(opcGlobalGet, g.fuel)
 	o.raw(opcI64Add)
 	o.op(opcGlobalGet, g.perUnit)
 	o.raw(opcI64Sub)
-	o.op(opcLocalTee, 1)
+	o.op(opcLocalTee, poolLocal)
 	o.op(opcGlobalSet, g.pool)
-	o.op(opcLocalGet, 1)
+	o.op(opcLocalGet, poolLocal)
 	o.i64(0)
 	o.raw(opcI64LtS)
 	w.trapWith(o, trapPool)
 
 	o.op(opcGlobalGet, g.perUnit)
 	o.op(opcGlobalSet, g.fuel)
-	o.raw(opcEnd)
 }
 
 // trapWith traps with a cause if the i32 on the stack is not zero.

@@ -169,12 +169,15 @@ func Parse(wasm []byte) (*Module, error) {
 	return m, nil
 }
 
+// nextStep is what whoever gave something else than a module can do.
+const nextStep = ": build the tariff with `tollway plugin build FOLDER` and give the .wasm file that it writes"
+
 func checkPreamble(wasm []byte) error {
 	if len(wasm) == 0 {
-		return errors.New("not a WebAssembly module (it is empty)")
+		return errors.New("not a WebAssembly module (it is empty)" + nextStep)
 	}
 	if !bytes.HasPrefix(wasm, magic) {
-		return fmt.Errorf("not a WebAssembly module (starts with %q)", wasm[:min(len(wasm), 12)])
+		return fmt.Errorf("not a WebAssembly module (starts with %q)%s", wasm[:min(len(wasm), 12)], nextStep)
 	}
 	if len(wasm) < 8 {
 		return errTruncated

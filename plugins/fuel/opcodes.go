@@ -48,6 +48,8 @@ const (
 	opcI64Const     = 0x42
 	opcF32Const     = 0x43
 	opcF64Const     = 0x44
+	opcI32LtS       = 0x48
+	opcI32GtS       = 0x4a
 	opcI32LeS       = 0x4c
 	opcI32GtU       = 0x4b
 	opcI32GeS       = 0x4e

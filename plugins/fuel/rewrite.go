@@ -15,8 +15,11 @@ const (
 	GlobalFuelPerUnit = "__fuel_per_unit"
 	// GlobalPool (i64) is the fuel left for the units to come: the bound on a whole call.
 	GlobalPool = "__fuel_pool"
-	// GlobalCursor (i32) is the unit that began last, -1 before the first.
+	// GlobalCursor (i32) is the last of the units that began last, -1 before the first.
 	GlobalCursor = "__cursor"
+	// GlobalFirst (i32) is the first of the units that began last: not GlobalCursor when several began
+	// together.
+	GlobalFirst = "__first"
 	// GlobalUnits (i32) is the number of units of the call.
 	GlobalUnits = "__units"
 	// GlobalDepth (i64) is the call depth left.
@@ -34,8 +37,9 @@ type Options struct {
 	// lower, and never grows.
 	MemoryPagesMax uint32
 	// BeginModule and BeginName name the import that announces a unit of work, a function
-	// (i32) -> (). It is replaced; a module need not have it.
-	BeginModule, BeginName string
+	// (i32) -> (). It is replaced; a module need not have it. BeginManyName, of the same module, is one
+	// that announces several units at once, (i32, i32) -> (): the first, and how many.
+	BeginModule, BeginName, BeginManyName string
 }
 
 // Result is a rewritten module.
@@ -63,6 +67,7 @@ type rewriter struct {
 	types   []FuncType // of the module and those added
 	remap   []uint32   // new index of every function of the module
 	begin   uint32     // new index of the added begin
+	many    uint32     // new index of the added begin_many
 	grow    uint32     // new index of the added memory.grow
 	kept    []int      // imports that stay
 	globals added
@@ -72,7 +77,7 @@ type rewriter struct {
 
 // added holds the indices of the added globals.
 type added struct {
-	fuel, perUnit, pool, cursor, units, depth, trap, pages uint32
+	fuel, perUnit, pool, cursor, first, units, depth, trap, pages uint32
 }
 
 // Rewrite returns the module with fuel, depth and units counted. The error is a sentence that
@@ -97,30 +102,30 @@ func (m *Module) Rewrite(o Options) (*Result, error) {
 // plan lays out the new index spaces.
 func (w *rewriter) plan() error {
 	m := w.m
-	var replaced []int
 	for i := range m.imports {
 		e := &m.imports[i]
 		if e.Kind != KindFunction {
 			return fmt.Errorf("it imports the %s %s.%s; only functions may be imported", e.Kind, e.Module, e.Name)
 		}
-		if e.Module == w.options.BeginModule && e.Name == w.options.BeginName {
-			if e.Type.String() != "(i32) -> ()" {
-				return fmt.Errorf("it imports %s.%s as %s, which must be (i32) -> ()", e.Module, e.Name, e.Type)
-			}
-			replaced = append(replaced, i)
+		_, want, ok := w.announces(e)
+		if !ok {
+			w.kept = append(w.kept, i)
 			continue
 		}
-		w.kept = append(w.kept, i)
+		if e.Type.String() != want {
+			return fmt.Errorf("it imports %s.%s as %s, which must be %s", e.Module, e.Name, e.Type, want)
+		}
 	}
 	total := uint32(len(w.kept) + len(m.functions))
-	w.begin, w.grow = total, total+1
+	w.begin, w.many, w.grow = total, total+1, total+2
 	w.remap = make([]uint32, m.functionCount())
 	next := uint32(0)
 	for i := range w.remap {
-		if len(replaced) > 0 && replaced[0] == i {
-			replaced = replaced[1:]
-			w.remap[i] = w.begin
-			continue
+		if i < len(m.imports) {
+			if index, _, ok := w.announces(&m.imports[i]); ok {
+				w.remap[i] = index
+				continue
+			}
 		}
 		w.remap[i] = next
 		next++
@@ -129,6 +134,19 @@ func (w *rewriter) plan() error {
 		return err
 	}
 	return w.planGlobals()
+}
+
+// announces tells whether an import announces units, as what function it is added, and the type that it must
+// have.
+func (w *rewriter) announces(e *importEntry) (index uint32, want string, ok bool) {
+	switch {
+	case e.Module != w.options.BeginModule:
+	case e.Name == w.options.BeginName:
+		return w.begin, "(i32) -> ()", true
+	case e.Name == w.options.BeginManyName:
+		return w.many, "(i32, i32) -> ()", true
+	}
+	return 0, "", false
 }
 
 func (w *rewriter) planMemory() error {
@@ -148,7 +166,7 @@ var reservedName = regexp.MustCompile(`^__g[0-9]+$`)
 // reserved tells whether an export may not have this name.
 func reserved(name string) bool {
 	switch name {
-	case GlobalFuel, GlobalFuelPerUnit, GlobalPool, GlobalCursor, GlobalUnits, GlobalDepth, GlobalTrap, GlobalPages:
+	case GlobalFuel, GlobalFuelPerUnit, GlobalPool, GlobalCursor, GlobalFirst, GlobalUnits, GlobalDepth, GlobalTrap, GlobalPages:
 		return true
 	}
 	return reservedName.MatchString(name)
@@ -162,7 +180,7 @@ func (w *rewriter) planGlobals() error {
 	}
 	n := uint32(len(w.m.globals))
 	w.globals = added{
-		fuel: n, perUnit: n + 1, pool: n + 2, cursor: n + 3, units: n + 4, depth: n + 5, trap: n + 6, pages: n + 7,
+		fuel: n, perUnit: n + 1, pool: n + 2, cursor: n + 3, first: n + 4, units: n + 5, depth: n + 6, trap: n + 7, pages: n + 8,
 	}
 	for i := range w.m.globals {
 		if w.m.globals[i].mutable {

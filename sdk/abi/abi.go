@@ -22,12 +22,14 @@ const (
 // Imports that a module may have. Of ImportWASI only the deterministic subset is there.
 const (
 	ImportModule     = "tollway_v1"
-	ImportBegin      = "begin" // (index i32): announces the unit of work that follows
+	ImportBegin      = "begin"      // (index i32): announces the unit of work that follows
+	ImportBeginMany  = "begin_many" // (index i32, count i32): announces several, which share the fuel of one
 	ImportWASI       = "wasi_snapshot_preview1"
 	ImportEnv        = "env"
 	ImportEnvAbort   = "abort" // (i32, i32, i32, i32): AssemblyScript's assertion failure
 	SectionManifest  = "tollway.manifest"
-	GlobalCursor     = "__cursor"        // i32, added by the rewriter: index of the last begin
+	GlobalCursor     = "__cursor"        // i32, added by the rewriter: the last unit announced
+	GlobalFirst      = "__first"         // i32, added by the rewriter: the first unit announced with it
 	GlobalFuel       = "__fuel"          // i64, added by the rewriter: what is left
 	GlobalFuelUnit   = "__fuel_per_unit" // i64, added by the rewriter: what begin refills to
 	GlobalUnits      = "__units"         // i32, added by the rewriter: units of this call
@@ -69,7 +71,9 @@ const (
 	HeaderRejects      = 72 // u32 n_rejects, written by the guest
 	HeaderReplyLen     = 76 // u32, written by the guest
 	HeaderErrLen       = 80 // u32, written by the guest
-	HeaderReserved     = 84 // 84..127, zero
+	HeaderUnitsMax     = 84 // u32: how many units begin_many may announce at once
+	HeaderFinals       = 88 // u32: how many slots are final
+	HeaderReserved     = 92 // 92..127, zero
 )
 
 // Magic is 'T','W','L','1' read as a little-endian u32.
@@ -154,9 +158,9 @@ const (
 	TextMax            = 4096    // bytes of a fault's text
 	HandlesMax         = 1 << 20 // configurations of one instance
 	ModuleMaxBytes     = 16 << 20
-	MemoryMaxBytes     = 64 << 20 // of a guest, unless the manifest asks for less
-	FuelPerEvent       = 200_000  // unless the manifest says otherwise
-	FuelPerEventMax    = 10_000_000
+	MemoryMaxBytes     = 64 << 20  // of a guest, unless the manifest asks for less
+	FuelPerEvent       = 1_000_000 // unless the manifest says otherwise
+	FuelPerEventMax    = 200_000_000
 	FuelBase           = 20_000_000    // of a call, before the first begin
 	FuelInitialize     = 2_000_000_000 // of _initialize and of one configure
 	CallDepthMax       = 1_000

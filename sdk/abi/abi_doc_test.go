@@ -20,7 +20,7 @@ var documented = map[string]struct {
 		"string_off": HeaderStringOff, "string_len": HeaderStringLen, "reject_off": HeaderRejectOff,
 		"reject_stride": HeaderRejectStride, "n_rejects_max": HeaderRejectsMax, "arena_size": HeaderArenaSize,
 		"n_rejects": HeaderRejects, "reply_len": HeaderReplyLen, "err_len": HeaderErrLen,
-		"reserved": HeaderReserved,
+		"units_max": HeaderUnitsMax, "n_finals": HeaderFinals, "reserved": HeaderReserved,
 	}},
 	"Event row": {EventDims, map[string]int{
 		"slot": EventSlot, "flags": EventFlags, "time": EventTime, "quantity": EventQuantity,
@@ -124,9 +124,9 @@ func TestDocumentNamesWhatTheConstantsName(t *testing.T) {
 	}
 	for _, want := range []string{
 		"version " + Version, "`" + ExportMarker + "`", "`" + ExportInitialize + "`", "`" + ExportArena + "`",
-		"`" + ExportConfigure + "`", "`" + ExportPrice + "`", "`" + ImportModule + "." + ImportBegin + "`",
+		"`" + ExportConfigure + "`", "`" + ExportPrice + "`", "`" + ImportModule + "." + ImportBegin + "`", "`" + ImportModule + "." + ImportBeginMany + "`",
 		"`" + ImportEnv + "." + ImportEnvAbort + "`", "`" + ImportWASI + ".*`", "`" + SectionManifest + "`",
-		"`" + GlobalCursor + "`", "`" + ReasonPanic + "`", "`" + ReasonOverflow + "`", "`" + ReasonTrap + "`",
+		"`" + GlobalCursor + "`", "`" + GlobalFirst + "`", "`" + ReasonPanic + "`", "`" + ReasonOverflow + "`", "`" + ReasonTrap + "`",
 		"0x" + strconv.FormatInt(Magic, 16),
 	} {
 		if !strings.Contains(string(text), want) {

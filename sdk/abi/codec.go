@@ -17,7 +17,7 @@ type Header struct {
 	Values, ValueOff                    uint32
 	StringOff, StringLen                uint32
 	RejectOff, RejectStride, RejectsMax uint32
-	ArenaSize                           uint32
+	ArenaSize, UnitsMax, Finals         uint32
 	RejectCount, ReplyLen, ErrLen       uint32
 }
 
@@ -45,6 +45,8 @@ func (h *Header) Put(arena []byte) {
 	le.PutUint32(b[HeaderRejectStride:], h.RejectStride)
 	le.PutUint32(b[HeaderRejectsMax:], h.RejectsMax)
 	le.PutUint32(b[HeaderArenaSize:], h.ArenaSize)
+	le.PutUint32(b[HeaderUnitsMax:], h.UnitsMax)
+	le.PutUint32(b[HeaderFinals:], h.Finals)
 	le.PutUint32(b[HeaderRejects:], h.RejectCount)
 	le.PutUint32(b[HeaderReplyLen:], h.ReplyLen)
 	le.PutUint32(b[HeaderErrLen:], h.ErrLen)
@@ -83,6 +85,8 @@ func ReadHeader(arena []byte) (Header, error) {
 		RejectStride: le.Uint32(b[HeaderRejectStride:]),
 		RejectsMax:   le.Uint32(b[HeaderRejectsMax:]),
 		ArenaSize:    le.Uint32(b[HeaderArenaSize:]),
+		UnitsMax:     le.Uint32(b[HeaderUnitsMax:]),
+		Finals:       le.Uint32(b[HeaderFinals:]),
 		RejectCount:  le.Uint32(b[HeaderRejects:]),
 		ReplyLen:     le.Uint32(b[HeaderReplyLen:]),
 		ErrLen:       le.Uint32(b[HeaderErrLen:]),

@@ -90,12 +90,16 @@ func configurationOf(c *Config, pricer Pricer) *configuration {
 	made := &configuration{
 		pricer:    pricer,
 		lines:     uint32(len(c.lines)),
+		lineBytes: uint32(len(c.lines) * abi.LineSize),
 		stateSize: c.cells * cellSize,
 		dims:      uint32(len(c.dimensions)),
 		carried:   c.carried,
 		carrySize: uint32(len(c.carried) * cellSize),
 	}
 	made.finisher, _ = pricer.(Finisher)
+	if len(c.carried) == 0 && c.keyed == nil {
+		made.rungs = rungsOf(pricer, c.cells)
+	}
 	if k := c.keyed; k != nil {
 		k.place(c.cells, uint32(len(c.carried)))
 		made.keyed = k

@@ -20,8 +20,14 @@ var garbage uint32
 //go:wasmimport tollway_v1 begin
 func hostBegin(index uint32)
 
+//go:wasmimport tollway_v1 begin_many
+func hostBeginMany(index, count uint32)
+
 // begin announces a unit of work to the engine.
 func (g *guest) begin(index uint32) { hostBegin(index) }
+
+// beginMany announces several, which share the fuel of one.
+func (g *guest) beginMany(index, count uint32) { hostBeginMany(index, count) }
 
 //go:wasmexport tariff_abi_v1
 func exportMarker() int32 { return abi.Minor }

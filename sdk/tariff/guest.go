@@ -17,6 +17,7 @@ type guest struct {
 	arena   []byte
 	configs []*configuration
 	unit    uint32 // the unit of work that comes next
+	begun   uint32 // the units before it have been announced
 	cursor  uint32 // natively: the unit announced last
 	rejects uint32
 	finals  []uint32 // the final slots of the batch
@@ -26,7 +27,9 @@ type guest struct {
 type configuration struct {
 	pricer    Pricer
 	finisher  Finisher // nil when the pricer is none
+	rungs     *rungs   // nil when runs cannot price it
 	lines     uint32
+	lineBytes uint32
 	stateSize uint32
 	dims      uint32
 	carried   []uint32
@@ -79,8 +82,8 @@ func (g *guest) price() int32 {
 	}
 	arena, header, configs, undone = unsafe.Pointer(unsafe.SliceData(g.arena)), h, g.configs, 0
 	batch++
-	g.unit, g.rejects = 0, 0
-	if problem := g.checkSlots(); problem != "" {
+	g.unit, g.begun, g.rejects = 0, 0, 0
+	if problem := g.findFinals(); problem != "" {
 		return g.fault(problem)
 	}
 	for g.unit < h.Events {
@@ -100,33 +103,47 @@ func (g *guest) price() int32 {
 // slotAt returns a slot row.
 func slotAt(index uint32) *Slot { return (*Slot)(at(header.SlotOff + index*header.SlotStride)) }
 
-// checkSlots holds every slot row against its configuration and the arena, once a batch, so that
-// events need not, gives the slots without a state their first, and finds the final ones: a look
-// at all slots later on would be paid from the fuel of the last event. What it returns is a fault
-// of the host, "" when there is none.
-func (g *guest) checkSlots() (problem string) {
-	h := &header
+// findFinals finds the final slots, before the first event: a look at all slots later on would be paid
+// from the fuel of the last. What it returns is a fault of the host, "" when there is none.
+func (g *guest) findFinals() (problem string) {
 	g.finals = g.finals[:0]
-	if (h.EventOff|h.EventStride|h.SlotOff|h.SlotStride|h.ValueOff)&(abi.Align-1) != 0 {
+	if (header.EventOff|header.EventStride|header.SlotOff|header.SlotStride|header.ValueOff)&(abi.Align-1) != 0 {
 		return "batch: rows are not aligned"
 	}
-	for i := range h.Slots {
+	if header.Finals == 0 {
+		return ""
+	}
+	for i := range header.Slots {
 		s := slotAt(i)
-		if s.handle >= uint32(len(g.configs)) {
-			return "slot " + decimal(i) + ": configuration " + decimal(s.handle) + " is unknown"
+		if s.flags&abi.SlotFlagFinal == 0 {
+			continue
 		}
-		c := g.configs[s.handle]
-		if !s.fits(c, h) {
-			return "slot " + decimal(i) + ": " + s.problem(c, h)
+		if s.handle >= uint32(len(configs)) || !g.open(s) {
+			return "slot " + decimal(i) + ": " + s.problem()
 		}
-		if s.stateLen == 0 && c.stateSize > 0 {
-			s.start(c)
-		}
-		if s.flags&abi.SlotFlagFinal != 0 {
-			g.finals = append(g.finals, i)
-		}
+		g.finals = append(g.finals, i)
 	}
 	return ""
+}
+
+// misfit is 0 for a slot row that is one of a configuration, but for the state, and inside the arena. It is
+// short, so that it is put in place, and has no branches, for the reason that is given in run.go.
+func (s *Slot) misfit(c *configuration) uint64 {
+	outside := uint64(header.ArenaSize-c.lineBytes) - uint64(s.lineOff) | uint64(header.ArenaSize-c.stateSize) - uint64(s.stateOff)
+	return outside>>63 | uint64(s.lines^c.lines|c.dims^header.Dims)
+}
+
+// open holds a slot row against its configuration and the arena, and gives a slot without a state its
+// first. It says false for a row that cannot be.
+func (g *guest) open(s *Slot) bool {
+	c := configs[s.handle]
+	if !s.fits(c) {
+		return false
+	}
+	if s.stateLen == 0 && c.stateSize > 0 {
+		s.start(c)
+	}
+	return true
 }
 
 // start writes the first state of a slot: zero, and what was carried. Its length stays 0 until
@@ -142,20 +159,24 @@ func (s *Slot) start(c *configuration) {
 }
 
 // fits says whether a slot row is one of a configuration, with everything inside the arena.
-func (s *Slot) fits(c *configuration, h *abi.Header) bool {
+func (s *Slot) fits(c *configuration) bool {
 	lineEnd := uint64(s.lineOff) + uint64(c.lines)*abi.LineSize
 	stateEnd := uint64(s.stateOff) + uint64(s.stateCap)
 	inEnd := uint64(s.carryInOff) + uint64(s.carryInLen)
 	outEnd := uint64(s.carryOutOff) + uint64(s.carryOutCap)
-	return s.lines == c.lines && c.dims == h.Dims && c.stateSize <= s.stateCap &&
+	return s.lines == c.lines && c.dims == header.Dims && c.stateSize <= s.stateCap &&
 		c.holds(s) && c.takes(s.carryInLen) &&
 		(s.carryOutCap >= c.carrySize || s.flags&abi.SlotFlagFinal == 0) &&
 		(s.lineOff|s.stateOff|s.carryInOff|s.carryOutOff)&(abi.Align-1) == 0 &&
-		max(lineEnd, stateEnd, inEnd, outEnd) <= uint64(h.ArenaSize)
+		max(lineEnd, stateEnd, inEnd, outEnd) <= uint64(header.ArenaSize)
 }
 
 // problem says why a slot row does not fit.
-func (s *Slot) problem(c *configuration, h *abi.Header) string {
+func (s *Slot) problem() string {
+	if s.handle >= uint32(len(configs)) {
+		return "configuration " + decimal(s.handle) + " is unknown"
+	}
+	c, h := configs[s.handle], &header
 	switch {
 	case s.lines != c.lines:
 		return decimal(s.lines) + " lines, the tariff has " + decimal(c.lines)
@@ -183,15 +204,30 @@ func (g *guest) priceEvents() (rc int32) {
 			rc = g.reject(abi.ReasonPanic, panicText(p))
 		}
 	}()
-	for i := g.unit; i < header.Events; i++ {
-		g.unit = i + 1
-		g.begin(i)
+	for g.unit < header.Events {
+		i := g.unit
 		e := (*Event)(at(header.EventOff + i*header.EventStride))
 		if e.slot >= header.Slots {
 			return g.fault("event " + decimal(i) + " names slot " + decimal(e.slot) + " of " + decimal(header.Slots))
 		}
 		s := slotAt(e.slot)
+		if s.handle >= uint32(len(configs)) {
+			return g.fault("slot " + decimal(e.slot) + ": " + s.problem())
+		}
 		c := configs[s.handle]
+		if i >= g.begun {
+			g.announce(i, c)
+		}
+		if c.rungs != nil && i+1 < g.begun {
+			if left := run(i, g.begun); left > i {
+				g.unit = left
+				continue
+			}
+		}
+		if (s.misfit(c) != 0 || s.stateLen != c.stateSize) && !g.open(s) {
+			return g.fault("slot " + decimal(e.slot) + ": " + s.problem())
+		}
+		g.unit = i + 1
 		if err := c.pricer.Price(s, e); err != nil {
 			if rc := g.reject(rejection(err)); rc != abi.RCOK {
 				return rc
@@ -202,6 +238,19 @@ func (g *guest) priceEvents() (rc int32) {
 		s.accept(c)
 	}
 	return abi.RCOK
+}
+
+// announce announces event i. One that a run can price is announced with those behind it, as far
+// as the engine allows: most will be of that kind.
+func (g *guest) announce(i uint32, c *configuration) {
+	n := min(header.UnitsMax, header.Events-i)
+	if c.rungs == nil || n < 2 {
+		g.begin(i)
+		g.begun = i + 1
+		return
+	}
+	g.beginMany(i, n)
+	g.begun = i + n
 }
 
 // finish closes a final slot.

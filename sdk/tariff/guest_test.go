@@ -311,7 +311,7 @@ func prepared(t *testing.T) (*tariff.Native, []byte) {
 	}
 	h := abi.Header{
 		Slots: 1, SlotOff: 128, SlotStride: abi.SlotSize, Events: 1, EventOff: 512, EventStride: 64, Values: 1, ValueOff: 1024,
-		StringOff: 1040, RejectOff: 2048, RejectStride: abi.RejectSize, RejectsMax: 4, ArenaSize: abi.ArenaMinBytes,
+		StringOff: 1040, RejectOff: 2048, RejectStride: abi.RejectSize, RejectsMax: 4, ArenaSize: abi.ArenaMinBytes, Finals: 1,
 	}
 	h.Put(arena)
 	abi.PutSlot(arena[128:], &abi.Slot{

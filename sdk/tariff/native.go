@@ -11,6 +11,9 @@ import (
 // begin notes the unit of work announced; in the engine it also meters it.
 func (g *guest) begin(index uint32) { g.cursor = index }
 
+// beginMany notes the last of n units announced together.
+func (g *guest) beginMany(index, n uint32) { g.cursor = index + n - 1 }
+
 // Native is a module at work without WebAssembly: the same code over the same bytes. Package
 // tarifftest drives it; tests of tariffs use that. It is not safe for concurrent use; two of
 // them are independent.

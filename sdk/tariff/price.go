@@ -11,6 +11,9 @@ const AboutRounding = "Rounding of each amount; without it amounts keep 18 decim
 //
 // [billing.ErrOverflow], to be returned from Price as it is.
 func Multiply(q billing.Quantity, price billing.Amount, r billing.Rounding) (billing.Amount, error) {
+	if n, not := count(q.Lo, uint64(q.Hi)); not == 0 && plain(price, r) {
+		return billing.Amount{Hi: int64(n*uint64(price.Hi) + high(n, price.Lo)), Lo: n * price.Lo}, nil
+	}
 	amount, err := billing.Decimal(q).Mul(billing.Decimal(price), r)
 	return billing.Amount(amount), err
 }

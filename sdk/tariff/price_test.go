@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tollway/tollway/sdk/abi"
@@ -179,6 +180,7 @@ func comparePrices(t *testing.T, configure func(c *tariff.Config) tariff.Pricer,
 		for range 30 {
 			list := quantities(r, r.IntN(6)+1)
 			all = append(all, list...)
+			b.UnitsMax = []int{0, 2, 64}[r.IntN(3)]
 			rejects, err := b.Price([]*tarifftest.Slot{slot}, tarifftest.Quantities(list...))
 			if err != nil || len(rejects) > 0 {
 				t.Fatalf("%v, %v", rejects, err)
@@ -188,6 +190,84 @@ func comparePrices(t *testing.T, configure func(c *tariff.Config) tariff.Pricer,
 			}
 			if got, lines := slot.Show(), want(sum); !slices.Equal(got, lines) && len(got)+len(lines) > 0 {
 				t.Fatalf("after %q, %s units: lines %q, want %q", all, sum.FloatString(18), got, lines)
+			}
+		}
+	}
+}
+
+// TestRunsAreTheSame prices events of many slots and prices in runs, and one by one: lines, states and
+// rejects are the same. Quantities reach to where numbers end.
+func TestRunsAreTheSame(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var tariffs []tariff.Tariff
+	for i, list := range [][]testTier{
+		{{"10", "0.05", "0"}, {"50", "0.03", "0"}, {"", "0.0125", "0"}},
+		{{"10", "0.05", "3"}, {"50", "70000000.5", "0"}, {"", "0.0125", "1"}},
+		{{"", "18.446744073709551616", "0"}},
+		{{"1", "3", "0"}, {"2", "2", "0"}, {"3", "1", "0"}, {"4", "0.5", "0"}, {"", "0", "0"}},
+		{{"100000000000000000000", "1.5", "0"}, {"", "67108863", "0"}},
+	} {
+		in := make([]tariff.Tier, len(list))
+		for k, x := range list {
+			in[k] = x.tier()
+		}
+		for name, make := range map[string]func(*tariff.Config) tariff.Pricer{
+			"graduated": func(c *tariff.Config) tariff.Pricer { return tariff.NewGraduated(c, "", in, tariff.Exact) },
+			"volume":    func(c *tariff.Config) tariff.Pricer { return tariff.NewVolume(c, "", in, tariff.Exact) },
+			"fixed": func(c *tariff.Config) tariff.Pricer {
+				v := tariff.NewVolume(c, "", in, tariff.Exact)
+				v.FixTier(billing.Quantity(billing.DecimalFromInt(20)))
+				return v
+			},
+			"per_unit": func(c *tariff.Config) tariff.Pricer {
+				return tariff.NewPerUnit(c, "usage", "", in[0].UnitPrice, tariff.Exact)
+			},
+			"two_cells": func(c *tariff.Config) tariff.Pricer {
+				c.State.Int()
+				return tariff.NewGraduated(c, "", in, tariff.Exact)
+			},
+		} {
+			tariffs = append(tariffs, tariff.Tariff{Name: fmt.Sprint(name, i), Configure: make})
+		}
+	}
+	slices.SortFunc(tariffs, func(a, b tariff.Tariff) int { return strings.Compare(a.Name, b.Name) })
+	huge := []string{"17", "18", "19", "39000000000", "40000000000", "99999999999999999999", "-99999999999999999999", "170141183460469231731", "18446744073709551616"}
+	price := func(seed uint64, unitsMax int) (shown string) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		b := tarifftest.NewBench(t, tariffs...)
+		b.UnitsMax = unitsMax
+		var slots []*tarifftest.Slot
+		for i := range 20 {
+			slots = append(slots, tarifftest.NewSlot(configured(t, b, tariffs[(int(seed)+i)%len(tariffs)].Name, `{}`)))
+		}
+		for range 10 {
+			var events []tarifftest.Event
+			for _, q := range quantities(r, r.IntN(200)) {
+				if r.IntN(20) == 0 {
+					q = huge[r.IntN(len(huge))]
+				}
+				slot := r.IntN(len(slots))
+				for range 1 + r.IntN(3) {
+					events = append(events, tarifftest.Event{Slot: slot, Quantity: q})
+				}
+			}
+			rejects, err := b.Price(slots, events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown += fmt.Sprintln(rejects)
+			for i, s := range slots {
+				shown += fmt.Sprintf("%s %x %x\n", tariffs[(int(seed)+i)%len(tariffs)].Name, s.State, s.Lines)
+			}
+		}
+		return shown
+	}
+	for range 8 {
+		seed := r.Uint64() % 1000
+		want := price(seed, 1)
+		for _, unitsMax := range []int{2, 7, 256} {
+			if got := price(seed, unitsMax); got != want {
+				t.Fatalf("seed %d, %d at once:\n%s\none by one:\n%s", seed, unitsMax, got, want)
 			}
 		}
 	}

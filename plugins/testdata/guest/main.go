@@ -53,6 +53,9 @@ const (
 //go:wasmimport tollway_v1 begin
 func begin(index int32)
 
+//go:wasmimport tollway_v1 begin_many
+func beginMany(index, count int32)
+
 var (
 	arena      []byte
 	plans      = map[uint32]string{}
@@ -113,6 +116,7 @@ func field(request []byte, key string) string {
 
 type batch struct {
 	h       abi.Header
+	begun   int32 // events before it have been announced
 	rejects []abi.Reject
 	rc      int32
 	done    func()
@@ -180,10 +184,15 @@ func (b *batch) reject(e int32, reason, detail string) {
 func (b *batch) event(e int32) {
 	row := arena[b.h.EventOff+uint32(e)*b.h.EventStride:]
 	ev := abi.ReadEvent(row)
-	if ev.Time != doSkipBegin {
+	slotRow, s := b.slot(ev.Slot)
+	switch {
+	case plans[s.Handle] == "together" && e >= b.begun:
+		n := min(int32(max(b.h.UnitsMax, 1)), int32(b.h.Events)-e)
+		beginMany(e, n)
+		b.begun = e + n
+	case ev.Time != doSkipBegin && e >= b.begun:
 		begin(e)
 	}
-	slotRow, s := b.slot(ev.Slot)
 	if plans[s.Handle] == "variable" && !b.grow(slotRow, &s) {
 		return
 	}

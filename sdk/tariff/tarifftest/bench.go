@@ -24,6 +24,9 @@ type Bench struct {
 	native *tariff.Native
 	arena  []byte
 	plans  []Plan
+
+	// UnitsMax is how many events the module may announce at once; 0 stands for one.
+	UnitsMax int
 }
 
 // Plan is what a tariff answered to its parameters.
@@ -231,7 +234,7 @@ func (b *Bench) encode(slots []*Slot, events []Event) (abi.Header, []abi.Slot) {
 	h := abi.Header{
 		Slots: uint32(len(slots)), SlotStride: abi.SlotSize, Events: uint32(len(events)),
 		EventStride: uint32(abi.EventStride(len(dims))), Dims: uint32(len(dims)),
-		RejectStride: abi.RejectSize, RejectsMax: abi.RejectsMax, ArenaSize: uint32(len(b.arena)),
+		RejectStride: abi.RejectSize, RejectsMax: abi.RejectsMax, ArenaSize: uint32(len(b.arena)), UnitsMax: uint32(b.UnitsMax),
 	}
 	h.SlotOff = e.region(len(slots) * abi.SlotSize)
 	rows := make([]abi.Slot, len(slots))
@@ -240,6 +243,9 @@ func (b *Bench) encode(slots []*Slot, events []Event) (abi.Header, []abi.Slot) {
 			b.t.Fatal("tarifftest: the slots of a batch have the same dimensions")
 		}
 		rows[i] = e.slot(s)
+		if s.Final {
+			h.Finals++
+		}
 		abi.PutSlot(b.arena[int(h.SlotOff)+i*abi.SlotSize:], &rows[i])
 	}
 	values := []string{""}

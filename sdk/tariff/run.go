@@ -1,0 +1,200 @@
+package tariff
+
+import (
+	"unsafe"
+
+	"github.com/tollway/tollway/sdk/abi"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Most usage is a whole number of units, priced at a plain price, in the tier where the units of the slot
+// already are. The SDK's own prices do such events in one loop, a run, for many slots and events at
+// a time. It does what Price does and no more; a test holds the two against each other.
+//
+// The loops are written for what the Go compiler makes of them in WebAssembly. Every taken branch
+// goes through a table at the head of the function, past the place where fuel is charged, and every
+// call costs as much as twenty additions. So a pass neither calls nor branches: what could be a
+// branch is computed as a bit, and one test at the end says whether the event belongs to the run.
+
+// rungs is a price as a run uses it: a ladder of tiers, of which the units of the slot choose one.
+type rungs struct {
+	cell      uint32 // offset of the units in the state, or
+	inLine    uint32 // all bits set: in the lines
+	stateless uint64 // all bits set if inLine
+	base      uint64 // the lowest tier
+	feeDue    uint64 // 1 if the first event brings a flat fee
+	rungs     [tiersInRun]rung
+}
+
+// tiersInRun is the most tiers that a run looks at: a power of two. Longer ladders are for Price.
+const tiersInRun = 4
+
+type rung struct {
+	upTo  billing.Quantity // the largest decimal for an open tier
+	price billing.Amount
+	line  uint32 // offset in the lines
+}
+
+// endless is the largest number of units.
+var endless = billing.Quantity{Hi: 1<<63 - 1, Lo: 1<<64 - 1}
+
+// rungsOf returns a pricer as runs use it, nil if it is none for them: also one of a configuration that has
+// claimed other cells than its own.
+func rungsOf(p Pricer, cells uint32) *rungs {
+	switch p := p.(type) {
+	case *Graduated:
+		if cells == 1 {
+			return p.ladder.rungs(p.units, -1)
+		}
+	case *Volume:
+		if cells == 1 {
+			return p.ladder.rungs(p.units, p.fixed)
+		}
+	case *PerUnit:
+		if cells > 0 || !plain(p.price, p.rounding) {
+			return nil
+		}
+		line := p.line.index * abi.LineSize
+		top := rung{upTo: endless, price: p.price, line: line}
+		return &rungs{cell: line + abi.LineQuantity, inLine: 1<<32 - 1, stateless: 1<<64 - 1, rungs: [tiersInRun]rung{top, top, top, top}}
+	}
+	return nil
+}
+
+// rungs returns a ladder for runs, nil if it is none for them. With a fixed tier, 0 or above, the
+// units do not decide on it.
+func (l *ladder) rungs(units QuantityCell, fixed int) *rungs {
+	if len(l.steps) > tiersInRun {
+		return nil
+	}
+	r := &rungs{cell: units.index * cellSize}
+	for i := range r.rungs {
+		r.rungs[i].upTo = endless
+	}
+	for i := range l.steps {
+		st := &l.steps[i]
+		if !plain(st.price, l.rounding) {
+			return nil
+		}
+		upTo := st.upTo
+		if st.open || fixed >= 0 {
+			upTo = endless
+		}
+		r.rungs[i] = rung{upTo: upTo, price: st.price, line: st.usage.index * abi.LineSize}
+	}
+	r.base = uint64(max(fixed, 0))
+	r.feeDue = bit(l.steps[r.base].hasFlat)
+	return r
+}
+
+// plain says whether a run can price units at a price: products with whole numbers of units need
+// no rounding, and do not leave the range.
+func plain(price billing.Amount, r billing.Rounding) bool {
+	return r == Exact && uint64(price.Hi) < 1<<26
+}
+
+// bit is 1 for true.
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// high returns the upper half of x*y. It is short enough to be put in place; the one of math/bits
+// is called.
+func high(x, y uint64) uint64 {
+	x0, x1 := x&(1<<32-1), x>>32
+	y0, y1 := y&(1<<32-1), y>>32
+	middle := x1*y0 + x0*y0>>32
+	return x1*y1 + middle>>32 + (middle&(1<<32-1)+x0*y1)>>32
+}
+
+// count returns q as a whole number of units. Unless q is one, from 0 to some 3.9e10, not is other
+// than 0 and n means nothing.
+//
+// It divides the upper 64 of q's lower 96 bits by 10^18/2^32, by a multiplication with the reciprocal, rounded up
+// both times: the quotient of a whole number is then exact. Of anything else it is off by less than 2^64, so the
+// lower half of the product says whether q is one.
+func count(lo, hi uint64) (n, not uint64) {
+	n = high(hi<<32|lo>>32+1, reciprocal) >> 27
+	return n, hi>>31 | n*whole ^ lo
+}
+
+const reciprocal = 10_633_823_966_279_326_984 // 2^(64+27+32) / 10^18, rounded up
+
+// run prices the events from first on, up to end, and returns the first that it left untouched.
+func run(first, end uint32) uint32 {
+	base, slots := unsafe.Add(arena, header.SlotOff), header.Slots
+	row := unsafe.Add(arena, header.EventOff+first*header.EventStride)
+	for first < end {
+		e := (*Event)(row)
+		slot := e.slot
+		if slot >= slots {
+			break
+		}
+		s := (*Slot)(unsafe.Add(base, slot*header.SlotStride))
+		if s.handle >= uint32(len(configs)) {
+			break
+		}
+		c := configs[s.handle]
+		r := c.rungs
+		if r == nil {
+			break
+		}
+		// What is not there yet is 0. A state has one cell, if any: see rungsOf.
+		has := -bit(s.stateLen != 0) | r.stateless
+		not := s.misfit(c) | uint64(s.stateLen^c.stateSize)*uint64(s.stateLen)
+		cell := (*wide)(unsafe.Add(arena, s.stateOff+r.cell+r.inLine&(s.lineOff-s.stateOff)))
+		lo, hi := cell.lo&has, uint64(cell.hi)&has
+
+		// The tier that the units are in.
+		b := &r.rungs
+		t := &r.rungs[(r.base+above(&b[0].upTo, hi, lo)+above(&b[1].upTo, hi, lo)+above(&b[2].upTo, hi, lo))&(tiersInRun-1)]
+		line := (*lineRow)(unsafe.Add(arena, s.lineOff+t.line))
+		partLo, partHi := line.quantity.lo, uint64(line.quantity.hi)
+		costLo, costHi := line.amount.lo, uint64(line.amount.hi)
+		not |= (hi|costHi)>>63 | bit(lo|hi == 0)&r.feeDue
+
+		// The events of the slot that stand together.
+		from := first
+		for {
+			e := (*Event)(row)
+			addLo, addHi := e.quantity.lo, uint64(e.quantity.hi)
+			n := high(addHi<<32|addLo>>32+1, reciprocal) >> 27 // what count does, in place
+			not |= addHi>>31 | n*whole ^ addLo
+
+			sumLo := lo + addLo
+			sumHi := hi + addHi + bit(sumLo < addLo)
+			not |= above(&t.upTo, sumHi, sumLo) // into another tier
+			price := t.price.Lo
+			delta := n * price
+			moreLo := costLo + delta
+			moreHi := costHi + n*uint64(t.price.Hi) + high(n, price) + bit(moreLo < delta)
+			if not|moreHi>>63 != 0 {
+				break
+			}
+			lo, hi, costLo, costHi = sumLo, sumHi, moreLo, moreHi
+			partLo += addLo
+			partHi += addHi + bit(partLo < addLo)
+			first++
+			row = unsafe.Add(row, header.EventStride)
+			if first == end || (*Event)(row).slot != slot {
+				break
+			}
+		}
+		if first == from {
+			break
+		}
+		line.quantity.lo, line.quantity.hi = partLo, int64(partHi)
+		line.amount.lo, line.amount.hi = costLo, int64(costHi)
+		cell.lo, cell.hi = lo, int64(hi)
+		s.stateLen = c.stateSize
+	}
+	return first
+}
+
+// above is 1 if the units in hi and lo are above the end of a tier. Both are taken for unsigned.
+func above(upTo *billing.Quantity, hi, lo uint64) uint64 {
+	return bit(uint64(upTo.Hi) < hi) | bit(uint64(upTo.Hi) == hi)&bit(upTo.Lo < lo)
+}
