@@ -22,13 +22,16 @@ GO ?= go
 # `make nightly`, and the long tests as well.
 RACE_PACKAGES := ./rpc/... ./host ./host/query ./host/stream ./host/checkpoint ./plugins
 
+# The folders of examples/tariffs that are built into the binary.
+BUILTINS := standard metered rules
+
 # What is compiled into tariffs, some of it for WebAssembly alone.
-GUEST_PACKAGES := ./sdk/billing ./sdk/abi ./sdk/tariff ./examples/tariffs/standard
+GUEST_PACKAGES := ./sdk/billing ./sdk/abi ./sdk/tariff $(BUILTINS:%=./examples/tariffs/%)
 
 TOLLWAY := .build/tollway
-STANDARD := plugins/builtin/standard.wasm
+TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 # What a plugin's bytes depend on: the tariffs, the SDK, and the code that appends the manifest.
-TARIFF_SOURCES := go.mod go.sum $(shell find sdk examples/tariffs/standard plugins -name '*.go' ! -name '*_test.go')
+TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
 .PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline fuzz nightly tools clean
@@ -41,7 +44,7 @@ all: build ## builds the binary with the built-in tariffs
 
 build: $(TOLLWAY) ## builds .build/tollway
 
-tariffs: $(STANDARD) ## builds the built-in tariffs to WebAssembly
+tariffs: $(TARIFFS) ## builds the built-in tariffs to WebAssembly
 
 demo: build ## runs everything in one process, with live usage; ARGS="--months 3 --exit" for a run that checks itself
 	@$(TOLLWAY) demo $(ARGS)
@@ -51,7 +54,7 @@ test: tariffs ## runs all tests
 
 check: checkmod lint checkgenerate tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
 
-lint: tools-lint $(STANDARD) ## checks format and code, of Go and of the protocol
+lint: tools-lint $(TARIFFS) ## checks format and code, of Go and of the protocol
 	$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	GOOS=wasip1 GOARCH=wasm $(BIN)/golangci-lint run --allow-parallel-runners --tests=false --disable unused $(GUEST_PACKAGES)
 	$(BIN)/buf lint
@@ -61,7 +64,7 @@ fmt: tools-lint ## formats Go and the protocol
 	$(BIN)/golangci-lint fmt ./...
 	$(BIN)/buf format --write
 
-race: $(STANDARD) ## runs the tests under the race detector, where it is affordable
+race: $(TARIFFS) ## runs the tests under the race detector, where it is affordable
 	$(GO) test -race -short $(RACE_PACKAGES)
 
 generate: tools-generate ## makes the code of the protocol again
@@ -94,7 +97,7 @@ fuzz: ## runs every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-nightly: check $(STANDARD) ## the long checks: the race detector everywhere, then every fuzz target
+nightly: check $(TARIFFS) ## the long checks: the race detector everywhere, then every fuzz target
 	$(GO) test -race -timeout 90m ./...
 	@$(MAKE) fuzz
 
@@ -102,17 +105,17 @@ tools: tools-lint tools-generate ## installs the tools and the hook that checks 
 	@git config core.hooksPath .githooks
 
 clean: ## removes everything that make made
-	rm -rf .build .tmp $(STANDARD)
+	rm -rf .build .tmp $(TARIFFS)
 
 # Products.
 
-$(TOLLWAY): $(STANDARD) $(SOURCES)
+$(TOLLWAY): $(TARIFFS) $(SOURCES)
 	@mkdir -p $(@D)
 	$(GO) build -trimpath -o $@ ./host/cmd/tollway
 
 # The same bytes on every machine: no paths, no build ids, no version control stamps.
-$(STANDARD): $(TARIFF_SOURCES)
-	$(GO) run ./plugins/builtin/pack -o $@ ./examples/tariffs/standard
+$(TARIFFS): plugins/builtin/%.wasm: $(TARIFF_SOURCES)
+	$(GO) run ./plugins/builtin/pack -o $@ ./examples/tariffs/$*
 
 # Tools. The stamp carries the version, so a new pin installs anew and an old one is left alone.
 

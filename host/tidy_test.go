@@ -141,7 +141,7 @@ func (s source) at(p token.Pos) string {
 // repository walks the files that belong to the repository: everything but what .gitignore names.
 func repository(t *testing.T, visit func(name string, entry fs.DirEntry)) {
 	t.Helper()
-	madeByMake := []string{".git", ".build", ".tmp", "node_modules", "plugins/builtin/standard.wasm"}
+	madeByMake := []string{".git", ".build", ".tmp", "node_modules", "plugins/builtin/standard.wasm", "plugins/builtin/metered.wasm", "plugins/builtin/rules.wasm"}
 	madeByGo := []string{".test", ".prof", ".out"}
 	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -107,7 +107,6 @@ func (s Sum) Quo(n int64, r Rounding) (Decimal, error) {
 // Round returns s rounded as r says: [Sum.Quo] by 1.
 func (s Sum) Round(r Rounding) (Decimal, error) { return s.Quo(1, r) }
 
-
 // Halves returns the low and the high 128 bits of s, to be kept where decimals are kept. Neither is a number of its
 // own; [SumOfHalves] puts them together again.
 func (s Sum) Halves() (low, high Decimal) {
@@ -127,4 +126,43 @@ func (s Sum) negated() Sum {
 // MulQuo returns d * e / n, rounded once as r says from the exact quotient; n and the errors are those of [Sum.Quo].
 func (d Decimal) MulQuo(e Decimal, n int64, r Rounding) (Decimal, error) {
 	return SumOf(d, e).Quo(n, r)
+}
+
+// QuoDecimal returns s / e, rounded once as r says from the exact quotient. In mode [RoundNone] a quotient with more
+// than 18 decimal places is [ErrInexact]. A divisor of 0 is [ErrDivideByZero].
+func (s Sum) QuoDecimal(e Decimal, r Rounding) (Decimal, error) {
+	if err := r.Validate(); err != nil {
+		return Decimal{}, err
+	}
+	if e.IsZero() {
+		return Decimal{}, ErrDivideByZero
+	}
+	magnitude, negative := wide(s), s.Sign() < 0
+	if negative {
+		magnitude = wide(s.negated())
+	}
+	hi, lo := e.magnitude()
+	// Of the 36 places of s and the 18 of e, 18 are left.
+	quotient, dropped := magnitude.divideAny(hi, lo)
+	return finish(quotient, Scale, dropped, negative != (e.Hi < 0), r)
+}
+
+// divideAny is divide128 for any x, bit by bit where that one does not reach.
+func (x wide) divideAny(hi, lo uint64) (q wide, dropped rest) {
+	if x.w3 == 0 && x.w2 < 1<<62 {
+		return x.divide128(hi, lo)
+	}
+	var r1, r0 uint64
+	words, quotient := [4]uint64{x.w0, x.w1, x.w2, x.w3}, [4]uint64{}
+	for i := 255; i >= 0; i-- {
+		over := r1 >> 63
+		r1, r0 = r1<<1|r0>>63, r0<<1|words[i/64]>>(i%64)&1
+		if over == 1 || r1 > hi || r1 == hi && r0 >= lo {
+			var borrow uint64
+			r0, borrow = bits.Sub64(r0, lo, 0)
+			r1, _ = bits.Sub64(r1, hi, borrow)
+			quotient[i/64] |= 1 << (i % 64)
+		}
+	}
+	return wide{quotient[3], quotient[2], quotient[1], quotient[0]}, compareHalf(r1, r0, hi, lo)
 }

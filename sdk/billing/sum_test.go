@@ -50,6 +50,15 @@ func TestSumIsExact(t *testing.T) {
 		if !errors.Is(err, wantErr) || got != want {
 			t.Fatalf("%s / %d: %s, %v; want %s, %v", exact.FloatString(40), n, got, err, want, wantErr)
 		}
+		divisor := decimals().Draw(t, "divisor")
+		if divisor.IsZero() {
+			want, wantErr = billing.Decimal{}, billing.ErrDivideByZero
+		} else {
+			want, wantErr = roundBig(new(big.Rat).Quo(exact, rat(divisor)), r)
+		}
+		if got, err = sum.QuoDecimal(divisor, r); !errors.Is(err, wantErr) || got != want {
+			t.Fatalf("%s / %s: %s, %v; want %s, %v", exact.FloatString(40), divisor, got, err, want, wantErr)
+		}
 	})
 }
 

@@ -48,6 +48,7 @@ func sha256Block(h *[8]uint32, block string) {
 	h[0], h[1], h[2], h[3] = h[0]+a, h[1]+b, h[2]+c, h[3]+d
 	h[4], h[5], h[6], h[7] = h[4]+e, h[5]+f, h[6]+g, h[7]+last
 }
+
 // sha256K are the fractional parts of the cube roots of the first 64 primes.
 var sha256K = [64]uint32{
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,

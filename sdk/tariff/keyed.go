@@ -52,6 +52,9 @@ type Keyed struct {
 // ErrTooManyKeys is returned when a [Keyed] is full: it rejects the event.
 var ErrTooManyKeys = Reject("too_many_keys", "the table of keys is full")
 
+// MarkCarried is the bit of a mark with which an entry goes on into the next period.
+const MarkCarried uint32 = 1 << 31
+
 // Room of an entry in bytes.
 const (
 	markStride   = 16
@@ -62,7 +65,7 @@ const (
 const KeyedMax = 56_000
 
 // Marks claims a table of up to most keys with a mark each. A tariff has at most one table. Claimed from [Config].Carry,
-// the entries whose mark is not 0 go on into the next period.
+// the entries whose mark has [MarkCarried] go on into the next period, with that mark.
 func (k *Cells) Marks(most int) *Keyed { return k.keyed(markStride, most) }
 
 // Numbers claims a table of up to most keys with a mark and a number each.
@@ -188,7 +191,7 @@ func (k *Keyed) AppendNumbers(s *Slot, numbers []billing.Decimal) []billing.Deci
 	start := s.stateOff + k.base
 	for off := start; off < start+uint32(s.cell(k.head).lo)*k.stride; off += k.stride {
 		if (*wide)(at(off)).lo != 0 {
-			numbers = append(numbers, (*wide)(at(off + markStride)).decimal())
+			numbers = append(numbers, (*wide)(at(off+markStride)).decimal())
 		}
 	}
 	return numbers
@@ -316,8 +319,8 @@ func (k *Keyed) writeCarry(s *Slot) uint32 {
 	k.open(s)
 	start, to := s.stateOff+k.base, s.carryOutOff+k.carryOff
 	for off := start; off < start+uint32(s.cell(k.head).lo)*k.stride; off += k.stride {
-		if e := (*wide)(at(off)); e.lo != 0 && uint32(e.hi) != 0 {
-			*(*wide)(at(to)) = *e
+		if e := (*wide)(at(off)); e.lo != 0 && uint32(e.hi)&MarkCarried != 0 {
+			*(*wide)(at(to)) = wide{e.lo, int64(uint64(e.hi)>>32<<32 | uint64(MarkCarried))}
 			to += markStride
 		}
 	}

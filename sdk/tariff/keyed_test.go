@@ -28,7 +28,7 @@ type markingPricer struct {
 }
 
 func (m *markingPricer) Price(s *tariff.Slot, e *tariff.Event) error {
-	mark := uint32(1)
+	mark := tariff.MarkCarried | 1
 	if e.Quantity().IsZero() {
 		mark = 0
 	}
@@ -45,7 +45,7 @@ func (m *markingPricer) Finish(s *tariff.Slot) error { return m.count(s) }
 
 func (m *markingPricer) count(s *tariff.Slot) error {
 	n := int64(0)
-	m.table.EachMark(s, func(mark uint32) { n += int64(mark) })
+	m.table.EachMark(s, func(mark uint32) { n += int64(mark >> 31) })
 	m.line.Set(s, billing.Quantity(billing.DecimalFromInt(n)), billing.Amount{})
 	return nil
 }

@@ -82,7 +82,7 @@ func (f *field) schema() object {
 func (f *field) kindSchema() object {
 	switch f.kind {
 	case fieldDecimal:
-		return object{"type": []string{"string", "number"}, "pattern": decimalPattern}
+		return decimalSchema()
 	case fieldInt:
 		return object{"type": "integer", "minimum": f.least, "maximum": f.most}
 	case fieldBool:
@@ -99,9 +99,25 @@ func (f *field) kindSchema() object {
 		return object{"type": "array", "minItems": 1, "items": f.within().schema()}
 	case fieldMap:
 		return object{"type": "object", "additionalProperties": f.within().schema()}
+	case fieldTexts:
+		return textsSchema()
+	case fieldDecimals:
+		return object{"type": "array", "items": decimalSchema()}
+	case fieldDecimalMap:
+		return object{"type": "object", "additionalProperties": decimalSchema()}
+	case fieldTextsMap:
+		return object{"type": "object", "additionalProperties": textsSchema()}
 	default:
 		return f.within().schema()
 	}
+}
+
+func decimalSchema() object {
+	return object{"type": []string{"string", "number"}, "pattern": decimalPattern}
+}
+
+func textsSchema() object {
+	return object{"type": "array", "items": object{"type": "string"}}
 }
 
 func roundingSchema() object {

@@ -17,6 +17,10 @@ const (
 	fieldObject
 	fieldList
 	fieldMap
+	fieldTexts
+	fieldDecimals
+	fieldDecimalMap
+	fieldTextsMap
 )
 
 // String says what a value of the kind is, as problems put it.
@@ -24,6 +28,7 @@ func (k fieldKind) String() string {
 	return [...]string{
 		"a decimal number", "a whole number", "true or false", "a string", "a string", "an instant",
 		"an object with scale and mode", "an object", "a list", "an object",
+		"a list of strings", "a list of decimal numbers", "an object of decimal numbers", "an object of lists of strings",
 	}[k]
 }
 

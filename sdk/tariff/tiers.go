@@ -23,6 +23,11 @@ const TiersMax = 256
 // ReadTiers reads the parameter `tiers`, a list of {up_to, unit_price, flat_fee}. Tiers that
 // are not in order, and a last tier that is not open, are noted as problems.
 func ReadTiers(p Params) []Tier {
+	return ReadTiersOf(p, func(entry Params) billing.Amount { return entry.Amount("unit_price", "The price of one unit.") })
+}
+
+// ReadTiersOf reads such a list in which something else makes the price of a unit.
+func ReadTiersOf(p Params, unitPrice func(tier Params) billing.Amount) []Tier {
 	list := p.List("tiers", "The price steps, from the lowest up.")
 	if len(list) > TiersMax {
 		p.Fail("tiers", "must be at most "+strconv.Itoa(TiersMax))
@@ -34,7 +39,7 @@ func ReadTiers(p Params) []Tier {
 		upTo, closed := entry.OptionalQuantity("up_to", "The last unit of the tier, itself included; null in the last tier.")
 		tiers[i] = Tier{
 			UpTo:      upTo,
-			UnitPrice: entry.Amount("unit_price", "The price of one unit."),
+			UnitPrice: unitPrice(entry),
 			FlatFee:   entry.AmountOr("flat_fee", "Due once when the tier is entered; that of the first tier always.", billing.Amount{}),
 		}
 		switch last := i == len(list)-1; {

@@ -15,7 +15,7 @@ var flat = tariff.Tariff{
 
 func configureFlat(c *tariff.Config) tariff.Pricer {
 	p := c.Params
-	readBilling(p)
+	readArrears(p)
 	rounding := p.Rounding("rounding", tariff.AboutRounding)
 	amount, err := p.Amount("amount", "What is due per period.").Round(rounding)
 	if err != nil {

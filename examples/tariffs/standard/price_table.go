@@ -30,7 +30,7 @@ func readPriceRow(p tariff.Params) priceRow {
 
 func configurePriceTable(c *tariff.Config) tariff.Pricer {
 	p := c.Params
-	readBilling(p)
+	readArrears(p)
 	name := p.Text("dimension", "The dimension of the meter whose values have prices.")
 	if !tariff.ValidName(name) {
 		p.Fail("dimension", "must be a dimension of the meter")

@@ -47,7 +47,6 @@ func TestPerUnit(t *testing.T) {
 			Want: []string{"usage 3 3000000000000000"}, Rejects: []string{"1 overflow: overflow: beyond ±" + largest},
 		},
 		{Name: "bad price", Params: `{"unit_price":"cheap"}`, Refused: `params.unit_price: decimal "cheap": invalid syntax`},
-		{Name: "later capability", Params: `{"unit_price":"1","billing":"in_advance"}`, Refused: `params.billing: must be arrears, not "in_advance"`},
 	})
 }
 

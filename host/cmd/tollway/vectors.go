@@ -33,11 +33,15 @@ func (c *vectorsCommand) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, runtime.Close(ctx)) }()
-	module, err := runtime.Load(ctx, modules[0].Wasm)
-	if err != nil {
-		return err
+	var loaded []*plugins.Module
+	for _, m := range modules {
+		module, err := runtime.Load(ctx, m.Wasm)
+		if err != nil {
+			return fmt.Errorf("built-in plugin %s: %w", m.Name, err)
+		}
+		loaded = append(loaded, module)
 	}
-	total, err := vectors.Run(ctx, module, file, s.out)
+	total, err := vectors.Run(ctx, loaded, file, s.out)
 	if err == nil && total.Failed > 0 {
 		err = fmt.Errorf("%d cases failed", total.Failed)
 	}

@@ -32,17 +32,16 @@ func (t Tally) String() string {
 // lineMax is how long a case may be, in bytes.
 const lineMax = 16 << 20
 
-// Run prices the cases with the tariffs of a module and writes, for each model,
+// Run prices the cases with the tariffs of the modules and writes, for each model,
 // how many passed, failed and were unsupported, each failure with what was
 // expected, and as the last line the sum. The error is for cases that cannot be
 // read or a plugin that cannot be run, not for failures.
-func Run(ctx context.Context, module *plugins.Module, cases io.Reader, out io.Writer) (total Tally, err error) {
-	instance, err := module.NewInstance(ctx)
+func Run(ctx context.Context, modules []*plugins.Module, cases io.Reader, out io.Writer) (total Tally, err error) {
+	engine, err := newEngine(ctx, modules)
 	if err != nil {
 		return total, err
 	}
-	defer func() { err = errors.Join(err, instance.Close(ctx)) }()
-	manifest := module.Manifest()
+	defer func() { err = errors.Join(err, engine.close(ctx)) }()
 	byModel := map[string]*Tally{}
 	var failures strings.Builder
 	lines := bufio.NewScanner(cases)
@@ -58,17 +57,19 @@ func Run(ctx context.Context, module *plugins.Module, cases io.Reader, out io.Wr
 		if byModel[c.Model] == nil {
 			byModel[c.Model] = &Tally{}
 		}
-		tariff, known := manifest.Tariff(c.Model)
-		if known = known && c.beyond() == ""; known {
-			if known, err = c.within(tariff.ParamsSchema); err != nil {
-				return total, fmt.Errorf("vectors: tariff %s: %w", c.Model, err)
-			}
+		plan, err := c.plan()
+		if err != nil {
+			return total, fmt.Errorf("vectors: line %d: %w", n, err)
+		}
+		known, err := engine.supports(plan)
+		if err != nil {
+			return total, fmt.Errorf("vectors: tariff %s: %w", c.Model, err)
 		}
 		if !known {
 			byModel[c.Model].Unsupported++
 			continue
 		}
-		wrong, err := c.check(ctx, instance)
+		wrong, err := c.check(ctx, engine, plan)
 		if err != nil {
 			wrong = append(wrong, err.Error())
 		}
