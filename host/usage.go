@@ -66,6 +66,9 @@ func (h *Host) Submit(ctx context.Context, c intake.Chunk) (*intake.Ticket, erro
 	return ticket, nil
 }
 
+// Partitions returns the number of partitions of the log.
+func (h *Host) Partitions() int { return h.config.Partitions }
+
 // Wait returns once every position is part of the committed state.
 func (h *Host) Wait(ctx context.Context, positions []query.Position) error {
 	return h.queries.Wait(ctx, positions)

@@ -14,17 +14,13 @@ import (
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // BenchmarkIngest sends 10,000 events a call to an engine that drops them:
 // what the protocol costs, both ends included.
 func BenchmarkIngest(b *testing.B) {
-	results := make([]IngestResult, ingestEventsMax)
-	for i := range results {
-		results[i].Position = query.Position{Stream: "USAGE-1", Partition: 1, Sequence: uint64(i)}
-	}
-	engine := &fakeEngine{ingest: func(context.Context, []billing.UsageEvent) ([]IngestResult, error) { return results, nil }}
+	outcome := UsageOutcome{Positions: []query.Position{{Stream: "USAGE-1", Partition: 1, Sequence: 1}}, Runs: []UsageRun{{ingestEventsMax, 0}}}
+	engine := &fakeEngine{submit: func(context.Context, UsageChunk) (UsageTicket, error) { return fakeTicket{outcome: outcome}, nil }}
 	request := &tollwayv1.UsageServiceIngestRequest{}
 	for i := range ingestEventsMax {
 		request.Events = append(request.Events, &tollwayv1.UsageEvent{

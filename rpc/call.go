@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -38,10 +39,11 @@ func newCalls(log *slog.Logger) *calls {
 		limits: limits{receive: 2 * time.Minute, send: time.Minute, queue: 5 * time.Second},
 		places: map[string]chan struct{}{
 			// What these hold in memory is bounded by their number.
-			tollwayv1connect.UsageServiceIngestProcedure:   make(chan struct{}, 16),
-			tollwayv1connect.CatalogServiceApplyProcedure:  make(chan struct{}, 1),
-			tollwayv1connect.InvoiceServiceExportProcedure: make(chan struct{}, 16),
-			tollwayv1connect.SubtotalServiceWatchProcedure: make(chan struct{}, 1000),
+			tollwayv1connect.UsageServiceIngestProcedure:       make(chan struct{}, 16),
+			tollwayv1connect.UsageServiceIngestStreamProcedure: make(chan struct{}, 64),
+			tollwayv1connect.CatalogServiceApplyProcedure:      make(chan struct{}, 1),
+			tollwayv1connect.InvoiceServiceExportProcedure:     make(chan struct{}, 16),
+			tollwayv1connect.SubtotalServiceWatchProcedure:     make(chan struct{}, 1000),
 		},
 	}
 }
@@ -58,7 +60,8 @@ func (c *calls) intercept(next connect.ServerFunc) connect.ServerFunc {
 		free, err := c.enter(ctx, spec.Procedure)
 		if err == nil {
 			defer free()
-			err = next(ctx, spec, &timedStream{ServerStream: stream, control: controlOf(ctx), calls: c, spec: spec})
+			timed := &timedStream{ServerStream: stream, control: controlOf(ctx), calls: c, spec: spec}
+			err = next(context.WithValue(ctx, interruptKey{}, timed.interrupt), spec, timed)
 		}
 		if err == nil {
 			return nil
@@ -124,6 +127,40 @@ type timedStream struct {
 	control *http.ResponseController // nil without a connection
 	calls   *calls
 	spec    connect.Spec
+
+	mu  sync.Mutex // around the read deadline
+	cut bool       // nothing more is to be received
+}
+
+type interruptKey struct{}
+
+// interruptOf returns what ends the receiving of a call's messages, from any
+// goroutine; one that waits for a message gets an error.
+func interruptOf(ctx context.Context) func() {
+	if interrupt, ok := ctx.Value(interruptKey{}).(func()); ok {
+		return interrupt
+	}
+	return func() {}
+}
+
+func (s *timedStream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = true
+	if s.control != nil {
+		// Without a connection that can do it, the receive limit ends the wait.
+		_ = s.control.SetReadDeadline(s.calls.now())
+	}
+}
+
+// setReadDeadline sets a deadline unless receiving is over.
+func (s *timedStream) setReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return context.Canceled
+	}
+	return s.control.SetReadDeadline(t)
 }
 
 // Receive reads a request message within its limit. Afterwards no read
@@ -133,7 +170,7 @@ func (s *timedStream) Receive(msg any) error {
 	if s.control == nil {
 		return s.ServerStream.Receive(msg)
 	}
-	if err := s.control.SetReadDeadline(s.calls.now().Add(s.calls.limits.receive)); err != nil {
+	if err := s.setReadDeadline(s.calls.now().Add(s.calls.limits.receive)); err != nil {
 		return fmt.Errorf("read deadline: %w", err)
 	}
 	if err := s.ServerStream.Receive(msg); err != nil {
@@ -141,7 +178,7 @@ func (s *timedStream) Receive(msg any) error {
 		// waited for.
 		return err
 	}
-	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+	if err := s.setReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("read deadline: %w", err)
 	}
 	return nil

@@ -33,8 +33,9 @@ type Clients struct {
 	Catalog     tollwayv1connect.CatalogServiceClient
 	DeadLetters tollwayv1connect.DeadLetterServiceClient
 
-	base string
-	http *http.Client
+	base  string
+	http  *http.Client
+	http2 *http.Client // for streams in both directions, without TLS too
 }
 
 // NewClients makes clients of the server at base, such as
@@ -54,13 +55,16 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 			return nil, fmt.Errorf("rpc: token: %w", err)
 		}
 	}
-	c := &Clients{base: u.Scheme + "://" + u.Host, http: newHTTPClient(security)}
-	transport := connecthttp.NewTransport(c.http, c.base,
-		connecthttp.WithReadMaxBytes(answerBytesMax),
-		// Most calls stay on the machine, where compressing costs more than sending.
-		connecthttp.WithCompressors())
-	client := connect.NewClient(transport, bearer(token))
-	c.Usage = tollwayv1connect.NewUsageServiceClient(client)
+	c := &Clients{base: u.Scheme + "://" + u.Host, http: newHTTPClient(security), http2: newHTTPClient(security)}
+	onlyHTTP2(c.http2)
+	over := func(h *http.Client) *connect.Client {
+		return connect.NewClient(connecthttp.NewTransport(h, c.base,
+			connecthttp.WithReadMaxBytes(answerBytesMax),
+			// Most calls stay on the machine, where compressing costs more than sending.
+			connecthttp.WithCompressors()), bearer(token))
+	}
+	client := over(c.http)
+	c.Usage = usageClient{tollwayv1connect.NewUsageServiceClient(client), tollwayv1connect.NewUsageServiceClient(over(c.http2))}
 	c.Subtotals = tollwayv1connect.NewSubtotalServiceClient(client)
 	c.Invoices = tollwayv1connect.NewInvoiceServiceClient(client)
 	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
@@ -83,6 +87,36 @@ func newHTTPClient(security *tls.Config) *http.Client {
 	}}
 }
 
+// usageClient makes its stream over HTTP/2, which it needs.
+type usageClient struct {
+	tollwayv1connect.UsageServiceClient
+	http2 tollwayv1connect.UsageServiceClient
+}
+
+// IngestStream implements tollwayv1connect.UsageServiceClient.
+func (c usageClient) IngestStream(ctx context.Context) (tollwayv1connect.UsageServiceIngestStreamClientStream, error) {
+	return c.http2.IngestStream(ctx)
+}
+
+// How a connection of streams is found to be dead: nothing came for a while, and
+// then no answer to a ping.
+const (
+	streamPingAfter = 15 * time.Second
+	streamPingMax   = 15 * time.Second
+)
+
+// onlyHTTP2 makes a client speak HTTP/2 and nothing else.
+func onlyHTTP2(c *http.Client) {
+	t, ok := c.Transport.(*http.Transport)
+	if !ok {
+		return
+	}
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: streamPingAfter, PingTimeout: streamPingMax}
+}
+
 // bearer adds the token to every call.
 func bearer(token string) connect.ClientInterceptor {
 	return func(next connect.ClientFunc) connect.ClientFunc {
@@ -99,7 +133,10 @@ func bearer(token string) connect.ClientInterceptor {
 }
 
 // Close gives the connections back. Open calls go on.
-func (c *Clients) Close() { c.http.CloseIdleConnections() }
+func (c *Clients) Close() {
+	c.http.CloseIdleConnections()
+	c.http2.CloseIdleConnections()
+}
 
 // Failure is an error of a call, taken apart for people and programs.
 type Failure struct {

@@ -15,10 +15,12 @@ import (
 // when ctx is done, and give errors that are a [Fault] wherever a caller can
 // do something about them. What they return is the caller's to keep.
 type Engine interface {
-	// Ingest writes events to the log and returns one result for each, in
-	// order, once every accepted one is on disk there. After an error some of
-	// them may have been written.
-	Ingest(ctx context.Context, events []billing.UsageEvent) ([]IngestResult, error)
+	// Submit hands usage in and returns when it has its place before the log,
+	// for which it may wait. The order of a caller's events of an account is
+	// kept. After an error some of them may be written.
+	Submit(ctx context.Context, chunk UsageChunk) (UsageTicket, error)
+	// Partitions returns the number of partitions of the log.
+	Partitions() int
 
 	// AccountSubtotals returns all subtotals of filter.Account, as they were at
 	// one checkpoint, with their totals. An account without any has none.
@@ -79,11 +81,46 @@ func (q Queries) WaitPosition(ctx context.Context, positions []query.Position) e
 	return q.Engine.Wait(ctx, positions)
 }
 
-// IngestResult is what became of one event: a position, or a rejection.
-type IngestResult struct {
-	Position query.Position // of the message that carries it
-	Reason   string         // why it was not written; empty when it was
-	Detail   string         // for people
+// UsageChunk is usage to be written. Its events are numbered from 0: those of
+// Events, then those of each body.
+type UsageChunk struct {
+	Events []billing.UsageEvent // free again when Submit returns
+	Bodies []UsageBody          // not to be changed before the ticket's Wait returns
+}
+
+// UsageBody is usage in a format that messages of the log have.
+type UsageBody struct {
+	ContentType string
+	Data        []byte
+}
+
+// UsageTicket stands for a chunk on its way into the log.
+type UsageTicket interface {
+	// Wait returns what became of the chunk once the log's server has answered.
+	// It fails when ctx ends before; some of the chunk may be written then.
+	Wait(ctx context.Context) (UsageOutcome, error)
+}
+
+// UsageOutcome is what became of a chunk.
+type UsageOutcome struct {
+	Positions []query.Position // of the messages that carry its events; unconfirmed ones have sequence 0
+	Runs      []UsageRun       // of all events, in order
+	Rejected  []UsageRejection // by event
+	// Cause is why some position has sequence 0; nil when none has.
+	Cause error
+}
+
+// UsageRun is a number of events behind each other that have the same place.
+type UsageRun struct {
+	Events   int
+	Position int // index into Positions; negative: they were rejected
+}
+
+// UsageRejection is an event that was turned away.
+type UsageRejection struct {
+	Event  int    // its number
+	Reason string // stable
+	Detail string // for people
 }
 
 // SubtotalWatch follows subtotals. Its methods are for one goroutine.

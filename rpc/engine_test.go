@@ -22,10 +22,11 @@ type fakeEngine struct {
 
 	mu       sync.Mutex
 	ingested []billing.UsageEvent
+	bodies   []UsageBody
 	waited   [][]query.Position
 	applied  []ApplyRequest
 
-	ingest    func(ctx context.Context, events []billing.UsageEvent) ([]IngestResult, error)
+	submit    func(ctx context.Context, chunk UsageChunk) (UsageTicket, error)
 	subtotals func(filter query.Filter) (query.Subtotals, error)
 	watch     *fakeWatch
 	invoices  []export.Invoice
@@ -42,19 +43,40 @@ var testAsOf = query.AsOf{
 	Watermark: time.Date(2026, 10, 3, 4, 5, 6, 0, time.UTC), CatalogRevision: 2,
 }
 
-func (f *fakeEngine) Ingest(ctx context.Context, events []billing.UsageEvent) ([]IngestResult, error) {
+func (f *fakeEngine) Partitions() int { return 2 }
+
+func (f *fakeEngine) Submit(ctx context.Context, chunk UsageChunk) (UsageTicket, error) {
 	f.mu.Lock()
-	f.ingested = append(f.ingested, events...)
+	f.ingested = append(f.ingested, chunk.Events...)
+	f.bodies = append(f.bodies, chunk.Bodies...)
 	f.mu.Unlock()
-	if f.ingest != nil {
-		return f.ingest(ctx, events)
+	if f.submit != nil {
+		return f.submit(ctx, chunk)
 	}
-	results := make([]IngestResult, len(events))
-	for i := range events {
-		p := billing.Partition(events[i].Account, 2)
-		results[i].Position = query.Position{Stream: fmt.Sprintf("USAGE-%d", p), Partition: p, Sequence: uint64(i + 1)}
+	var o UsageOutcome
+	for i := range chunk.Events {
+		p := billing.Partition(chunk.Events[i].Account, 2)
+		o.Positions = append(o.Positions, query.Position{Stream: fmt.Sprintf("USAGE-%d", p), Partition: p, Sequence: uint64(i + 1)})
+		o.Runs = append(o.Runs, UsageRun{1, i})
 	}
-	return results, nil
+	return fakeTicket{outcome: o}, nil
+}
+
+// fakeTicket answers at once, or when it is told to.
+type fakeTicket struct {
+	outcome UsageOutcome
+	ready   <-chan struct{} // nil: at once
+}
+
+func (t fakeTicket) Wait(ctx context.Context) (UsageOutcome, error) {
+	if t.ready != nil {
+		select {
+		case <-t.ready:
+		case <-ctx.Done():
+			return UsageOutcome{}, ctx.Err()
+		}
+	}
+	return t.outcome, nil
 }
 
 func (f *fakeEngine) AccountSubtotals(filter query.Filter) (query.Subtotals, error) {

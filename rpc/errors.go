@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectproto"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
@@ -159,6 +160,10 @@ func wireError(err error) *connect.Error {
 		}
 		return withDetail(coded, reasonOf(coded.Code()), hintOf(coded.Code()))
 	}
+	if f, ok := errors.AsType[*unconfirmedError](err); ok {
+		return withDetail(connect.NewError(codeOf(f.Reason()), err.Error()).WithCause(err), f.Reason(), f.Hint(),
+			&tollwayv1.UnconfirmedEvents{Ranges: f.ranges})
+	}
 	if f, ok := errors.AsType[Fault](err); ok {
 		return withDetail(connect.NewError(codeOf(f.Reason()), err.Error()).WithCause(err), f.Reason(), f.Hint())
 	}
@@ -180,19 +185,22 @@ func hintOf(code connect.Code) string {
 	case connect.CodeInvalidArgument:
 		return "the request must match the message in rpc/tollway/v1; all values of data are strings, numbers too: {\"calls\": \"12\"}"
 	case connect.CodeResourceExhausted:
-		return fmt.Sprintf("Ingest takes %d MiB, Apply %d MiB, every other method %d KiB: send less at a time",
-			ingestBytesMax>>20, applyBytesMax>>20, requestBytesMax>>10)
+		return fmt.Sprintf("Ingest takes %d MiB, IngestStream %d MiB a chunk, Apply %d MiB, every other method %d KiB: send less at a time",
+			ingestBytesMax>>20, chunkBytesMax>>20, applyBytesMax>>20, requestBytesMax>>10)
 	default:
 		return ""
 	}
 }
 
-// withDetail adds an ErrorDetail. Encoding it cannot fail for valid UTF-8, and
+// withDetail adds an ErrorDetail, and further details. Encoding it cannot fail for valid UTF-8, and
 // an error without detail is still the error, so a failure only leaves it off.
-func withDetail(err *connect.Error, reason, hint string) *connect.Error {
-	detail, encodeErr := connectproto.NewErrorDetail(&tollwayv1.ErrorDetail{Reason: reason, Hint: hint})
-	if encodeErr != nil {
-		return err.WithCause(encodeErr)
+func withDetail(err *connect.Error, reason, hint string, more ...proto.Message) *connect.Error {
+	for _, m := range append([]proto.Message{&tollwayv1.ErrorDetail{Reason: reason, Hint: hint}}, more...) {
+		detail, encodeErr := connectproto.NewErrorDetail(m)
+		if encodeErr != nil {
+			return err.WithCause(encodeErr)
+		}
+		err = err.WithDetail(detail)
 	}
-	return err.WithDetail(detail)
+	return err
 }

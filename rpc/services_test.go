@@ -120,15 +120,18 @@ func TestRefusedRequests(t *testing.T) {
 
 func TestIngest(t *testing.T) {
 	engine := bill()
-	engine.ingest = func(_ context.Context, events []billing.UsageEvent) ([]IngestResult, error) {
-		results := make([]IngestResult, len(events))
-		for i, e := range events {
-			results[i] = IngestResult{Position: query.Position{Stream: "USAGE-1", Partition: 1, Sequence: uint64(40 + i)}}
+	engine.submit = func(_ context.Context, chunk UsageChunk) (UsageTicket, error) {
+		var o UsageOutcome
+		for i, e := range chunk.Events {
 			if e.Type == "" {
-				results[i] = IngestResult{Reason: "missing_attribute", Detail: "type: is missing"}
+				o.Rejected = append(o.Rejected, UsageRejection{Event: i, Reason: "missing_attribute", Detail: "type: is missing"})
+				o.Runs = append(o.Runs, UsageRun{1, -1})
+				continue
 			}
+			o.Runs = append(o.Runs, UsageRun{1, len(o.Positions)})
+			o.Positions = append(o.Positions, query.Position{Stream: "USAGE-1", Partition: 1, Sequence: uint64(40 + i)})
 		}
-		return results, nil
+		return fakeTicket{outcome: o}, nil
 	}
 	_, clients := serve(t, engine, nil)
 	at := timestamppb.New(time.Date(2026, 10, 3, 4, 5, 6, 7, time.UTC))
@@ -167,7 +170,7 @@ func TestIngest(t *testing.T) {
 
 func TestIngestNeedsAResultForEachEvent(t *testing.T) {
 	engine := bill()
-	engine.ingest = func(context.Context, []billing.UsageEvent) ([]IngestResult, error) { return nil, nil }
+	engine.submit = func(context.Context, UsageChunk) (UsageTicket, error) { return fakeTicket{}, nil }
 	_, clients := serve(t, engine, nil)
 	_, err := clients.Usage.Ingest(t.Context(), &tollwayv1.UsageServiceIngestRequest{Events: []*tollwayv1.UsageEvent{{Time: timestamppb.Now()}}})
 	if reason(clients, err) != ReasonInternal {

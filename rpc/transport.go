@@ -13,8 +13,9 @@ import (
 
 // Limits of a request, in bytes after decompression.
 const (
-	requestBytesMax = 64 << 10 // of every method but the two below
+	requestBytesMax = 64 << 10 // of every method but the three below
 	ingestBytesMax  = 8 << 20  // of UsageService.Ingest
+	chunkBytesMax   = 2 << 20  // of one chunk of UsageService.IngestStream
 	applyBytesMax   = 64 << 20 // of CatalogService.Apply: plugins are megabytes
 	headerBytesMax  = 64 << 10 // of all headers together; a GET's message is among them
 )
@@ -28,6 +29,8 @@ func bytesMax(procedure string) int {
 	switch procedure {
 	case tollwayv1connect.UsageServiceIngestProcedure:
 		return ingestBytesMax
+	case tollwayv1connect.UsageServiceIngestStreamProcedure:
+		return chunkBytesMax
 	case tollwayv1connect.CatalogServiceApplyProcedure:
 		return applyBytesMax
 	default:

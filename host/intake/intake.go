@@ -139,7 +139,7 @@ type reading struct {
 // partition is passed on; of anything else the events are packed anew.
 func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
 	r := i.decoders.Get().(*reading)
-	defer i.decoders.Put(r)
+	r.decoder.Reset()
 	header := func(name string) string {
 		if name == "content-type" {
 			return b.ContentType
@@ -147,11 +147,14 @@ func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
 		return ""
 	}
 	r.events = r.decoder.Decode(header, b.Data, r.events[:0])
-	defer clear(r.events) // they hold on to the body
 	first := t.grow(len(r.events))
 	if p, ok := i.whole(b, r.events); ok {
-		return i.lanes[p].forward(ctx, t, b.Data, first, len(r.events))
+		events := len(r.events)
+		clear(r.events) // they hold on to the body
+		i.decoders.Put(r)
+		return i.lanes[p].forward(ctx, t, b.Data, first, events)
 	}
+	// The decoder is not used again: packers hold on to its texts.
 	events := make([]billing.UsageEvent, len(r.events))
 	members := make([][]int32, len(i.lanes))
 	for n := range r.events {
@@ -160,7 +163,7 @@ func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
 			continue
 		}
 		events[n] = r.events[n].Usage()
-		p := billing.Partition(events[n].Account, len(i.lanes))
+		p := r.events[n].AccountHash % uint32(len(i.lanes))
 		members[p] = append(members[p], int32(n))
 	}
 	for p, indexes := range members {
@@ -180,11 +183,12 @@ func (i *Intake) whole(b Body, events []ingest.Event) (partition int, ok bool) {
 	if b.ContentType != ingest.ContentTypePacked || len(events) < forwardEvents || len(b.Data) > i.messageBytes {
 		return 0, false
 	}
-	partition = billing.Partition(billing.AccountID(events[0].Account), len(i.lanes))
+	partitions := uint32(len(i.lanes))
+	of := events[0].AccountHash % partitions
 	for n := range events {
-		if events[n].Problem != nil || billing.Partition(billing.AccountID(events[n].Account), len(i.lanes)) != partition {
+		if events[n].Problem != nil || events[n].AccountHash%partitions != of {
 			return 0, false
 		}
 	}
-	return partition, true
+	return int(of), true
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/tollway/tollway/host/ingest"
@@ -45,7 +46,7 @@ type Run struct {
 type Outcome struct {
 	Messages []Message   // that carry its events
 	Runs     []Run       // of all events, in order
-	Rejected []Rejection // in no order
+	Rejected []Rejection // by event
 }
 
 // Err returns why some message is not known to be stored; nil when all are.
@@ -72,7 +73,8 @@ func (t *Ticket) Wait(ctx context.Context) (*Outcome, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	o := &Outcome{Messages: t.parts, Rejected: t.rejected}
+	o := &Outcome{Messages: t.parts, Rejected: slices.Clone(t.rejected)}
+	slices.SortFunc(o.Rejected, func(a, b Rejection) int { return a.Event - b.Event })
 	for _, p := range t.places {
 		if n := len(o.Runs); n > 0 && o.Runs[n-1].Message == int(p) {
 			o.Runs[n-1].Events++

@@ -5,9 +5,10 @@ import (
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/intake"
 	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/rpc"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // engine answers the services from a host.
@@ -23,20 +24,49 @@ func Engine(h *host.Host) rpc.Engine {
 	return engine{Queries: rpc.Queries{Engine: h.Queries()}, host: h}
 }
 
-// Ingest implements rpc.Engine.
-func (e engine) Ingest(ctx context.Context, events []billing.UsageEvent) ([]rpc.IngestResult, error) {
-	ingested, err := e.host.Ingest(ctx, events)
+// Partitions implements rpc.Engine.
+func (e engine) Partitions() int { return e.host.Partitions() }
+
+// Submit implements rpc.Engine.
+func (e engine) Submit(ctx context.Context, chunk rpc.UsageChunk) (rpc.UsageTicket, error) {
+	return Submit(ctx, e.host.Submit, chunk)
+}
+
+// Submit hands a chunk to what takes it in, a host or an intake without one.
+func Submit(ctx context.Context, take func(context.Context, intake.Chunk) (*intake.Ticket, error), chunk rpc.UsageChunk) (rpc.UsageTicket, error) {
+	c := intake.Chunk{Events: chunk.Events}
+	for _, b := range chunk.Bodies {
+		c.Bodies = append(c.Bodies, intake.Body(b))
+	}
+	t, err := take(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	results := make([]rpc.IngestResult, len(ingested))
-	for i, r := range ingested {
-		results[i].Position = r.Position
-		if r.Problem != nil {
-			results[i].Reason, results[i].Detail = r.Problem.Reason, r.Problem.Detail
-		}
+	return ticket{t}, nil
+}
+
+// ticket is an rpc.UsageTicket.
+type ticket struct{ *intake.Ticket }
+
+// Wait implements rpc.UsageTicket.
+func (t ticket) Wait(ctx context.Context) (rpc.UsageOutcome, error) {
+	outcome, err := t.Ticket.Wait(ctx)
+	if err != nil {
+		return rpc.UsageOutcome{}, err
 	}
-	return results, nil
+	out := rpc.UsageOutcome{
+		Positions: make([]query.Position, len(outcome.Messages)), Runs: make([]rpc.UsageRun, len(outcome.Runs)), Cause: outcome.Err(),
+	}
+	for i, m := range outcome.Messages {
+		out.Positions[i] = query.Position{Stream: stream.Usage(m.Partition), Partition: m.Partition, Sequence: m.Sequence}
+	}
+	for i, r := range outcome.Runs {
+		out.Runs[i] = rpc.UsageRun{Events: r.Events, Position: r.Message}
+	}
+	for _, r := range outcome.Rejected {
+		out.Rejected = append(out.Rejected, rpc.UsageRejection{Event: r.Event, Reason: r.Problem.Reason, Detail: r.Problem.Detail})
+	}
+	return out, nil
 }
 
 // Invoices implements rpc.Engine.

@@ -7,12 +7,9 @@ import (
 	"io"
 	"os"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // usageCommand sends and generates usage events.
@@ -25,51 +22,40 @@ type usageCommand struct {
 type usageSendCommand struct {
 	clientFlags
 	Files []string `arg:"" help:"Files of events; - reads JSON Lines from standard input."`
-	Batch int      `default:"5000" help:"Events per call, up to 10000."`
 	Wait  bool     `help:"Return only when everything accepted is in the committed subtotals."`
 }
 
-// sendBatchMax is what the Ingest call takes.
-const sendBatchMax = 10_000
-
-// sender collects events into calls of Ingest.
+// sender counts what becomes of the events of files.
 type sender struct {
-	clients  *rpc.Clients
+	to       *rpc.Sender
 	progress *progress
 	report   io.Writer
-	size     int
-	batch    []*tollwayv1.UsageEvent
-	places   []string // file and line of each event of the batch
+	files    []string
 
 	accepted, rejected int
-	token              string // position of the last call
+	failure            error // of the report
 }
 
 // Run sends all files and counts what became of their events.
-func (c *usageSendCommand) Run(ctx context.Context, s streams) error {
-	if c.Batch < 1 || c.Batch > sendBatchMax {
-		return usageError{fmt.Errorf("--batch must be 1 to %d", sendBatchMax)}
-	}
+func (c *usageSendCommand) Run(ctx context.Context, s streams) (err error) {
 	clients, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer clients.Close()
-	send := &sender{clients: clients, progress: newProgress(s.err, "sending", "events"), report: s.err, size: c.Batch}
-	for _, name := range c.Files {
-		if err := send.file(ctx, name, s.in); err != nil {
-			send.progress.finish()
-			return errors.Join(err, fmt.Errorf("%d events were accepted before; sending them again is safe", send.accepted))
-		}
+	send := &sender{progress: newProgress(s.err, "sending", "events"), report: s.err, files: c.Files}
+	if send.to, err = clients.NewSender(ctx, send.sent); err != nil {
+		return failed(clients, err)
 	}
-	err = send.flush(ctx)
+	defer send.to.Close()
+	err = send.all(ctx, s.in)
 	send.progress.finish()
 	if err != nil {
-		return err
+		return errors.Join(failed(clients, err), fmt.Errorf("%d events were accepted before; sending them again is safe", send.accepted))
 	}
-	if c.Wait && send.token != "" {
+	if reached := send.to.Reached(); c.Wait && len(reached) > 0 {
 		_, err := clients.Subtotals.List(ctx, &tollwayv1.SubtotalServiceListRequest{
-			PageSize: 1, MinPosition: &tollwayv1.MinPosition{Token: send.token},
+			PageSize: 1, MinPosition: &tollwayv1.MinPosition{Positions: reached},
 		})
 		if err != nil {
 			return failed(clients, err)
@@ -84,9 +70,19 @@ func (c *usageSendCommand) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// all sends the files, one behind the other.
+func (s *sender) all(ctx context.Context, stdin io.Reader) error {
+	for i := range s.files {
+		if err := s.file(ctx, i, stdin); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.to.Flush(ctx), s.failure)
+}
+
 // file sends the events of one file.
-func (s *sender) file(ctx context.Context, name string, stdin io.Reader) (err error) {
-	in := stdin
+func (s *sender) file(ctx context.Context, number int, stdin io.Reader) (err error) {
+	name, in := s.files[number], stdin
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
@@ -99,68 +95,43 @@ func (s *sender) file(ctx context.Context, name string, stdin io.Reader) (err er
 	if err != nil {
 		return err
 	}
-	for {
+	for s.failure == nil {
 		e, err := events.Next()
 		var bad *ingest.LineError
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &bad):
-			if err := s.reject(bad.Error()); err != nil {
-				return err
-			}
+			s.reject(bad.Error())
 			continue
 		case err != nil:
 			return err
 		}
-		s.batch = append(s.batch, wireEvent(e))
-		s.places = append(s.places, fmt.Sprintf("%s:%d", name, events.Line()))
-		if len(s.batch) == s.size {
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
+		if err := s.to.Add(ctx, &e, uint64(number)<<lineBits|uint64(events.Line())); err != nil {
+			return err
 		}
 	}
+	return s.failure
 }
 
-// wireEvent is an event as the Ingest call takes it.
-func wireEvent(e billing.UsageEvent) *tollwayv1.UsageEvent {
-	data := make(map[string]string, len(e.Data))
-	for _, f := range e.Data {
-		data[f.Key] = f.Text
-	}
-	return &tollwayv1.UsageEvent{
-		Id: e.ID, Source: e.Source, Type: e.Type, Subject: string(e.Account), Time: timestamppb.New(e.Time), Data: data,
+// lineBits is how much of an event's tag is the line in its file; the rest is
+// the file's number.
+const lineBits = 40
+
+// sent counts what became of events.
+func (s *sender) sent(events rpc.Sent) {
+	s.accepted += events.Accepted
+	s.progress.add(events.Accepted)
+	for _, no := range events.Rejected {
+		s.reject(fmt.Sprintf("%s:%d: %s", s.files[no.Tag>>lineBits], no.Tag&(1<<lineBits-1), no.Detail))
 	}
 }
 
 // reject counts an event that was not accepted and says why.
-func (s *sender) reject(why string) error {
+func (s *sender) reject(why string) {
 	s.rejected++
 	s.progress.clear()
-	_, err := fmt.Fprintln(s.report, "rejected "+why)
-	return err
-}
-
-// flush sends the batch.
-func (s *sender) flush(ctx context.Context) error {
-	if len(s.batch) == 0 {
-		return nil
+	if _, err := fmt.Fprintln(s.report, "rejected "+why); err != nil {
+		s.failure = errors.Join(s.failure, err)
 	}
-	answer, err := s.clients.Usage.Ingest(ctx, &tollwayv1.UsageServiceIngestRequest{Events: s.batch})
-	if err != nil {
-		return failed(s.clients, err)
-	}
-	for i, r := range answer.GetResults() {
-		if no := r.GetRejected(); no != nil {
-			if err := s.reject(fmt.Sprintf("%s: %s", s.places[i], no.GetDetail())); err != nil {
-				return err
-			}
-		}
-	}
-	s.accepted += int(answer.GetAccepted())
-	s.progress.add(len(s.batch))
-	s.token = answer.GetPositionToken()
-	s.batch, s.places = s.batch[:0], s.places[:0]
-	return nil
 }

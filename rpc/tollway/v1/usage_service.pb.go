@@ -119,18 +119,84 @@ func (x *UsageEvent) GetData() map[string]string {
 	return nil
 }
 
+// UsageBody is usage in a form that messages of the log have, many events in
+// one text. It costs a fraction of what as many UsageEvents cost.
+type UsageBody struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What data is: application/vnd.tollway.usage-batch+protobuf for a UsageBatch,
+	// application/cloudevents-batch+json for a JSON array of CloudEvents,
+	// application/cloudevents+json for one CloudEvent.
+	ContentType string `protobuf:"bytes,1,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// The body, of at most 10,000 events. A UsageBatch need not be of one
+	// partition here; one that is, and has 50 events or more and at most 900 kB,
+	// goes into the log as it is.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageBody) Reset() {
+	*x = UsageBody{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageBody) ProtoMessage() {}
+
+func (x *UsageBody) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageBody.ProtoReflect.Descriptor instead.
+func (*UsageBody) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UsageBody) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *UsageBody) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // UsageServiceIngestRequest carries events to write.
 type UsageServiceIngestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 10,000 events, 8 MiB together. They may be of any accounts.
-	Events        []*UsageEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Up to 10,000 events, 8 MiB together with the bodies. They may be of any
+	// accounts.
+	Events []*UsageEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// More events, behind those. With bodies, the answer has outcome and no
+	// results. There must be an event or a body.
+	Bodies []*UsageBody `protobuf:"bytes,2,rep,name=bodies,proto3" json:"bodies,omitempty"`
+	// Have outcome instead of results in the answer.
+	Compact       bool `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageServiceIngestRequest) Reset() {
 	*x = UsageServiceIngestRequest{}
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -142,7 +208,7 @@ func (x *UsageServiceIngestRequest) String() string {
 func (*UsageServiceIngestRequest) ProtoMessage() {}
 
 func (x *UsageServiceIngestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -155,7 +221,7 @@ func (x *UsageServiceIngestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageServiceIngestRequest.ProtoReflect.Descriptor instead.
 func (*UsageServiceIngestRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *UsageServiceIngestRequest) GetEvents() []*UsageEvent {
@@ -165,10 +231,25 @@ func (x *UsageServiceIngestRequest) GetEvents() []*UsageEvent {
 	return nil
 }
 
+func (x *UsageServiceIngestRequest) GetBodies() []*UsageBody {
+	if x != nil {
+		return x.Bodies
+	}
+	return nil
+}
+
+func (x *UsageServiceIngestRequest) GetCompact() bool {
+	if x != nil {
+		return x.Compact
+	}
+	return false
+}
+
 // UsageServiceIngestResponse says what became of each event.
 type UsageServiceIngestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One result for each event, in the request's order.
+	// One result for each event, in the request's order. Empty when outcome is
+	// there.
 	Results []*IngestResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// How many of them were accepted.
 	Accepted uint32 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
@@ -177,13 +258,15 @@ type UsageServiceIngestResponse struct {
 	// The accepted events' positions as one text: given as min_position.token, it
 	// makes a read see all of them.
 	PositionToken string `protobuf:"bytes,4,opt,name=position_token,json=positionToken,proto3" json:"position_token,omitempty"`
+	// The results in their compact form.
+	Outcome       *UsageOutcome `protobuf:"bytes,5,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageServiceIngestResponse) Reset() {
 	*x = UsageServiceIngestResponse{}
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -195,7 +278,7 @@ func (x *UsageServiceIngestResponse) String() string {
 func (*UsageServiceIngestResponse) ProtoMessage() {}
 
 func (x *UsageServiceIngestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -208,7 +291,7 @@ func (x *UsageServiceIngestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageServiceIngestResponse.ProtoReflect.Descriptor instead.
 func (*UsageServiceIngestResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UsageServiceIngestResponse) GetResults() []*IngestResult {
@@ -239,6 +322,469 @@ func (x *UsageServiceIngestResponse) GetPositionToken() string {
 	return ""
 }
 
+func (x *UsageServiceIngestResponse) GetOutcome() *UsageOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+// UsageServiceIngestStreamRequest is one chunk.
+type UsageServiceIngestStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Up to 10,000 events. They may be of any accounts.
+	Events []*UsageEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// More events, behind those. Chunks of bodies that are packed batches of one
+	// partition each are the fastest way in.
+	Bodies        []*UsageBody `protobuf:"bytes,2,rep,name=bodies,proto3" json:"bodies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageServiceIngestStreamRequest) Reset() {
+	*x = UsageServiceIngestStreamRequest{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageServiceIngestStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageServiceIngestStreamRequest) ProtoMessage() {}
+
+func (x *UsageServiceIngestStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageServiceIngestStreamRequest.ProtoReflect.Descriptor instead.
+func (*UsageServiceIngestStreamRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UsageServiceIngestStreamRequest) GetEvents() []*UsageEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *UsageServiceIngestStreamRequest) GetBodies() []*UsageBody {
+	if x != nil {
+		return x.Bodies
+	}
+	return nil
+}
+
+// UsageServiceIngestStreamResponse answers one chunk.
+type UsageServiceIngestStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the request that it answers, from 1.
+	Chunk uint64 `protobuf:"varint,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// What became of the chunk's events.
+	Outcome *UsageOutcome `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// What the server expects; in the first answer only.
+	Terms         *IngestTerms `protobuf:"bytes,3,opt,name=terms,proto3" json:"terms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageServiceIngestStreamResponse) Reset() {
+	*x = UsageServiceIngestStreamResponse{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageServiceIngestStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageServiceIngestStreamResponse) ProtoMessage() {}
+
+func (x *UsageServiceIngestStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageServiceIngestStreamResponse.ProtoReflect.Descriptor instead.
+func (*UsageServiceIngestStreamResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UsageServiceIngestStreamResponse) GetChunk() uint64 {
+	if x != nil {
+		return x.Chunk
+	}
+	return 0
+}
+
+func (x *UsageServiceIngestStreamResponse) GetOutcome() *UsageOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *UsageServiceIngestStreamResponse) GetTerms() *IngestTerms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+// IngestTerms are what a server expects of a stream of usage.
+type IngestTerms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many partitions the log has: an account's is the 32-bit FNV-1a hash of
+	// its token modulo this number.
+	Partitions uint32 `protobuf:"varint,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// How many chunks are taken before the first of them is answered.
+	OutstandingMax uint32 `protobuf:"varint,2,opt,name=outstanding_max,json=outstandingMax,proto3" json:"outstanding_max,omitempty"`
+	// How many bytes a chunk may have.
+	ChunkBytesMax uint32 `protobuf:"varint,3,opt,name=chunk_bytes_max,json=chunkBytesMax,proto3" json:"chunk_bytes_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IngestTerms) Reset() {
+	*x = IngestTerms{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IngestTerms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IngestTerms) ProtoMessage() {}
+
+func (x *IngestTerms) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IngestTerms.ProtoReflect.Descriptor instead.
+func (*IngestTerms) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IngestTerms) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *IngestTerms) GetOutstandingMax() uint32 {
+	if x != nil {
+		return x.OutstandingMax
+	}
+	return 0
+}
+
+func (x *IngestTerms) GetChunkBytesMax() uint32 {
+	if x != nil {
+		return x.ChunkBytesMax
+	}
+	return 0
+}
+
+// UsageOutcome says what became of events, which are numbered from 0 in the
+// request's order. An undecodable body counts as one event.
+type UsageOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages of the log that carry the events.
+	Positions []*Position `protobuf:"bytes,1,rep,name=positions,proto3" json:"positions,omitempty"`
+	// Where the events are, in pairs: how many that follow each other, and in
+	// which of positions, counted from 1; 0 are those that are rejected or
+	// unconfirmed.
+	Places []uint32 `protobuf:"varint,2,rep,packed,name=places,proto3" json:"places,omitempty"`
+	// The events that were turned away, by their numbers.
+	Rejections []*NumberedRejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	// The events that are not known to be in the log, by their numbers: send them
+	// again.
+	Unconfirmed []*EventRange `protobuf:"bytes,4,rep,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	// Why events are unconfirmed, for people.
+	UnconfirmedDetail string `protobuf:"bytes,5,opt,name=unconfirmed_detail,json=unconfirmedDetail,proto3" json:"unconfirmed_detail,omitempty"`
+	// How many events were accepted.
+	Accepted uint32 `protobuf:"varint,6,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// How many were rejected.
+	Rejected uint32 `protobuf:"varint,7,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// The accepted events' positions as one text: given as min_position.token, it
+	// makes a read see all of them.
+	PositionToken string `protobuf:"bytes,8,opt,name=position_token,json=positionToken,proto3" json:"position_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageOutcome) Reset() {
+	*x = UsageOutcome{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageOutcome) ProtoMessage() {}
+
+func (x *UsageOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageOutcome.ProtoReflect.Descriptor instead.
+func (*UsageOutcome) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UsageOutcome) GetPositions() []*Position {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+func (x *UsageOutcome) GetPlaces() []uint32 {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *UsageOutcome) GetRejections() []*NumberedRejection {
+	if x != nil {
+		return x.Rejections
+	}
+	return nil
+}
+
+func (x *UsageOutcome) GetUnconfirmed() []*EventRange {
+	if x != nil {
+		return x.Unconfirmed
+	}
+	return nil
+}
+
+func (x *UsageOutcome) GetUnconfirmedDetail() string {
+	if x != nil {
+		return x.UnconfirmedDetail
+	}
+	return ""
+}
+
+func (x *UsageOutcome) GetAccepted() uint32 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *UsageOutcome) GetRejected() uint32 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *UsageOutcome) GetPositionToken() string {
+	if x != nil {
+		return x.PositionToken
+	}
+	return ""
+}
+
+// NumberedRejection is an event that was turned away.
+type NumberedRejection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the event in the request, from 0.
+	Event uint32 `protobuf:"varint,1,opt,name=event,proto3" json:"event,omitempty"`
+	// Why.
+	Rejection     *Rejection `protobuf:"bytes,2,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NumberedRejection) Reset() {
+	*x = NumberedRejection{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumberedRejection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumberedRejection) ProtoMessage() {}
+
+func (x *NumberedRejection) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumberedRejection.ProtoReflect.Descriptor instead.
+func (*NumberedRejection) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NumberedRejection) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *NumberedRejection) GetRejection() *Rejection {
+	if x != nil {
+		return x.Rejection
+	}
+	return nil
+}
+
+// EventRange is a number of events that follow each other.
+type EventRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the first in the request, from 0.
+	First uint32 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	// How many they are.
+	Events        uint32 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventRange) Reset() {
+	*x = EventRange{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventRange) ProtoMessage() {}
+
+func (x *EventRange) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventRange.ProtoReflect.Descriptor instead.
+func (*EventRange) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *EventRange) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *EventRange) GetEvents() uint32 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+// UnconfirmedEvents is a detail of the error of an Ingest: the events that are
+// not known to be in the log. The others are, unless they were rejected.
+type UnconfirmedEvents struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, by their numbers.
+	Ranges        []*EventRange `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnconfirmedEvents) Reset() {
+	*x = UnconfirmedEvents{}
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnconfirmedEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnconfirmedEvents) ProtoMessage() {}
+
+func (x *UnconfirmedEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnconfirmedEvents.ProtoReflect.Descriptor instead.
+func (*UnconfirmedEvents) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UnconfirmedEvents) GetRanges() []*EventRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
 // IngestResult is what became of one event.
 type IngestResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -255,7 +801,7 @@ type IngestResult struct {
 
 func (x *IngestResult) Reset() {
 	*x = IngestResult{}
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +813,7 @@ func (x *IngestResult) String() string {
 func (*IngestResult) ProtoMessage() {}
 
 func (x *IngestResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +826,7 @@ func (x *IngestResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestResult.ProtoReflect.Descriptor instead.
 func (*IngestResult) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IngestResult) GetResult() isIngestResult_Result {
@@ -340,7 +886,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +898,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_usage_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_usage_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +911,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{4}
+	return file_tollway_v1_usage_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Rejection) GetReason() string {
@@ -398,23 +944,63 @@ const file_tollway_v1_usage_service_proto_rawDesc = "" +
 	"\x04data\x18\x06 \x03(\v2 .tollway.v1.UsageEvent.DataEntryR\x04data\x1a7\n" +
 	"\tDataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
+	"\tUsageBody\x12!\n" +
+	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x94\x01\n" +
 	"\x19UsageServiceIngestRequest\x12.\n" +
-	"\x06events\x18\x01 \x03(\v2\x16.tollway.v1.UsageEventR\x06events\"\xaf\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.tollway.v1.UsageEventR\x06events\x12-\n" +
+	"\x06bodies\x18\x02 \x03(\v2\x15.tollway.v1.UsageBodyR\x06bodies\x12\x18\n" +
+	"\acompact\x18\x03 \x01(\bR\acompact\"\xe3\x01\n" +
 	"\x1aUsageServiceIngestResponse\x122\n" +
 	"\aresults\x18\x01 \x03(\v2\x18.tollway.v1.IngestResultR\aresults\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\rR\baccepted\x12\x1a\n" +
 	"\brejected\x18\x03 \x01(\rR\brejected\x12%\n" +
-	"\x0eposition_token\x18\x04 \x01(\tR\rpositionToken\"\x81\x01\n" +
+	"\x0eposition_token\x18\x04 \x01(\tR\rpositionToken\x122\n" +
+	"\aoutcome\x18\x05 \x01(\v2\x18.tollway.v1.UsageOutcomeR\aoutcome\"\x80\x01\n" +
+	"\x1fUsageServiceIngestStreamRequest\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.tollway.v1.UsageEventR\x06events\x12-\n" +
+	"\x06bodies\x18\x02 \x03(\v2\x15.tollway.v1.UsageBodyR\x06bodies\"\x9b\x01\n" +
+	" UsageServiceIngestStreamResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\x04R\x05chunk\x122\n" +
+	"\aoutcome\x18\x02 \x01(\v2\x18.tollway.v1.UsageOutcomeR\aoutcome\x12-\n" +
+	"\x05terms\x18\x03 \x01(\v2\x17.tollway.v1.IngestTermsR\x05terms\"~\n" +
+	"\vIngestTerms\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\rR\n" +
+	"partitions\x12'\n" +
+	"\x0foutstanding_max\x18\x02 \x01(\rR\x0eoutstandingMax\x12&\n" +
+	"\x0fchunk_bytes_max\x18\x03 \x01(\rR\rchunkBytesMax\"\xe1\x02\n" +
+	"\fUsageOutcome\x122\n" +
+	"\tpositions\x18\x01 \x03(\v2\x14.tollway.v1.PositionR\tpositions\x12\x16\n" +
+	"\x06places\x18\x02 \x03(\rR\x06places\x12=\n" +
+	"\n" +
+	"rejections\x18\x03 \x03(\v2\x1d.tollway.v1.NumberedRejectionR\n" +
+	"rejections\x128\n" +
+	"\vunconfirmed\x18\x04 \x03(\v2\x16.tollway.v1.EventRangeR\vunconfirmed\x12-\n" +
+	"\x12unconfirmed_detail\x18\x05 \x01(\tR\x11unconfirmedDetail\x12\x1a\n" +
+	"\baccepted\x18\x06 \x01(\rR\baccepted\x12\x1a\n" +
+	"\brejected\x18\a \x01(\rR\brejected\x12%\n" +
+	"\x0eposition_token\x18\b \x01(\tR\rpositionToken\"^\n" +
+	"\x11NumberedRejection\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\rR\x05event\x123\n" +
+	"\trejection\x18\x02 \x01(\v2\x15.tollway.v1.RejectionR\trejection\":\n" +
+	"\n" +
+	"EventRange\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\rR\x05first\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\rR\x06events\"C\n" +
+	"\x11UnconfirmedEvents\x12.\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x16.tollway.v1.EventRangeR\x06ranges\"\x81\x01\n" +
 	"\fIngestResult\x122\n" +
 	"\baccepted\x18\x01 \x01(\v2\x14.tollway.v1.PositionH\x00R\baccepted\x123\n" +
 	"\brejected\x18\x02 \x01(\v2\x15.tollway.v1.RejectionH\x00R\brejectedB\b\n" +
 	"\x06result\";\n" +
 	"\tRejection\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail2l\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail2\xdb\x01\n" +
 	"\fUsageService\x12\\\n" +
-	"\x06Ingest\x12%.tollway.v1.UsageServiceIngestRequest\x1a&.tollway.v1.UsageServiceIngestResponse\"\x03\x90\x02\x02B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
+	"\x06Ingest\x12%.tollway.v1.UsageServiceIngestRequest\x1a&.tollway.v1.UsageServiceIngestResponse\"\x03\x90\x02\x02\x12m\n" +
+	"\fIngestStream\x12+.tollway.v1.UsageServiceIngestStreamRequest\x1a,.tollway.v1.UsageServiceIngestStreamResponse(\x010\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
 	file_tollway_v1_usage_service_proto_rawDescOnce sync.Once
@@ -428,31 +1014,52 @@ func file_tollway_v1_usage_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_usage_service_proto_rawDescData
 }
 
-var file_tollway_v1_usage_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tollway_v1_usage_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_tollway_v1_usage_service_proto_goTypes = []any{
-	(*UsageEvent)(nil),                 // 0: tollway.v1.UsageEvent
-	(*UsageServiceIngestRequest)(nil),  // 1: tollway.v1.UsageServiceIngestRequest
-	(*UsageServiceIngestResponse)(nil), // 2: tollway.v1.UsageServiceIngestResponse
-	(*IngestResult)(nil),               // 3: tollway.v1.IngestResult
-	(*Rejection)(nil),                  // 4: tollway.v1.Rejection
-	nil,                                // 5: tollway.v1.UsageEvent.DataEntry
-	(*timestamppb.Timestamp)(nil),      // 6: google.protobuf.Timestamp
-	(*Position)(nil),                   // 7: tollway.v1.Position
+	(*UsageEvent)(nil),                       // 0: tollway.v1.UsageEvent
+	(*UsageBody)(nil),                        // 1: tollway.v1.UsageBody
+	(*UsageServiceIngestRequest)(nil),        // 2: tollway.v1.UsageServiceIngestRequest
+	(*UsageServiceIngestResponse)(nil),       // 3: tollway.v1.UsageServiceIngestResponse
+	(*UsageServiceIngestStreamRequest)(nil),  // 4: tollway.v1.UsageServiceIngestStreamRequest
+	(*UsageServiceIngestStreamResponse)(nil), // 5: tollway.v1.UsageServiceIngestStreamResponse
+	(*IngestTerms)(nil),                      // 6: tollway.v1.IngestTerms
+	(*UsageOutcome)(nil),                     // 7: tollway.v1.UsageOutcome
+	(*NumberedRejection)(nil),                // 8: tollway.v1.NumberedRejection
+	(*EventRange)(nil),                       // 9: tollway.v1.EventRange
+	(*UnconfirmedEvents)(nil),                // 10: tollway.v1.UnconfirmedEvents
+	(*IngestResult)(nil),                     // 11: tollway.v1.IngestResult
+	(*Rejection)(nil),                        // 12: tollway.v1.Rejection
+	nil,                                      // 13: tollway.v1.UsageEvent.DataEntry
+	(*timestamppb.Timestamp)(nil),            // 14: google.protobuf.Timestamp
+	(*Position)(nil),                         // 15: tollway.v1.Position
 }
 var file_tollway_v1_usage_service_proto_depIdxs = []int32{
-	6, // 0: tollway.v1.UsageEvent.time:type_name -> google.protobuf.Timestamp
-	5, // 1: tollway.v1.UsageEvent.data:type_name -> tollway.v1.UsageEvent.DataEntry
-	0, // 2: tollway.v1.UsageServiceIngestRequest.events:type_name -> tollway.v1.UsageEvent
-	3, // 3: tollway.v1.UsageServiceIngestResponse.results:type_name -> tollway.v1.IngestResult
-	7, // 4: tollway.v1.IngestResult.accepted:type_name -> tollway.v1.Position
-	4, // 5: tollway.v1.IngestResult.rejected:type_name -> tollway.v1.Rejection
-	1, // 6: tollway.v1.UsageService.Ingest:input_type -> tollway.v1.UsageServiceIngestRequest
-	2, // 7: tollway.v1.UsageService.Ingest:output_type -> tollway.v1.UsageServiceIngestResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	14, // 0: tollway.v1.UsageEvent.time:type_name -> google.protobuf.Timestamp
+	13, // 1: tollway.v1.UsageEvent.data:type_name -> tollway.v1.UsageEvent.DataEntry
+	0,  // 2: tollway.v1.UsageServiceIngestRequest.events:type_name -> tollway.v1.UsageEvent
+	1,  // 3: tollway.v1.UsageServiceIngestRequest.bodies:type_name -> tollway.v1.UsageBody
+	11, // 4: tollway.v1.UsageServiceIngestResponse.results:type_name -> tollway.v1.IngestResult
+	7,  // 5: tollway.v1.UsageServiceIngestResponse.outcome:type_name -> tollway.v1.UsageOutcome
+	0,  // 6: tollway.v1.UsageServiceIngestStreamRequest.events:type_name -> tollway.v1.UsageEvent
+	1,  // 7: tollway.v1.UsageServiceIngestStreamRequest.bodies:type_name -> tollway.v1.UsageBody
+	7,  // 8: tollway.v1.UsageServiceIngestStreamResponse.outcome:type_name -> tollway.v1.UsageOutcome
+	6,  // 9: tollway.v1.UsageServiceIngestStreamResponse.terms:type_name -> tollway.v1.IngestTerms
+	15, // 10: tollway.v1.UsageOutcome.positions:type_name -> tollway.v1.Position
+	8,  // 11: tollway.v1.UsageOutcome.rejections:type_name -> tollway.v1.NumberedRejection
+	9,  // 12: tollway.v1.UsageOutcome.unconfirmed:type_name -> tollway.v1.EventRange
+	12, // 13: tollway.v1.NumberedRejection.rejection:type_name -> tollway.v1.Rejection
+	9,  // 14: tollway.v1.UnconfirmedEvents.ranges:type_name -> tollway.v1.EventRange
+	15, // 15: tollway.v1.IngestResult.accepted:type_name -> tollway.v1.Position
+	12, // 16: tollway.v1.IngestResult.rejected:type_name -> tollway.v1.Rejection
+	2,  // 17: tollway.v1.UsageService.Ingest:input_type -> tollway.v1.UsageServiceIngestRequest
+	4,  // 18: tollway.v1.UsageService.IngestStream:input_type -> tollway.v1.UsageServiceIngestStreamRequest
+	3,  // 19: tollway.v1.UsageService.Ingest:output_type -> tollway.v1.UsageServiceIngestResponse
+	5,  // 20: tollway.v1.UsageService.IngestStream:output_type -> tollway.v1.UsageServiceIngestStreamResponse
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_usage_service_proto_init() }
@@ -461,7 +1068,7 @@ func file_tollway_v1_usage_service_proto_init() {
 		return
 	}
 	file_tollway_v1_position_proto_init()
-	file_tollway_v1_usage_service_proto_msgTypes[3].OneofWrappers = []any{
+	file_tollway_v1_usage_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*IngestResult_Accepted)(nil),
 		(*IngestResult_Rejected)(nil),
 	}
@@ -471,7 +1078,7 @@ func file_tollway_v1_usage_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_usage_service_proto_rawDesc), len(file_tollway_v1_usage_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,8 @@ const (
 const (
 	// UsageServiceIngestProcedure is the procedure name of the UsageService's Ingest RPC.
 	UsageServiceIngestProcedure = "/tollway.v1.UsageService/Ingest"
+	// UsageServiceIngestStreamProcedure is the procedure name of the UsageService's IngestStream RPC.
+	UsageServiceIngestStreamProcedure = "/tollway.v1.UsageService/IngestStream"
 )
 
 var (
@@ -37,17 +39,40 @@ var (
 			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
+	usageServiceIngestStreamSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeBidi,
+			Schema:     v1.File_tollway_v1_usage_service_proto.Services().ByName("UsageService").Methods().ByName("IngestStream"),
+			Procedure:  UsageServiceIngestStreamProcedure,
+		}
+	})
 )
 
 // UsageServiceClient is a client for the tollway.v1.UsageService service.
 type UsageServiceClient interface {
-	// Ingest writes usage events to the log. When it returns, every accepted
-	// event is on disk there and will be priced exactly once or stand in the
-	// dead letters with a reason.
+	// Ingest writes usage events to the log. When it returns, the log's server has
+	// acknowledged every accepted event, which will be priced exactly once or stand
+	// in the dead letters with a reason. How durable that is, is the server's to
+	// say: the embedded one has written it to the disk and synced; another one has
+	// when it is told to (sync_interval: always), and otherwise syncs every two
+	// minutes and relies on its replicas until then.
 	//
-	// A call that failed may have written some of its events. Send it again:
-	// events are told apart by source, id and account, and a copy is not priced.
+	// A call that failed may have written some of its events: the error's
+	// UnconfirmedEvents, if there is one, says which are not known to be. Send them
+	// or all of them again: events are told apart by source, id and account, and a
+	// copy is not priced.
 	Ingest(context.Context, *v1.UsageServiceIngestRequest) (*v1.UsageServiceIngestResponse, error)
+	// IngestStream writes chunks of usage, one behind the other, without waiting
+	// for the answer to one before the next is sent. Each request is a chunk and
+	// has one answer, in the order of the requests, with the promise of Ingest. It
+	// needs HTTP/2; browsers cannot send streams and use Ingest, which takes the
+	// same compact forms.
+	//
+	// The server reads on while at most IngestTerms.outstanding_max chunks have no
+	// answer, so a caller must take answers while it sends. The first request may
+	// be empty, to learn the terms. A stream on which nothing comes in for two
+	// minutes is ended.
+	IngestStream(context.Context) (UsageServiceIngestStreamClientStream, error)
 }
 
 // NewUsageServiceClient constructs a client for the tollway.v1.UsageService service. Multiple
@@ -56,15 +81,68 @@ func NewUsageServiceClient(client *connect.Client) UsageServiceClient {
 	return &usageServiceClient{client: client}
 }
 
+// UsageServiceIngestStreamClientStream is the client stream for the UsageService's IngestStream
+// RPC.
+type UsageServiceIngestStreamClientStream struct {
+	stream connect.ClientStream
+}
+
+// SendHeaders opens the stream and flushes the request headers without a message. The first Send or
+// Receive does this implicitly.
+func (s UsageServiceIngestStreamClientStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a request message to the server.
+func (s UsageServiceIngestStreamClientStream) Send(req *v1.UsageServiceIngestStreamRequest) error {
+	return s.stream.Send(req)
+}
+
+// CloseSend closes the request side of the stream.
+func (s UsageServiceIngestStreamClientStream) CloseSend() error {
+	return s.stream.CloseSend()
+}
+
+// Receive returns the next response message from the server.
+func (s UsageServiceIngestStreamClientStream) Receive() (*v1.UsageServiceIngestStreamResponse, error) {
+	var res v1.UsageServiceIngestStreamResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s UsageServiceIngestStreamClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // UsageServiceHandler is an implementation of the tollway.v1.UsageService service.
 type UsageServiceHandler interface {
-	// Ingest writes usage events to the log. When it returns, every accepted
-	// event is on disk there and will be priced exactly once or stand in the
-	// dead letters with a reason.
+	// Ingest writes usage events to the log. When it returns, the log's server has
+	// acknowledged every accepted event, which will be priced exactly once or stand
+	// in the dead letters with a reason. How durable that is, is the server's to
+	// say: the embedded one has written it to the disk and synced; another one has
+	// when it is told to (sync_interval: always), and otherwise syncs every two
+	// minutes and relies on its replicas until then.
 	//
-	// A call that failed may have written some of its events. Send it again:
-	// events are told apart by source, id and account, and a copy is not priced.
+	// A call that failed may have written some of its events: the error's
+	// UnconfirmedEvents, if there is one, says which are not known to be. Send them
+	// or all of them again: events are told apart by source, id and account, and a
+	// copy is not priced.
 	Ingest(context.Context, *v1.UsageServiceIngestRequest) (*v1.UsageServiceIngestResponse, error)
+	// IngestStream writes chunks of usage, one behind the other, without waiting
+	// for the answer to one before the next is sent. Each request is a chunk and
+	// has one answer, in the order of the requests, with the promise of Ingest. It
+	// needs HTTP/2; browsers cannot send streams and use Ingest, which takes the
+	// same compact forms.
+	//
+	// The server reads on while at most IngestTerms.outstanding_max chunks have no
+	// answer, so a caller must take answers while it sends. The first request may
+	// be empty, to learn the terms. A stream on which nothing comes in for two
+	// minutes is ended.
+	IngestStream(context.Context, UsageServiceIngestStreamServerStream) error
 }
 
 // RegisterUsageServiceHandler registers svc as the tollway.v1.UsageService implementation on
@@ -73,7 +151,33 @@ func RegisterUsageServiceHandler(server *connect.Server, svc UsageServiceHandler
 	adapter := usageServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: usageServiceIngestSpec(), Handler: adapter.ingest},
+		connect.Method{Spec: usageServiceIngestStreamSpec(), Handler: adapter.ingestStream},
 	)
+}
+
+// UsageServiceIngestStreamServerStream is the server stream for the UsageService's IngestStream
+// RPC.
+type UsageServiceIngestStreamServerStream struct {
+	stream connect.ServerStream
+}
+
+// Receive returns the next request message from the client.
+func (s UsageServiceIngestStreamServerStream) Receive() (*v1.UsageServiceIngestStreamRequest, error) {
+	var req v1.UsageServiceIngestStreamRequest
+	if err := s.stream.Receive(&req); err != nil {
+		return nil, err
+	}
+	return &req, nil
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s UsageServiceIngestStreamServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s UsageServiceIngestStreamServerStream) Send(res *v1.UsageServiceIngestStreamResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedUsageServiceHandler returns CodeUnimplemented from all methods.
@@ -81,6 +185,10 @@ type UnimplementedUsageServiceHandler struct{}
 
 func (UnimplementedUsageServiceHandler) Ingest(context.Context, *v1.UsageServiceIngestRequest) (*v1.UsageServiceIngestResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.UsageService.Ingest is not implemented")
+}
+
+func (UnimplementedUsageServiceHandler) IngestStream(context.Context, UsageServiceIngestStreamServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "tollway.v1.UsageService.IngestStream is not implemented")
 }
 
 type usageServiceClient struct {
@@ -95,6 +203,14 @@ func (c *usageServiceClient) Ingest(ctx context.Context, req *v1.UsageServiceIng
 	return &res, nil
 }
 
+func (c *usageServiceClient) IngestStream(ctx context.Context) (UsageServiceIngestStreamClientStream, error) {
+	stream, err := c.client.CallClientStream(ctx, usageServiceIngestStreamSpec())
+	if err != nil {
+		return UsageServiceIngestStreamClientStream{}, err
+	}
+	return UsageServiceIngestStreamClientStream{stream: stream}, nil
+}
+
 type usageServiceHandler struct{ svc UsageServiceHandler }
 
 func (h usageServiceHandler) ingest(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
@@ -107,4 +223,8 @@ func (h usageServiceHandler) ingest(ctx context.Context, _ connect.Spec, stream 
 		return err
 	}
 	return stream.Send(res)
+}
+
+func (h usageServiceHandler) ingestStream(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	return h.svc.IngestStream(ctx, UsageServiceIngestStreamServerStream{stream: stream})
 }
