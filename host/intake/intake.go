@@ -154,7 +154,7 @@ func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
 		i.decoders.Put(r)
 		return i.lanes[p].forward(ctx, t, b.Data, first, events)
 	}
-	// The decoder is not used again: packers hold on to its texts.
+	defer i.decoders.Put(r) // packers keep none of its texts
 	events := make([]billing.UsageEvent, len(r.events))
 	members := make([][]int32, len(i.lanes))
 	for n := range r.events {
