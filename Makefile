@@ -34,7 +34,7 @@ TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline fuzz nightly tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -88,6 +88,21 @@ bench: build ## measures events/s of the stages and of the whole pipeline
 
 bench-pipeline: build ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
 	@$(TOLLWAY) bench pipeline $(ARGS)
+
+bench-latency: build ## measures from accepted to visible at a quarter, half and three quarters of the capacity
+	@$(TOLLWAY) bench latency $(ARGS)
+
+bench-growth: build ## measures the cost of an event, and memory, as keys and identities grow
+	@$(TOLLWAY) bench growth $(ARGS)
+
+bench-recovery: build ## measures from the start of a process to its first answer, after a stop and after kill -9
+	@$(TOLLWAY) bench recovery $(ARGS)
+
+bench-docs: build ## measures all of that and writes docs/performance.md; on a machine that does nothing else
+	@$(TOLLWAY) bench pipeline --markdown docs/performance.md $(ARGS)
+	@$(TOLLWAY) bench latency --markdown docs/performance.md $(ARGS)
+	@$(TOLLWAY) bench recovery --markdown docs/performance.md $(ARGS)
+	@$(TOLLWAY) bench growth --markdown docs/performance.md --plot docs/growth.svg $(ARGS)
 
 fuzz: ## runs every fuzz target for FUZZTIME (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' host plugins rpc sdk examples | xargs -n1 dirname | sort -u | while read -r folder; do \

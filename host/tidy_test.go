@@ -71,7 +71,7 @@ var direction = map[string][]string{
 	"host/internal/cloud":             {"sdk/billing"},
 	"host/internal/postgres":          {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
-		"host", "host/catalog", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
+		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
 		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
 	},
 	"host/internal/telco":   {"sdk/billing"},
@@ -107,6 +107,7 @@ var goroutines = map[string]string{
 	"host/internal/postgres/cluster.go": "the wait for the server's end; Cluster.Close waits for it",
 	"host/internal/trial/worker.go":     "the wait for the end of the input; it ends with the process",
 	"host/internal/trial/logs.go":       "a host and what drives it, and readers of partitions; the call waits for all",
+	"host/internal/trial/latency.go":    "senders, and waits for what was sent; a level waits for all",
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",

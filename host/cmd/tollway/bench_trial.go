@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/tollway/tollway/host/internal/trial"
@@ -89,6 +90,110 @@ func (c *benchPipelineCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return c.print(s, "pipeline", &report)
+}
+
+// benchLatencyCommand measures when usage is visible.
+type benchLatencyCommand struct {
+	trialFlags
+	Quick    bool          `help:"Measure for two seconds a level."`
+	Accounts int           `default:"100000" help:"Accounts, with ten meters each."`
+	Batch    int           `default:"1000" help:"Events handed in together."`
+	Senders  int           `default:"32" help:"Batches on their way at a time."`
+	Duration time.Duration `default:"12s" help:"How long each level lasts."`
+	Percents []int         `default:"25,50,75" help:"The levels, in percent of the capacity."`
+	Rounds   int           `default:"3" help:"How often everything is measured."`
+}
+
+// Run measures and prints the report.
+func (c *benchLatencyCommand) Run(ctx context.Context, s streams) error {
+	if c.Quick {
+		c.Rounds, c.Duration = 1, 2*time.Second
+	}
+	common, err := c.common(c.Rounds, s)
+	if err != nil {
+		return err
+	}
+	config := trial.LatencyConfig{Common: common, Accounts: c.Accounts, LatencyLoad: trial.LatencyLoad{
+		Batch: c.Batch, Senders: c.Senders, Duration: c.Duration, Percents: c.Percents,
+	}}
+	if err := config.Validate(); err != nil {
+		return usageError{err}
+	}
+	report, err := trial.Latency(ctx, config)
+	if err != nil {
+		return err
+	}
+	return c.print(s, "latency", &report)
+}
+
+// benchGrowthCommand measures as keys grow.
+type benchGrowthCommand struct {
+	trialFlags
+	Quick      bool   `help:"Stop at a hundredth of the size."`
+	Accounts   []int  `default:"1000,10000,100000,1000000" help:"The steps: accounts, with ten keys each."`
+	Identities []int  `default:"1000000,3000000,10000000,30000000,100000000" help:"The steps of the set of identities of one partition."`
+	Events     int    `default:"1000000" help:"Events measured at each step."`
+	PerMessage int    `default:"100" help:"Events in a packed batch."`
+	Rounds     int    `default:"2" help:"How often everything is measured."`
+	Plot       string `placeholder:"FILE" help:"Also draw the growth, as SVG."`
+}
+
+// Run measures and prints the report.
+func (c *benchGrowthCommand) Run(ctx context.Context, s streams) error {
+	if c.Quick {
+		const steps = 2
+		c.Rounds, c.Events = 1, c.Events/quickShare
+		c.Accounts, c.Identities = c.Accounts[:min(steps, len(c.Accounts))], c.Identities[:min(steps, len(c.Identities))]
+	}
+	common, err := c.common(c.Rounds, s)
+	if err != nil {
+		return err
+	}
+	config := trial.GrowthConfig{Common: common, Accounts: c.Accounts, Events: c.Events, PerMessage: c.PerMessage, Identities: c.Identities}
+	if err := config.Validate(); err != nil {
+		return usageError{err}
+	}
+	report, err := trial.Growth(ctx, config)
+	if err != nil {
+		return err
+	}
+	if c.Plot != "" {
+		report.Plot = filepath.Base(c.Plot)
+		if err := os.WriteFile(c.Plot, report.Drawing(), 0o644); err != nil { //nolint:gosec // a picture is for everybody
+			return err
+		}
+	}
+	return c.print(s, "growth", &report)
+}
+
+// benchRecoveryCommand measures starts on an old state.
+type benchRecoveryCommand struct {
+	trialFlags
+	Quick      bool `help:"Measure a twentieth as much."`
+	Accounts   int  `default:"100000" help:"Accounts, with ten keys each."`
+	Events     int  `default:"10000000" help:"Events, and so about as many identities."`
+	PerMessage int  `default:"100" help:"Events in a packed batch."`
+	Rounds     int  `default:"5" help:"How often the host is killed, and stopped."`
+}
+
+// Run measures and prints the report.
+func (c *benchRecoveryCommand) Run(ctx context.Context, s streams) error {
+	if c.Quick {
+		c.Events, c.Accounts, c.Rounds = c.Events/quickShare, c.Accounts/quickShare, 2
+	}
+	common, err := c.common(c.Rounds, s)
+	if err != nil {
+		return err
+	}
+	config := trial.RecoveryConfig{Common: common, Accounts: c.Accounts, Events: c.Events, PerMessage: c.PerMessage}
+	if err := config.Validate(); err != nil {
+		return usageError{err}
+	}
+	report, err := trial.Recovery(ctx, config)
+	if err != nil {
+		return err
+	}
+	return c.print(s, "recovery", &report)
 }
 
 // benchWorkerCommand is a process of a measurement.

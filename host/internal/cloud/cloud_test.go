@@ -2,6 +2,7 @@ package cloud_test
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -169,6 +170,20 @@ func TestSweep(t *testing.T) {
 		for m, n := range units {
 			if n < 1 || n > 9 {
 				t.Fatalf("meter %d: %d units of one event", m, n)
+			}
+		}
+	}
+}
+
+// Events handed in are those of the messages.
+func TestEvents(t *testing.T) {
+	w := world(t, 50, false)
+	list := make([]billing.UsageEvent, 500)
+	for _, from := range []int{0, 123_456} {
+		w.NewEvents().Make(list, from)
+		for i := range list {
+			if want := w.Event(from + i); !reflect.DeepEqual(list[i], want) {
+				t.Fatalf("event %d: %+v, not %+v", from+i, list[i], want)
 			}
 		}
 	}

@@ -261,3 +261,38 @@ func (s Sums) Check(account int, total billing.Amount) error {
 	}
 	return nil
 }
+
+// Events makes events as producers hand them in. It is safe for concurrent use.
+type Events struct {
+	world    *World
+	accounts []billing.AccountID
+	data     [len(regions)][quantityMax + 1][]billing.Field
+}
+
+// NewEvents prepares the making of events.
+func (w *World) NewEvents() *Events {
+	e := &Events{world: w, accounts: make([]billing.AccountID, w.accounts)}
+	for a := range e.accounts {
+		e.accounts[a] = w.Account(a)
+	}
+	for r := range e.data {
+		for q := range e.data[r] {
+			e.data[r][q] = []billing.Field{{Key: keyRegion, Text: regions[r]}, {Key: KeyUnits, Text: strconv.Itoa(q)}}
+		}
+	}
+	return e
+}
+
+// Make sets dst to the events from the i-th on. They share their data, which is
+// not to be changed.
+func (e *Events) Make(dst []billing.UsageEvent, i int) {
+	var id []byte
+	for n := range dst {
+		c := e.world.choose(i + n)
+		id = strconv.AppendInt(append(id[:0], idPrefix...), int64(idBase+c.id), 10)
+		dst[n] = billing.UsageEvent{
+			Source: source, ID: string(id), Type: e.world.types[c.meter], Account: e.accounts[c.account],
+			Time: time.Unix(0, c.at).UTC(), Data: e.data[c.region][c.quantity],
+		}
+	}
+}

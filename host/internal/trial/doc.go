@@ -1,5 +1,6 @@
 // Package trial measures the engine as a whole, beside what people would use
-// instead of it. It is what `tollway bench pipeline` runs.
+// instead of it. It is what `tollway bench pipeline`, `latency`, `growth` and
+// `recovery` run.
 //
 //	parent ──starts──▶ server      the log, in a process of its own
 //	   │    ──starts──▶ host        the real host, on it or with it inside

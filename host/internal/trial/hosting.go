@@ -22,8 +22,8 @@ const (
 	readyInterval    = 200 * time.Microsecond
 )
 
-// host is the real host on the log. It measures from where it stands, or from
-// job.Since, to job.Until, and compares every total with its known sum.
+// host is the real host on the log. It measures from where it stands to
+// job.Until, and compares every total with its known sum.
 func (w *worker) host(ctx context.Context) (err error) {
 	h, err := host.Open(ctx, w.hostConfig())
 	if err != nil {
@@ -32,6 +32,7 @@ func (w *worker) host(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, h.Close()) }()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	from := h.Counters().Read
 	m, err := w.beginProfile()
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (w *worker) host(ctx context.Context) (err error) {
 	group.Go(func() error { return h.Run(ctx) })
 	group.Go(func() error {
 		defer stop()
-		if err := w.measureHost(ctx, h, m); err != nil {
+		if err := w.measureHost(ctx, h, m, from); err != nil {
 			return err
 		}
 		if w.job.Stay {
@@ -51,18 +52,10 @@ func (w *worker) host(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
-// measureHost follows a host that runs.
-func (w *worker) measureHost(ctx context.Context, h *host.Host, m *meter) error {
+// measureHost follows a host that runs, and had read so much before.
+func (w *worker) measureHost(ctx context.Context, h *host.Host, m *meter, from uint64) error {
 	if err := w.firstQuery(ctx, h); err != nil {
 		return err
-	}
-	from := uint64(0)
-	if len(w.job.Since) > 0 {
-		if err := w.follow(ctx, h, w.job.Since, func(uint64) {}); err != nil {
-			return err
-		}
-		from = h.Counters().Read
-		m = w.begin() // what came before is not measured; such jobs have no profile
 	}
 	all := uint64(w.job.Usage.Events) - from
 	err := w.follow(ctx, h, w.job.Until, func(read uint64) { m.passed(read-min(read, from), all) })

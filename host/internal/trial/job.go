@@ -50,6 +50,9 @@ const (
 	jobMap      = "map"      // sum the log up in plain maps
 	jobHost     = "host"     // be a host on the log
 	jobPostgres = "postgres" // load the log into PostgreSQL
+	jobLatency  = "latency"  // send usage to a host and see when it shows
+
+	jobIdentities = "identities" // let a set of identities grow
 )
 
 // job is what a process is started for.
@@ -61,10 +64,11 @@ type job struct {
 	PluginCache string
 	ProfileFile string           // where a profile of the processor time goes; empty: none
 	From        int              // first event of a fill
-	Until       []query.Position // where reading ends; in a host: what is measured
-	Since       []query.Position // in a host: where measuring begins; none: at the start
+	Until       []query.Position // where reading ends
 	Stay        bool             // a host goes on after that until it is stopped
 	Database    Database
+	Latency     LatencyLoad
+	Sizes       []int // of the set of identities
 }
 
 // Database is how PostgreSQL is loaded.
@@ -91,6 +95,7 @@ type answer struct {
 	Read    uint64
 	Filled  Filled
 	Figures Figures
+	Latency LatencyFigures
 }
 
 // Filled says what a fill has written.

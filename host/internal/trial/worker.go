@@ -58,6 +58,10 @@ func (w *worker) work(ctx context.Context) error {
 		return w.host(ctx)
 	case jobPostgres:
 		return w.loadDatabase(ctx)
+	case jobLatency:
+		return w.latency(ctx)
+	case jobIdentities:
+		return w.growIdentities(ctx)
 	}
 	return fmt.Errorf("there is no job %q", w.job.Kind)
 }
