@@ -142,6 +142,12 @@ func huge() *Commit {
 		c.Appends[uint8(i%modelLogs)] = append(c.Appends[uint8(i%modelLogs)], value[:1_000])
 		bytes -= 3_000
 	}
+	// A few large ones in the journal, and all that was there goes: of its runs
+	// one has more segments than a commit deletes.
+	for range 3 {
+		c.Appends[modelJournal] = append(c.Appends[modelJournal], randomBytes(rng, 200_000))
+	}
+	c.Trim = map[uint8]uint64{modelJournal: 1 << 40, 0: 30}
 	return c
 }
 
@@ -149,12 +155,30 @@ func huge() *Commit {
 // prepareStep left it.
 var stepActs = map[string]func(*Store, *Partition) error{
 	"commit": func(_ *Store, p *Partition) error { return p.Commit(huge()) },
+	"trim": func(s *Store, p *Partition) error {
+		if err := p.Commit(trimAll()); err != nil {
+			return err
+		}
+		if found, err := s.folder.reapOne(); err != nil || !found {
+			return fmt.Errorf("a doomed run was found: %t, %w", found, err)
+		}
+		return nil
+	},
 	"fold": func(s *Store, _ *Partition) error {
 		if !s.folder.once() {
 			return errors.New("nothing was folded")
 		}
 		return nil
 	},
+}
+
+// trimAll is a commit that drops every entry of every log.
+func trimAll() *Commit {
+	return &Commit{
+		Header:  []byte("trimmed"),
+		Trim:    map[uint8]uint64{0: 1 << 40, 1: 1 << 40, modelJournal: 1 << 40},
+		Appends: map[uint8][][]byte{modelJournal: {[]byte("what is left")}},
+	}
 }
 
 // preparedScripted is the number of scripted commits in prepareStep.
@@ -246,7 +270,14 @@ func TestKillAtEachStep(t *testing.T) {
 						t.Fatalf("%s step %d: %v %s", when, step, err, out)
 					}
 					isNew := step > swap || step == swap && when == "after"
-					checkAfterStep(t, dir, act == "commit" && isNew)
+					var done *Commit
+					switch {
+					case isNew && act == "commit":
+						done = huge()
+					case isNew && act == "trim":
+						done = trimAll()
+					}
+					checkAfterStep(t, dir, done)
 					if err := os.RemoveAll(dir); err != nil {
 						t.Fatal(err)
 					}
@@ -292,8 +323,9 @@ func countSteps(t *testing.T, base string, do func(*Store, *Partition) error) (s
 	return steps, swap
 }
 
-// checkAfterStep opens what a killed process left.
-func checkAfterStep(t *testing.T, dir string, isNew bool) {
+// checkAfterStep opens what a killed process left: the state as it was prepared,
+// or after one more commit.
+func checkAfterStep(t *testing.T, dir string, done *Commit) {
 	t.Helper()
 	s, p := mustOpen(t, dir, testOptions())
 	defer mustClose(t, s)
@@ -304,8 +336,8 @@ func checkAfterStep(t *testing.T, dir string, isNew bool) {
 	want := newModel()
 	want.scriptedTo(preparedScripted)
 	want.apply(huge())
-	if isNew {
-		want.apply(huge())
+	if done != nil {
+		want.apply(done)
 	}
 	if number != want.number {
 		t.Fatalf("at checkpoint %d, want %d", number, want.number)
@@ -351,7 +383,7 @@ func TestSweepIsInterrupted(t *testing.T) {
 	if err := errors.Join(db.Close(), d.close()); err != nil {
 		t.Fatal(err)
 	}
-	checkAfterStep(t, dir, false)
+	checkAfterStep(t, dir, nil)
 }
 
 // childReader opens a directory, reads everything and prints what it found.

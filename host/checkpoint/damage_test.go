@@ -303,3 +303,64 @@ func TestFoldMeetsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestJournalDamaged: damage of an entry of a journal is found by whatever reads
+// that entry, and by nothing that reads another.
+func TestJournalDamaged(t *testing.T) {
+	d := newDamagedStore(t)
+	rng := rand.New(rand.NewPCG(8, 1))
+	blobs := [][]byte{randomBytes(rng, 10_000), randomBytes(rng, 100_000), randomBytes(rng, 50_000), randomBytes(rng, 200_000)}
+	mustCommit(t, d.Partition, &Commit{Appends: map[uint8][][]byte{modelJournal: blobs}})
+	fam := d.Partition.log(modelJournal)
+	run := d.state.Load().find(fam).runs[0]
+	resum := func(key, v []byte) []byte {
+		binary.LittleEndian.PutUint32(v, sumOf(key, v))
+		return v
+	}
+	for name, c := range map[string]struct {
+		reason string
+		change func(key, v []byte) []byte
+		peeks  bool // Peek finds it too
+	}{
+		"a bit of the payload": {"sum does not match", func(_, v []byte) []byte { v[len(v)/2] ^= 4; return v }, false},
+		"the end is cut off":   {"sum does not match", func(_, v []byte) []byte { return v[:len(v)-1] }, false},
+		"hardly anything left": {"shorter than its header", func(_, v []byte) []byte { return v[:9] }, true},
+		"gone":                 {"missing", func(_, _ []byte) []byte { return nil }, true},
+		"another number":       {"starts with number", func(k, v []byte) []byte { v[segmentFirst] ^= 1; return resum(k, v) }, true},
+		"two entries":          {"header contradicts itself", func(k, v []byte) []byte { v[segmentCount]++; return resum(k, v) }, true},
+		"another shape":        {"", func(k, v []byte) []byte { v[segmentShape] = byte(shapeWhole); return resum(k, v) }, true},
+	} {
+		key := appendSegmentKey(nil, fam, run.id, 1)
+		d.change(t, key, func(v []byte) []byte { return c.change(key, v) })
+		look := func([]byte) error { return nil }
+		scan := d.LogRange(modelJournal, 1, 0, func(n uint64, entry []byte) error {
+			if n > 1 || !bytes.Equal(entry, blobs[0]) {
+				t.Errorf("%s: entry %d was handed out", name, n)
+			}
+			return nil
+		})
+		_, entry := d.Entry(modelJournal, 2)
+		found := map[string]error{"LogRange": scan, "Entry": entry, "View": d.View(modelJournal, 2, look), "Verify": d.Verify(t.Context())}
+		if c.peeks {
+			found["Peek"] = d.Peek(modelJournal, 2, look)
+		}
+		for how, err := range found {
+			var damage *CorruptError
+			if !errors.As(err, &damage) || !damage.Log || damage.Table != modelJournal || damage.Run != run.id || damage.Segment != 1 ||
+				!strings.Contains(damage.Reason, c.reason) {
+				t.Errorf("%s: %s: got %v", name, how, err)
+			}
+		}
+		for _, n := range []uint64{1, 3, 4} {
+			if e, err := d.Entry(modelJournal, n); err != nil || !bytes.Equal(e, blobs[n-1]) {
+				t.Errorf("%s: entry %d: %v", name, n, err)
+			}
+		}
+		whole := append(make([]byte, segmentHeaderSize), blobs[1]...)
+		sealSegment(key, whole, segment{shape: shapeAlone, count: 1, first: 2})
+		raw(t, d.Store, func(txn *badger.Txn) error { return txn.Set(key, whole) })
+	}
+	if err := d.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
