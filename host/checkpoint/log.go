@@ -14,7 +14,7 @@ import (
 // the call. An error of fn ends it and is returned as it is. Numbers start at
 // 1, a from of 0 means 1; a from beyond the end calls nothing. As with Load, fn
 // should not be slow: whoever feeds a slow reader asks for a limited range at a
-// time. It may not use the store: the entries of a journal are not copied, and
+// time. For a journal it may not use the store: its entries are not copied, and
 // what holds them in place would hold up a commit.
 //
 // # Errors
@@ -34,7 +34,7 @@ func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64
 		scan := logScan{txn: txn, family: f.family, from: from, left: limit, fn: fn}
 		for _, r := range f.runs[f.search(from):] {
 			read := scan.run
-			if r.entries == uint64(r.segments) {
+			if p.store.journals[log] && r.entries == uint64(r.segments) {
 				read = scan.lent
 			}
 			if err := read(r); err != nil || scan.full {
