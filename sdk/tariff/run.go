@@ -18,12 +18,11 @@ import (
 
 // rungs is a price as a run uses it: a ladder of tiers, of which the units of the slot choose one.
 type rungs struct {
-	cell      uint32 // offset of the units in the state, or
-	inLine    uint32 // all bits set: in the lines
-	stateless uint64 // all bits set if inLine
-	base      uint64 // the lowest tier
-	feeDue    uint64 // 1 if the first event brings a flat fee
-	rungs     [tiersInRun]rung
+	cell   uint32 // offset of the units in the state, or
+	inLine uint32 // all bits set: in the lines
+	base   uint64 // the lowest tier
+	feeDue uint64 // 1 if the first event brings a flat fee
+	rungs  [tiersInRun]rung
 }
 
 // tiersInRun is the most tiers that a run looks at: a power of two. Longer ladders are for Price.
@@ -56,7 +55,7 @@ func rungsOf(p Pricer, cells uint32) *rungs {
 		}
 		line := p.line.index * abi.LineSize
 		top := rung{upTo: endless, price: p.price, line: line}
-		return &rungs{cell: line + abi.LineQuantity, inLine: 1<<32 - 1, stateless: 1<<64 - 1, rungs: [tiersInRun]rung{top, top, top, top}}
+		return &rungs{cell: line + abi.LineQuantity, inLine: 1<<32 - 1, rungs: [tiersInRun]rung{top, top, top, top}}
 	}
 	return nil
 }
@@ -125,15 +124,13 @@ const reciprocal = 10_633_823_966_279_326_984 // 2^(64+27+32) / 10^18, rounded u
 
 // run prices the events from first on, up to end, and returns the first that it left untouched.
 func run(first, end uint32) uint32 {
-	base, slots := unsafe.Add(arena, header.SlotOff), header.Slots
 	row := unsafe.Add(arena, header.EventOff+first*header.EventStride)
 	for first < end {
-		e := (*Event)(row)
-		slot := e.slot
-		if slot >= slots {
+		slot := (*Event)(row).slot
+		if slot >= header.Slots {
 			break
 		}
-		s := (*Slot)(unsafe.Add(base, slot*header.SlotStride))
+		s := slotAt(slot)
 		if s.handle >= uint32(len(configs)) {
 			break
 		}
@@ -142,54 +139,50 @@ func run(first, end uint32) uint32 {
 		if r == nil {
 			break
 		}
-		// What is not there yet is 0. A state has one cell, if any: see rungsOf.
-		has := -bit(s.stateLen != 0) | r.stateless
-		not := s.misfit(c) | uint64(s.stateLen^c.stateSize)*uint64(s.stateLen)
-		cell := (*wide)(unsafe.Add(arena, s.stateOff+r.cell+r.inLine&(s.lineOff-s.stateOff)))
-		lo, hi := cell.lo&has, uint64(cell.hi)&has
-
-		// The tier that the units are in.
+		cell := (*wide)(at(s.stateOff + r.cell + r.inLine&(s.lineOff-s.stateOff)))
+		odd := s.misfit(c)
+		if s.stateLen != c.stateSize {
+			if s.stateLen|uint32(odd) != 0 {
+				break
+			}
+			cell.lo, cell.hi = 0, 0 // the whole state, see rungsOf
+		}
+		lo, hi := cell.lo, uint64(cell.hi)
 		b := &r.rungs
-		t := &r.rungs[(r.base+above(&b[0].upTo, hi, lo)+above(&b[1].upTo, hi, lo)+above(&b[2].upTo, hi, lo))&(tiersInRun-1)]
-		line := (*lineRow)(unsafe.Add(arena, s.lineOff+t.line))
-		partLo, partHi := line.quantity.lo, uint64(line.quantity.hi)
-		costLo, costHi := line.amount.lo, uint64(line.amount.hi)
-		not |= (hi|costHi)>>63 | bit(lo|hi == 0)&r.feeDue
-
-		// The events of the slot that stand together.
-		from := first
-		for {
+		t := &b[(r.base+above(&b[0].upTo, hi, lo)+above(&b[1].upTo, hi, lo)+above(&b[2].upTo, hi, lo))&(tiersInRun-1)]
+		line := (*lineRow)(at(s.lineOff + t.line))
+		odd |= (hi|uint64(line.amount.hi))>>63 | bit(lo|hi == 0)&r.feeDue
+		if odd != 0 {
+			break
+		}
+		for { // the events of the slot that stand together
 			e := (*Event)(row)
 			addLo, addHi := e.quantity.lo, uint64(e.quantity.hi)
 			n := high(addHi<<32|addLo>>32+1, reciprocal) >> 27 // what count does, in place
-			not |= addHi>>31 | n*whole ^ addLo
+			not := addHi>>31 | n*whole ^ addLo
 
-			sumLo := lo + addLo
-			sumHi := hi + addHi + bit(sumLo < addLo)
+			sumLo := cell.lo + addLo
+			sumHi := uint64(cell.hi) + addHi + bit(sumLo < addLo)
 			not |= above(&t.upTo, sumHi, sumLo) // into another tier
 			price := t.price.Lo
 			delta := n * price
-			moreLo := costLo + delta
-			moreHi := costHi + n*uint64(t.price.Hi) + high(n, price) + bit(moreLo < delta)
-			if not|moreHi>>63 != 0 {
-				break
+			costLo := line.amount.lo + delta
+			costHi := uint64(line.amount.hi) + n*uint64(t.price.Hi) + high(n, price) + bit(costLo < delta)
+			partLo := line.quantity.lo + addLo
+			partHi := uint64(line.quantity.hi) + addHi + bit(partLo < addLo)
+			if not|costHi>>63 != 0 {
+				return first
 			}
-			lo, hi, costLo, costHi = sumLo, sumHi, moreLo, moreHi
-			partLo += addLo
-			partHi += addHi + bit(partLo < addLo)
+			line.quantity.lo, line.quantity.hi = partLo, int64(partHi)
+			line.amount.lo, line.amount.hi = costLo, int64(costHi)
+			cell.lo, cell.hi = sumLo, int64(sumHi)
+			s.stateLen = c.stateSize
 			first++
 			row = unsafe.Add(row, header.EventStride)
 			if first == end || (*Event)(row).slot != slot {
 				break
 			}
 		}
-		if first == from {
-			break
-		}
-		line.quantity.lo, line.quantity.hi = partLo, int64(partHi)
-		line.amount.lo, line.amount.hi = costLo, int64(costHi)
-		cell.lo, cell.hi = lo, int64(hi)
-		s.stateLen = c.stateSize
 	}
 	return first
 }
