@@ -126,7 +126,7 @@ func (i *Instance) unitsMax() int {
 }
 
 const (
-	fuelTogether  = 4_096 // of each of the units that begin together
+	fuelTogether  = 16_384 // of each of the units that begin together
 	unitsTogether = 256
 )
 

@@ -18,6 +18,7 @@ type guest struct {
 	configs []*configuration
 	unit    uint32 // the unit of work that comes next
 	begun   uint32 // the units before it have been announced
+	ahead   uint32 // how many to announce at once, next time
 	cursor  uint32 // natively: the unit announced last
 	rejects uint32
 	finals  []uint32 // the final slots of the batch
@@ -82,7 +83,7 @@ func (g *guest) price() int32 {
 	}
 	arena, header, configs, undone = unsafe.Pointer(unsafe.SliceData(g.arena)), h, g.configs, 0
 	batch++
-	g.unit, g.begun, g.rejects = 0, 0, 0
+	g.unit, g.begun, g.rejects, g.ahead = 0, 0, 0, aheadMin
 	if problem := g.findFinals(); problem != "" {
 		return g.fault(problem)
 	}
@@ -217,8 +218,10 @@ func (g *guest) priceEvents() (rc int32) {
 		c := configs[s.handle]
 		if i >= g.begun {
 			g.announce(i, c)
+		} else if c.rungs == nil {
+			g.ahead = aheadMin
 		}
-		if c.rungs != nil && i+1 < g.begun {
+		if c.rungs != nil && header.UnitsMax > 1 { // one by one is by Price
 			if left := run(i, g.begun); left > i {
 				g.unit = left
 				continue
@@ -240,10 +243,15 @@ func (g *guest) priceEvents() (rc int32) {
 	return abi.RCOK
 }
 
+// aheadMin is how many events are announced at once where the last ones were not all for runs.
+const aheadMin = 4
+
 // announce announces event i. One that a run can price is announced with those behind it, as far
-// as the engine allows: most will be of that kind.
+// as the engine allows: most will be of that kind. But events of other tariffs may need much of
+// the fuel that they then share, so where there were some, few are announced, and twice as many
+// each time that there were none.
 func (g *guest) announce(i uint32, c *configuration) {
-	n := min(header.UnitsMax, header.Events-i)
+	n := min(header.UnitsMax, header.Events-i, g.ahead)
 	if c.rungs == nil || n < 2 {
 		g.begin(i)
 		g.begun = i + 1
@@ -251,6 +259,7 @@ func (g *guest) announce(i uint32, c *configuration) {
 	}
 	g.beginMany(i, n)
 	g.begun = i + n
+	g.ahead = min(2*g.ahead, header.Events)
 }
 
 // finish closes a final slot.
