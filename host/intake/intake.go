@@ -112,13 +112,21 @@ func (i *Intake) addEvents(ctx context.Context, t *Ticket, events []billing.Usag
 	members := make([][]int32, len(i.lanes))
 	for n := range events {
 		p := billing.Partition(events[n].Account, len(i.lanes))
+		if members[p] == nil {
+			members[p] = make([]int32, 0, 2*len(events)/len(i.lanes)+1)
+		}
 		members[p] = append(members[p], int32(n))
 	}
+	return i.addMembers(ctx, t, events, members, 0)
+}
+
+// addMembers puts each partition's events, by their indexes, into its lane.
+func (i *Intake) addMembers(ctx context.Context, t *Ticket, events []billing.UsageEvent, members [][]int32, first int) error {
 	for p, indexes := range members {
 		if len(indexes) == 0 {
 			continue
 		}
-		if err := i.lanes[p].add(ctx, t, events, indexes, 0); err != nil {
+		if err := i.lanes[p].add(ctx, t, events, indexes, first); err != nil {
 			return err
 		}
 	}
@@ -166,15 +174,7 @@ func (i *Intake) addBody(ctx context.Context, t *Ticket, b Body) error {
 		p := r.events[n].AccountHash % uint32(len(i.lanes))
 		members[p] = append(members[p], int32(n))
 	}
-	for p, indexes := range members {
-		if len(indexes) == 0 {
-			continue
-		}
-		if err := i.lanes[p].add(ctx, t, events, indexes, first); err != nil {
-			return err
-		}
-	}
-	return nil
+	return i.addMembers(ctx, t, events, members, first)
 }
 
 // whole reports whether a body can go into the log as it is, and to which

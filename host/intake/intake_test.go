@@ -319,6 +319,36 @@ func TestRoomIsBounded(t *testing.T) {
 	}
 }
 
+// What a packed body of 500 events allocates on its way hangs on the body, not on
+// its events; events that are packed here take little more.
+func TestAllocations(t *testing.T) {
+	in := New(&memoryLog{}, 4, 1<<20)
+	defer in.Close()
+	events := make([]billing.UsageEvent, 500)
+	for i := range events {
+		events[i] = usage(fmt.Sprint(i), "emma")
+	}
+	body, err := ingest.Pack(nil, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]Chunk{"packed body": {Bodies: []Body{{ingest.ContentTypePacked, body}}}, "events": {Events: events}} {
+		allocations := testing.AllocsPerRun(50, func() {
+			ticket, err := in.Add(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o, err := ticket.Wait(t.Context()); err != nil || o.Err() != nil {
+				t.Fatal(o, err)
+			}
+		})
+		if most := float64(len(events)) / 20; allocations > most { // the log of the test included
+			t.Errorf("%s: %v allocations for %d events, at most %v are meant", name, allocations, len(events), most)
+		}
+		t.Logf("%s: %v allocations for %d events", name, allocations, len(events))
+	}
+}
+
 // Close tells everybody that waits, and takes nothing more.
 func TestClose(t *testing.T) {
 	log := &memoryLog{gate: make(chan struct{})}

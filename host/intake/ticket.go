@@ -89,6 +89,7 @@ func (t *Ticket) Wait(ctx context.Context) (*Outcome, error) {
 // place and reject it belongs to the goroutine of Add.
 func (t *Ticket) grow(events int) (first int) {
 	first = len(t.places)
+	t.places = slices.Grow(t.places, events)
 	for range events {
 		t.places = append(t.places, nowhere)
 	}
