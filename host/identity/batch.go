@@ -21,6 +21,7 @@ type batch struct {
 
 	recentBelow []uint64 // of the seals
 	encoder     encoder
+	gathered    []record // of a piece
 	buffers     [][]byte
 	used        int
 }
@@ -51,15 +52,14 @@ func (b Batch) Put(c *checkpoint.Commit) {
 	for _, p := range b.parts {
 		records := p.generation.records[p.from:p.to:p.to]
 		b.put(c, o.Recent, room, func(dst []byte) []byte {
-			return b.encoder.append(dst, blobRecent, len(records), max(1, len(records)), func(i int) *record { return &records[i] })
+			return b.encoder.append(dst, blobRecent, records, len(records))
 		})
 	}
 	for _, w := range b.pieces {
 		w.seal.sort()
-		first, last := w.seal.piece(w.piece)
-		order, records := w.seal.order[first:last], w.seal.generation.records
+		b.gathered = w.seal.gather(b.gathered[:0], w.piece)
 		b.put(c, o.Pieces, room, func(dst []byte) []byte {
-			return b.encoder.append(dst, blobPiece, len(order), b.set.page, func(i int) *record { return &records[order[i]] })
+			return b.encoder.append(dst, blobPiece, b.gathered, b.set.page)
 		})
 	}
 	for i, l := range b.seals {

@@ -106,13 +106,14 @@ type encoder struct {
 // width returns the bytes that a number takes.
 func width(v uint64) int { return (bits.Len64(v) + 7) / 8 }
 
-// append appends the blob of n records, so many of them a page.
-func (c *encoder) append(dst []byte, kind byte, n, page int, at func(int) *record) []byte {
+// append appends the blob of records, so many of them a page.
+func (c *encoder) append(dst []byte, kind byte, list []record, page int) []byte {
 	c.ends.reset()
 	c.indexes = c.indexes[:0]
+	n := len(list)
 	base, most := ^uint64(0), uint64(0)
-	for i := range n {
-		r := at(i)
+	for i := range list {
+		r := &list[i]
 		base, most = min(base, r.Position), max(most, r.Position)
 		c.indexes = append(c.indexes, c.ends.of(r.until))
 	}
@@ -139,23 +140,29 @@ func (c *encoder) append(dst []byte, kind byte, n, page int, at func(int) *recor
 	directory := b[recordsHeader+8*l.ends:]
 	for p := range l.pages() {
 		from, to := l.pageAt(p)
-		binary.LittleEndian.PutUint64(directory[8*p:], keyOf(&at(p*page).id))
-		c.page(b[from:to], l, p*page, base, at)
+		binary.LittleEndian.PutUint64(directory[8*p:], keyOf(&list[p*page].id))
+		c.page(b[from:to], l, p*page, base, list)
 	}
 	binary.LittleEndian.PutUint32(b[recordsSum:], headerSum(b[:l.head()]))
 	return dst
 }
 
 // page fills a page with the records from first on.
-func (c *encoder) page(b []byte, l layout, first int, base uint64, at func(int) *record) {
+func (c *encoder) page(b []byte, l layout, first int, base uint64, list []record) {
 	n := (len(b) - pageOverhead) / l.recordBytes()
 	ids, contents, positions, untils := l.columns(b, n)
-	for i := range n {
-		r := at(first + i)
-		copy(ids[16*i:16*i+16], r.id[:])
-		copy(contents[16*i:16*i+16], r.Content[:])
-		putNumber(positions[l.positionWidth*i:], l.positionWidth, r.Position-base)
-		putNumber(untils[l.untilWidth*i:], l.untilWidth, uint64(c.indexes[first+i]))
+	list = list[first : first+n]
+	for i := range list {
+		*(*ingest.Hash)(ids[16*i:]) = list[i].id
+		*(*ingest.Hash)(contents[16*i:]) = list[i].Content
+	}
+	for i := range list {
+		putNumber(positions[l.positionWidth*i:], l.positionWidth, list[i].Position-base)
+	}
+	if l.untilWidth > 0 {
+		for i, end := range c.indexes[first : first+n] {
+			putNumber(untils[l.untilWidth*i:], l.untilWidth, uint64(end))
+		}
 	}
 	sum := crc32.Checksum(b[:len(b)-pageOverhead], castagnoli)
 	binary.LittleEndian.PutUint32(b[len(b)-pageOverhead:], sum)
@@ -175,7 +182,13 @@ func grow(b []byte, by int) []byte {
 	return append(b, make([]byte, by)...)
 }
 
+// putNumber writes a number in width bytes; those behind them, which are written
+// later, may change.
 func putNumber(b []byte, width int, v uint64) {
+	if len(b) >= 8+width { // whatever follows is not the end of the page
+		binary.LittleEndian.PutUint64(b, v)
+		return
+	}
 	for i := range width {
 		b[i] = byte(v)
 		v >>= 8

@@ -135,32 +135,33 @@ func (g *generation) record(e uint32) *record {
 // sorted returns the indexes of the records that expire at horizon or later, in
 // the order of their keys, and the keys.
 func (g *generation) sorted(horizon int64) (order []uint32, keys []uint64) {
+	mask := uint32(1)<<g.indexBits - 1
 	order = make([]uint32, 0, len(g.records))
-	keys = make([]uint64, 0, len(g.records))
-	take := func(slot int, wrapped bool) {
-		e := g.slots[slot]
-		r := g.record(e)
-		key := keyOf(&r.id)
-		// What probing has carried beyond the last slot stands in the first ones.
-		if r.until < horizon || wrapped != (int(key>>g.slotShift) > slot) {
-			return
+	for _, e := range g.slots {
+		if e != 0 {
+			order = append(order, e&mask-1)
 		}
-		// Only what probing displaced is out of order, by a few places.
-		at := len(keys)
-		order, keys = append(order, 0), append(keys, 0)
+	}
+	// Loads that do not wait for each other, before the comparisons that do.
+	keys = make([]uint64, len(order))
+	kept := 0
+	for _, at := range order {
+		r := &g.records[at]
+		order[kept], keys[kept] = at, keyOf(&r.id)
+		if r.until >= horizon {
+			kept++
+		}
+	}
+	order, keys = order[:kept], keys[:kept]
+	// Only what probing displaced is out of order, by a few places; what it carried
+	// beyond the last slot stands first, and each of the others passes that.
+	for i := 1; i < len(keys); i++ {
+		key, index, at := keys[i], order[i], i
 		for at > 0 && keys[at-1] > key {
-			order[at], keys[at] = order[at-1], keys[at-1]
+			keys[at], order[at] = keys[at-1], order[at-1]
 			at--
 		}
-		order[at], keys[at] = e&(1<<g.indexBits-1)-1, key
-	}
-	for slot := range g.slots {
-		if g.slots[slot] != 0 {
-			take(slot, false)
-		}
-	}
-	for slot := 0; g.slots[slot] != 0; slot++ {
-		take(slot, true)
+		keys[at], order[at] = key, index
 	}
 	return order, keys
 }

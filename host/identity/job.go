@@ -22,6 +22,7 @@ type jobs struct {
 	now    *job
 	list   []loose
 	counts []uint16
+	spare  buffers
 }
 
 // begin begins a job that adds so many entries.
@@ -70,7 +71,7 @@ func (s *Set) step() error {
 	list := s.gather(j, from, to)
 	var err error
 	if j.next.segmentBits == old.segmentBits && !j.purge {
-		err = j.next.extend(j.at, &old.segments[j.at], list, s.counts(old))
+		err = j.next.extend(j.at, &old.segments[j.at], list, s.counts(old), &s.jobs.spare)
 	} else {
 		list = old.loosen(list, j.at, from, to)
 		if j.purge {
@@ -82,7 +83,7 @@ func (s *Set) step() error {
 	if err != nil {
 		return err
 	}
-	old.segments[j.at] = segment{}
+	s.jobs.spare.give(&old.segments[j.at])
 	if j.at++; j.at == len(old.segments) {
 		*j.into = j.next
 		s.jobs.now = nil
@@ -126,7 +127,7 @@ func (s *Set) living(list []loose) []loose {
 func (s *Set) spread(l *level, list []loose, from, to uint64) error {
 	first, last := int(from>>(64-l.segmentBits)), int((to-1)>>(64-l.segmentBits))
 	if first == last {
-		return l.build(first, list)
+		return l.build(first, list, &s.jobs.spare)
 	}
 	// Parts are put in order by their segment.
 	parts := make([][]loose, last-first+1)
@@ -135,7 +136,7 @@ func (s *Set) spread(l *level, list []loose, from, to uint64) error {
 		parts[p] = append(parts[p], e)
 	}
 	for p, part := range parts {
-		if err := l.build(first+p, part); err != nil {
+		if err := l.build(first+p, part, &s.jobs.spare); err != nil {
 			return err
 		}
 	}
@@ -143,7 +144,12 @@ func (s *Set) spread(l *level, list []loose, from, to uint64) error {
 }
 
 // emptySmall follows when the small level is in the large one.
-func (s *Set) emptySmall() { s.small = newLevel(s.bucketBits, 0, 0) }
+func (s *Set) emptySmall() {
+	for i := range s.small.segments {
+		s.jobs.spare.give(&s.small.segments[i])
+	}
+	s.small = newLevel(s.bucketBits, s.smallMin, len(s.runs)) // as it will soon be
+}
 
 // indexed follows when a run is in the small level: its generation is not
 // needed any more.

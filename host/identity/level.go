@@ -35,6 +35,52 @@ type segment struct {
 	entries []uint32
 }
 
+// buffers are the memory of segments that were rewritten, for the next ones:
+// they are of about the same size.
+type buffers struct {
+	starts  [][]uint16
+	entries [][]uint32
+}
+
+// buffersMax is how many of a kind are kept.
+const buffersMax = 8
+
+// take returns a segment with so many buckets and entries; the entries and, of
+// an old segment, the starts have any values.
+func (b *buffers) take(buckets, n int) segment {
+	var s segment
+	if last := len(b.starts) - 1; last >= 0 && len(b.starts[last]) == buckets+1 {
+		s.starts, b.starts = b.starts[last], b.starts[:last]
+	} else {
+		s.starts = make([]uint16, buckets+1)
+	}
+	for i, e := range b.entries {
+		if n <= cap(e) && cap(e) <= n+n/8+64 {
+			last := len(b.entries) - 1
+			b.entries[i] = b.entries[last]
+			b.entries = b.entries[:last]
+			s.entries = e[:n]
+			return s
+		}
+	}
+	s.entries = make([]uint32, n, n+n/16)
+	return s
+}
+
+// give takes the memory of a segment back. The oldest makes room.
+func (b *buffers) give(s *segment) {
+	if s.starts != nil && len(b.starts) < buffersMax {
+		b.starts = append(b.starts, s.starts)
+	}
+	if cap(s.entries) > 0 {
+		if len(b.entries) == buffersMax {
+			b.entries = append(b.entries[:0], b.entries[1:]...)
+		}
+		b.entries = append(b.entries, s.entries)
+	}
+	*s = segment{}
+}
+
 // level is a set of prefixes with runs.
 type level struct {
 	segments    []segment
@@ -74,20 +120,6 @@ func (l *level) find(key uint64, hits []uint32) []uint32 {
 	return hits
 }
 
-// touch reads what find will read, as far as it is known without waiting for
-// it.
-func (l *level) touch(key uint64) uint32 {
-	s := &l.segments[key>>(64-l.segmentBits)]
-	if len(s.entries) == 0 {
-		return 0
-	}
-	at := s.starts[key<<l.segmentBits>>(64-l.bucketBits)]
-	if int(at) == len(s.entries) {
-		return 0
-	}
-	return s.entries[at]
-}
-
 // bucket and entry divide a loose entry.
 func (l *level) bucket(e loose) uint64 { return e << l.segmentBits >> (64 - l.bucketBits) }
 
@@ -101,16 +133,16 @@ func (l *level) bounds(segment int) (from, to uint64) {
 	return uint64(segment) << (64 - l.segmentBits), uint64(segment+1) << (64 - l.segmentBits)
 }
 
-// build makes a segment of loose entries in any order. starts is memory for as
-// many numbers as there are buckets and two.
-func (l *level) build(at int, list []loose) error {
+// build makes a segment of loose entries in any order.
+func (l *level) build(at int, list []loose, m *buffers) error {
 	if len(list) == 0 {
 		return nil
 	}
 	if len(list) > 1<<16-1 {
 		return errCrowded
 	}
-	s := segment{starts: make([]uint16, 1<<l.bucketBits+1), entries: make([]uint32, len(list))}
+	s := m.take(1<<l.bucketBits, len(list))
+	clear(s.starts)
 	for _, e := range list {
 		s.starts[l.bucket(e)]++
 	}
@@ -132,13 +164,14 @@ func (l *level) build(at int, list []loose) error {
 // extend makes a segment of an old one of a level that is divided alike, and of
 // loose entries in any order. counts is memory for as many numbers as there are
 // buckets.
-func (l *level) extend(at int, old *segment, list []loose, counts []uint16) error {
+func (l *level) extend(at int, old *segment, list []loose, counts []uint16, m *buffers) error {
 	if len(old.entries) == 0 {
-		return l.build(at, list)
+		return l.build(at, list, m)
 	}
 	if len(list) == 0 {
 		l.segments[at] = *old
 		l.count += len(old.entries)
+		*old = segment{}
 		return nil
 	}
 	if len(old.entries)+len(list) > 1<<16-1 {
@@ -148,7 +181,7 @@ func (l *level) extend(at int, old *segment, list []loose, counts []uint16) erro
 	for _, e := range list {
 		counts[l.bucket(e)]++
 	}
-	s := segment{starts: make([]uint16, len(old.starts)), entries: make([]uint32, len(old.entries)+len(list))}
+	s := m.take(1<<l.bucketBits, len(old.entries)+len(list))
 	// Each bucket with more entries ends a stretch that is copied at once.
 	from, shift := uint16(0), uint16(0)
 	for b, n := range counts {
@@ -213,7 +246,7 @@ func (l *level) within(dst []loose, from, to uint64) []loose {
 func (l *level) bytes() int64 {
 	n := int64(len(l.segments)) * 48
 	for i := range l.segments {
-		n += int64(len(l.segments[i].entries))*4 + int64(len(l.segments[i].starts))*2
+		n += int64(cap(l.segments[i].entries))*4 + int64(len(l.segments[i].starts))*2
 	}
 	return n
 }

@@ -22,12 +22,12 @@ func open(store Store, o Options, z sizes) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.small = newLevel(s.bucketBits, 0, 0)
+	s.smallMin = 2 * s.room()
+	s.small = newLevel(s.bucketBits, s.smallMin, len(s.runs))
 	s.large = newLevel(s.bucketBits, s.count, len(s.runs))
 	if err := s.fill(filters); err != nil {
 		return nil, err
 	}
-	s.smallMin = 2 * s.room()
 	if err := s.readRecent(); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Set) fill(filters []filter) error {
 				return damaged(s.options.Filters, s.runs[i].entry, err)
 			}
 		}
-		if err := s.large.build(at, list); err != nil {
+		if err := s.large.build(at, list, &s.jobs.spare); err != nil {
 			return err
 		}
 	}

@@ -49,3 +49,12 @@ func (l *seal) piece(p int) (first, last int) {
 	size := (len(l.order) + l.pieces - 1) / l.pieces
 	return min(len(l.order), p*size), min(len(l.order), (p+1)*size)
 }
+
+// gather appends the records of a piece.
+func (l *seal) gather(dst []record, p int) []record {
+	first, last := l.piece(p)
+	for _, at := range l.order[first:last] {
+		dst = append(dst, l.generation.records[at])
+	}
+	return dst
+}

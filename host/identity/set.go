@@ -89,9 +89,10 @@ type Set struct {
 
 	adds    int
 	hits    []uint32
-	lookups uint64 // of identities in runs
-	touched uint32 // keeps the reads of Prefetch from being removed
-	err     error  // of a job; the set cannot go on
+	wanted  ingest.Hash // what lookup looks for
+	lookups uint64      // of identities in runs
+	touched uint32      // keeps the reads of Prefetch from being removed
+	err     error       // of a job; the set cannot go on
 }
 
 // Add returns what is remembered of an identity. If it is not known it is added,
@@ -117,8 +118,8 @@ func (s *Set) Add(id, content ingest.Hash, position uint64, until int64) (prior 
 			hits = j.next.find(key, hits)
 		}
 		if len(hits) > 0 {
-			s.hits = hits
-			prior, known, err = s.lookup(&id, key, hits)
+			s.hits, s.wanted = hits, id // id itself would be allocated for every Add
+			prior, known, err = s.lookup(&s.wanted, key, hits)
 			if known || err != nil {
 				return prior, known, err
 			}
@@ -146,20 +147,6 @@ func (s *Set) advance() error {
 		}
 	}
 	return s.err
-}
-
-// Prefetch has the caches read what Add will read of identities, one beside the
-// other: worth it for a batch of some dozens when the set is large.
-func (s *Set) Prefetch(ids ...ingest.Hash) {
-	sum := uint32(0)
-	for i := range ids {
-		key := keyOf(&ids[i])
-		for _, g := range s.generations {
-			sum += g.slots[key>>g.slotShift]
-		}
-		sum += s.large.touch(key) + s.small.touch(key)
-	}
-	s.touched = sum
 }
 
 // Forget takes back an identity that was added since the last Cut: its event
@@ -210,6 +197,9 @@ func (s *Set) Bytes() int64 {
 	}
 	for _, g := range slices.Concat(s.generations, s.spare) {
 		n += g.bytes()
+	}
+	for _, e := range s.jobs.spare.entries {
+		n += int64(cap(e)) * 4
 	}
 	for _, l := range slices.Concat(s.seals, s.committed) {
 		n += int64(cap(l.keys))*8 + int64(cap(l.order))*4

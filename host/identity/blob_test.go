@@ -1,0 +1,224 @@
+package identity
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/ingest"
+)
+
+// sample makes records in the order of their keys.
+func sample(n, periods int) []record {
+	rng := rand.New(rand.NewPCG(uint64(n), uint64(periods)))
+	list := make([]record, n)
+	for i := range list {
+		list[i] = record{
+			id: randomHash(rng.Uint64()), Seen: Seen{Content: randomHash(rng.Uint64()), Position: 1<<40 + rng.Uint64N(70_000)},
+			until: int64(rng.IntN(periods)),
+		}
+	}
+	slices.SortFunc(list, func(a, b record) int {
+		if keyOf(&a.id) < keyOf(&b.id) {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+func TestRecordsRoundTrip(t *testing.T) {
+	var c encoder
+	for _, n := range []int{0, 1, 2, 63, 64, 65, 1000} {
+		for _, periods := range []int{1, 2, 40, 700} {
+			want := sample(n, periods)
+			blob := c.append([]byte("room"), blobPiece, want, 64)[4:]
+			r, err := parseRecords(blob, blobPiece)
+			if err != nil {
+				t.Fatal(n, periods, err)
+			}
+			var got []record
+			if err := r.each(func(at *record) { got = append(got, *at) }); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%d records of %d periods differ", n, periods)
+			}
+			for i := range want {
+				found := false
+				key := keyOf(&want[i].id)
+				err := r.find(key, key, func(at *record) bool { found = *at == want[i]; return !found })
+				if err != nil || !found {
+					t.Fatal(n, periods, i, err)
+				}
+			}
+			if _, err := parseRecords(blob, blobRecent); err == nil {
+				t.Fatal("a piece was read as recent records")
+			}
+		}
+	}
+}
+
+// FuzzRecords reads any bytes: they are refused, or say the same again when they
+// are written.
+func FuzzRecords(f *testing.F) {
+	var c encoder
+	f.Add(c.append(nil, blobPiece, sample(130, 3), 64))
+	f.Add(c.append(nil, blobPiece, nil, 64))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := parseRecords(b, blobPiece)
+		if err != nil {
+			return
+		}
+		if r.pages() > 0 {
+			_ = r.find(r.first(0), ^uint64(0), func(*record) bool { return true })
+		}
+		var list []record
+		if err := r.each(func(at *record) { list = append(list, *at) }); err != nil {
+			return
+		}
+		again, err := parseRecords(c.append(nil, blobPiece, list, r.page), blobPiece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var same []record
+		if err := again.each(func(at *record) { same = append(same, *at) }); err != nil || !slices.Equal(list, same) {
+			t.Fatal("written again, the records differ", err)
+		}
+	})
+}
+
+// FuzzFilter reads any bytes.
+func FuzzFilter(f *testing.F) {
+	f.Add(appendFilter(nil, &filter{recentBelow: 3, firstPiece: 9, firstKeys: []uint64{5, 1 << 60}, count: 3, until: 7}, []uint64{5, 1 << 59, 1 << 60}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		read, err := parseFilter(b)
+		if err != nil {
+			return
+		}
+		p := read.prefixes()
+		list, err := p.below(nil, 0, 0)
+		if err != nil {
+			return
+		}
+		if len(list) != read.count || !slices.IsSorted(list) {
+			t.Fatalf("%d prefixes of %d", len(list), read.count)
+		}
+		if again := appendFilter(nil, &read, list); len(again) > len(b) {
+			t.Fatalf("%d bytes, written again %d", len(b), len(again))
+		}
+	})
+}
+
+// damagedStore changes one entry of one log.
+type damagedStore struct {
+	Store
+	log    uint8
+	change func(entry []byte) []byte
+}
+
+func (d damagedStore) altered(entry []byte) []byte { return d.change(bytes.Clone(entry)) }
+
+func (d damagedStore) LogRange(log uint8, from uint64, limit int, fn func(uint64, []byte) error) error {
+	return d.Store.LogRange(log, from, limit, func(n uint64, entry []byte) error {
+		if log == d.log {
+			entry = d.altered(entry)
+		}
+		return fn(n, entry)
+	})
+}
+
+func (d damagedStore) Peek(log uint8, n uint64, fn func([]byte) error) error {
+	return d.Store.Peek(log, n, func(entry []byte) error {
+		if log == d.log {
+			entry = d.altered(entry)
+		}
+		return fn(entry)
+	})
+}
+
+// TestDamage flips every bit of what a set is opened with and reads: no known
+// identity may be new after it.
+func TestDamage(t *testing.T) {
+	partition, err := mustStore(t, 16<<20).Partition(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := sizes{generation: 40, bucketBits: 3, pace: 2, piece: 20, burst: 9, page: 8}
+	set, err := open(partition, testOptions(), z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const known = 100
+	for i := range uint64(known) {
+		if _, _, err := set.Add(randomHash(i), hashOf('c', i), i, int64(i%3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, partition, set)
+	longest := 0
+	for _, log := range []uint8{logRecent, logPieces, logFilters} {
+		err := partition.LogRange(log, partition.LogFirst(log), 0, func(_ uint64, entry []byte) error {
+			longest = max(longest, len(entry))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := 0; bit < 8*longest; bit += 3 {
+			damagedBy(t, damagedStore{partition, log, func(b []byte) []byte {
+				b[bit/8%len(b)] ^= 1 << (bit % 8)
+				return b
+			}}, z, known)
+		}
+		damagedBy(t, damagedStore{partition, log, func(b []byte) []byte { return b[:len(b)-1] }}, z, known)
+		damagedBy(t, damagedStore{partition, log, func(b []byte) []byte { return nil }}, z, known)
+	}
+}
+
+// damagedBy fails when a set that reads damage says something untrue.
+func damagedBy(t *testing.T, store damagedStore, z sizes, known uint64) {
+	t.Helper()
+	set, err := open(store, testOptions(), z)
+	if err != nil {
+		if !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
+		}
+		return
+	}
+	failed := false
+	for i := range known {
+		got, was, err := set.Add(randomHash(i), ingest.Hash{}, 0, 9)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			failed = true
+		case err != nil || !was || got != Seen{hashOf('c', i), i}:
+			t.Fatal(i, got, was, err)
+		}
+	}
+	if !failed {
+		t.Fatal("nobody saw the damage")
+	}
+}
+
+// commit commits what a set has until nothing is left to seal.
+func commit(t *testing.T, partition *checkpoint.Partition, set *Set) (bytes int) {
+	t.Helper()
+	for range 20 {
+		b, c := set.Cut(), &checkpoint.Commit{Header: []byte("h")}
+		b.Put(c)
+		for _, blobs := range c.Appends {
+			for _, blob := range blobs {
+				bytes += len(blob)
+			}
+		}
+		if err := partition.Commit(c); err != nil {
+			t.Fatal(err)
+		}
+		set.Committed(b)
+	}
+	return bytes
+}
