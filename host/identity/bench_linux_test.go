@@ -62,7 +62,7 @@ func (l *load) checkpoint(tb testing.TB, n int) {
 		start := cpuTime()
 		if l.prefetch {
 			for at := 0; at < len(l.ids); at += 64 {
-				l.set.Prefetch(l.ids[at:min(at+64, len(l.ids))])
+				l.set.Prefetch(l.ids[at:min(at+64, len(l.ids))]...)
 				l.adds(tb, l.ids[at:min(at+64, len(l.ids))])
 			}
 		} else {

@@ -8,9 +8,10 @@ const PrefetchMax = 64
 
 // Prefetch has the caches read what Add will read of identities. Add waits for
 // one place in memory after the other, and nothing else can be done meanwhile;
-// here the places of many identities are read at once, which takes a quarter of
-// the time once the set is larger than the caches.
-func (s *Set) Prefetch(ids []ingest.Hash) {
+// here the places of many identities are read at once, which together with the
+// Adds takes about half the time of Adds alone once the set is larger than the
+// caches.
+func (s *Set) Prefetch(ids ...ingest.Hash) {
 	var keys [PrefetchMax]uint64
 	sum := uint32(0)
 	ids = ids[:min(len(ids), PrefetchMax)]

@@ -53,9 +53,9 @@ func defaultSizes() sizes {
 	return sizes{
 		bucketBits: prefixBits - 32,
 		pace:       64,
-		piece:      1 << 10, // some 36 kB: what a lookup has Badger copy
-		burst:      12,      // some 430 kB
-		page:       64,      // some 2.2 kB: what a lookup checks
+		piece:      1 << 9, // some 18 kB: what a lookup has Badger copy, twice
+		burst:      24,     // some 430 kB
+		page:       64,     // some 2.2 kB: what a lookup checks
 	}
 }
 

@@ -31,7 +31,7 @@ func TestWork(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		for i := range ids {
 			if i%PrefetchMax == 0 {
-				set.Prefetch(ids[i:])
+				set.Prefetch(ids[i:]...)
 			}
 			if _, known, err := set.Add(ids[i], ids[i], at/100, 1); err != nil || known {
 				t.Fatal(known, err)
