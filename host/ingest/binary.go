@@ -21,7 +21,7 @@ func (d *Decoder) decodeBinary(header func(string) string, body []byte, dst []Ev
 		e.Problem = p
 	}
 	if e.Problem == nil {
-		d.hash(&e)
+		d.hashAll(&e)
 	}
 	return append(dst, e)
 }

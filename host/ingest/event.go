@@ -190,12 +190,29 @@ func printable(text string) bool {
 
 // unprintable returns zero if all eight bytes are printable ASCII.
 func unprintable(v uint64) uint64 {
-	rubout := v ^ 0x7f*everyByte
-	return (v | (v-' '*everyByte)&^v | (rubout-everyByte)&^rubout) & (0x80 * everyByte)
+	// What borrows from the byte above, or has its highest bit, is odd itself, so that nothing else need be masked out.
+	return (v | (v - ' '*everyByte) | (v + everyByte)) & (0x80 * everyByte)
 }
 
 // everyByte times a byte is that byte eight times.
 const everyByte = 0x0101010101010101
+
+// ascii reports whether text is ASCII alone.
+func ascii(text string) bool {
+	n := len(text)
+	if n >= 8 { // eight bytes at a time, the last ones perhaps twice
+		all := load64(text, n-8)
+		for i := 0; i < n-8; i += 8 {
+			all |= load64(text, i)
+		}
+		return all&(0x80*everyByte) == 0
+	}
+	all := byte(0)
+	for i := range n {
+		all |= text[i]
+	}
+	return all < utf8.RuneSelf
+}
 
 func printableUnicode(text string) bool {
 	for _, r := range text {

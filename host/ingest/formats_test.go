@@ -220,7 +220,7 @@ func tooFar(events []billing.UsageEvent) int {
 func asEvent(d *Decoder, u *billing.UsageEvent) Event {
 	e := Event{Source: u.Source, ID: u.ID, Type: u.Type, Account: string(u.Account), Time: u.Time.UnixNano(), Data: slices.Clone(u.Data)}
 	slices.SortFunc(e.Data, func(a, b billing.Field) int { return cmp.Compare(a.Key, b.Key) })
-	d.hash(&e)
+	d.hashAll(&e)
 	return e
 }
 

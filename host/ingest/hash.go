@@ -20,7 +20,7 @@ const (
 	accountSeed = 0x3c6ef372fe94f82a // and for accounts
 )
 
-// hash fills in the event's hashes. Both are functions of what the event says alone, whatever the format and the order in
+// hash fills in the event's two hashes. Both are functions of what the event says alone, whatever the format and the order in
 // which it was said; strings that come again and again in a batch are hashed once for it.
 //
 // The identity says who tells it of whom: the sum, in each half, of the XXH3-128 of id, source and account under three
@@ -31,7 +31,6 @@ const (
 // The content is the XXH3-128 of 64-bit words: type, time, and of each field, sorted by key, its key and its text (see
 // word). The account is not among them, as contents are compared within an identity.
 func (d *Decoder) hash(e *Event) {
-	e.AccountHash = billing.AccountID(e.Account).TokenHash()
 	e.Identity = d.identity(e.ID, d.sourcePart(e.Source), d.accountPart(e.Account))
 	w := d.beginContent(word(e.Type), e.Time)
 	for i := range e.Data {
@@ -39,6 +38,12 @@ func (d *Decoder) hash(e *Event) {
 		w.put(3+2*i, word(e.Data[i].Text))
 	}
 	e.Content = w.content(len(e.Data))
+}
+
+// hashAll fills in the account's hash, too.
+func (d *Decoder) hashAll(e *Event) {
+	e.AccountHash = billing.AccountID(e.Account).TokenHash()
+	d.hash(e)
 }
 
 func (d *Decoder) identity(id string, source, account xxh3.Uint128) (h Hash) {

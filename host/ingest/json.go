@@ -213,7 +213,7 @@ func (d *Decoder) readElement(e *Event) error {
 		e.Problem = p
 	}
 	if e.Problem == nil {
-		d.hash(e)
+		d.hashAll(e)
 	}
 	return nil
 }

@@ -199,10 +199,13 @@ func (d *Decoder) plainAssemble(e *Event) bool {
 	}
 	e.ID, e.Source, e.Type = stringOf(m.text[attrID]), stringOf(m.text[attrSource]), stringOf(m.text[attrType])
 	e.Account = stringOf(m.text[attrSubject])
-	if !goodAttribute(e.ID) || !goodAttribute(e.Source) || !goodAttribute(e.Type) || !goodAccount(e.Account) {
+	if !goodAttribute(e.ID) || !goodAttribute(e.Source) || !goodAttribute(e.Type) {
 		return false
 	}
 	var ok bool
+	if e.AccountHash, ok = goodAccount(e.Account); !ok {
+		return false
+	}
 	if e.Time, ok = plainTime(m.text[attrTime]); !ok {
 		return false
 	}
@@ -223,9 +226,10 @@ func goodAttribute(text string) bool {
 	return len(text)-1 < AttributeBytesMax && len(text) > 0 && printable(text)
 }
 
-// goodAccount is checkAccount for what is good.
-func goodAccount(text string) bool {
-	return printable(text) && billing.AccountID(text).Validate() == nil
+// goodAccount is checkAccount for what is good, with the account's TokenHash.
+func goodAccount(text string) (token uint32, ok bool) {
+	token, err := billing.AccountID(text).ValidTokenHash()
+	return token, err == nil && printable(text)
 }
 
 // plainData reads the data object that begins at b[i] into d.fields, sorted, and returns the place behind it.
@@ -432,11 +436,10 @@ func literal(b []byte, i int, word string) int {
 func stringEnd(b []byte, i int) int {
 	start := i
 	for ; i+8 <= len(b); i += 8 {
-		// Eight bytes at a time, the lowest bit set is of the first that is not plain text: S. E. Anderson, "Bit Twiddling
-		// Hacks", Determine if a word has a zero byte.
+		// Eight bytes at a time, the lowest bit set is of the first that is not plain text: see unprintable.
 		v := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := v^'"'*everyByte, v^'\\'*everyByte
-		odd := v | (v-' '*everyByte)&^v | (quote-everyByte)&^quote | (slash-everyByte)&^slash
+		odd := v | (v - ' '*everyByte) | (quote - everyByte) | (slash - everyByte)
 		if odd &= 0x80 * everyByte; odd != 0 {
 			i += bits.TrailingZeros64(odd) / 8
 			break

@@ -103,11 +103,16 @@ func (p *Packer) Add(e *billing.UsageEvent) error {
 func (p *Packer) likeLast(e *billing.UsageEvent) bool {
 	d, last := &p.dictionary, &p.last
 	if !d.is(last.source, e.Source) || !d.is(last.kind, e.Type) || len(e.Data) != len(last.keys) || !goodAttribute(e.ID) ||
-		!timeInside(e.Time) || !d.is(last.account, string(e.Account)) && !goodAccount(string(e.Account)) {
+		!timeInside(e.Time) {
 		return false
 	}
+	if !d.is(last.account, string(e.Account)) {
+		if _, ok := goodAccount(string(e.Account)); !ok {
+			return false
+		}
+	}
 	for i := range e.Data {
-		if !d.is(last.keys[i], e.Data[i].Key) || !utf8.ValidString(e.Data[i].Text) {
+		if !d.is(last.keys[i], e.Data[i].Key) || !ascii(e.Data[i].Text) && !utf8.ValidString(e.Data[i].Text) {
 			return false
 		}
 	}

@@ -13,19 +13,22 @@ import (
 // The wire of a packed batch: the tags (field number and wire type) of tollway.v1.UsageBatch and of its events. The
 // package comment has the messages as proto text.
 const (
-	tagStrings = 1<<3 | uint64(protowire.BytesType)
-	tagBase    = 2<<3 | uint64(protowire.VarintType)
-	tagEvents  = 3<<3 | uint64(protowire.BytesType)
+	wireVarint = 0
+	wireBytes  = 2
 
-	tagSource       = 1<<3 | uint64(protowire.VarintType)
-	tagID           = 2<<3 | uint64(protowire.BytesType)
-	tagType         = 3<<3 | uint64(protowire.VarintType)
-	tagAccount      = 4<<3 | uint64(protowire.VarintType)
-	tagTimeDelta    = 5<<3 | uint64(protowire.VarintType)
-	tagText         = 6<<3 | uint64(protowire.BytesType)
-	tagTextSingle   = 6<<3 | uint64(protowire.VarintType) // a repeated number may also come unpacked
-	tagNumber       = 7<<3 | uint64(protowire.BytesType)
-	tagNumberSingle = 7<<3 | uint64(protowire.VarintType)
+	tagStrings = 1<<3 | wireBytes
+	tagBase    = 2<<3 | wireVarint
+	tagEvents  = 3<<3 | wireBytes
+
+	tagSource       = 1<<3 | wireVarint
+	tagID           = 2<<3 | wireBytes
+	tagType         = 3<<3 | wireVarint
+	tagAccount      = 4<<3 | wireVarint
+	tagTimeDelta    = 5<<3 | wireVarint
+	tagText         = 6<<3 | wireBytes
+	tagTextSingle   = 6<<3 | wireVarint // a repeated number may also come unpacked
+	tagNumber       = 7<<3 | wireBytes
+	tagNumberSingle = 7<<3 | wireVarint
 )
 
 // packedState is what a Decoder remembers of the batch being read. It is emptied, not freed, between batches.
@@ -90,7 +93,7 @@ func (d *Decoder) decodePacked(body []byte, dst []Event) []Event {
 func (d *Decoder) packedAny(message []byte, e *Event) {
 	*e = Event{}
 	if e.Problem = d.decodePackedEvent(message, e); e.Problem == nil {
-		d.hash(e)
+		d.hashAll(e)
 	}
 }
 
@@ -148,7 +151,7 @@ func (s *packedState) checkStrings() *Problem {
 		return problem(ReasonUndecodableMessage, "message: string 0 of the batch must be empty")
 	}
 	for i := range s.strings {
-		if !utf8.ValidString(s.strings[i].text) {
+		if text := s.strings[i].text; !ascii(text) && !utf8.ValidString(text) {
 			return problem(ReasonUndecodableMessage, "message: string %d of the batch is not valid UTF-8", i)
 		}
 	}
@@ -348,19 +351,18 @@ func (d *Decoder) dataString(index int64) (string, *Problem) {
 
 // uvarint reads a varint at b[i] and returns it with the place behind it, -1 if it is broken.
 func uvarint(b []byte, i int) (v uint64, next int) {
-	if i < len(b) && b[i] < 0x80 {
-		return uint64(b[i]), i + 1
+	for shift := 0; i < len(b) && shift < 64; shift += 7 {
+		c := b[i]
+		i++
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			if shift == 63 && c > 1 {
+				break
+			}
+			return v, i
+		}
 	}
-	return longUvarint(b, i) // of its own, so that the common case is inlined
-}
-
-//go:noinline
-func longUvarint(b []byte, i int) (v uint64, next int) {
-	v, n := protowire.ConsumeVarint(b[i:])
-	if n < 0 {
-		return 0, -1
-	}
-	return v, i + n
+	return 0, -1
 }
 
 // chunk returns where the length-delimited value at b[i] starts and ends; the end is -1 if it is broken.

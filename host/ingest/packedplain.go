@@ -73,45 +73,60 @@ func (d *Decoder) packedPlain(message []byte, e *Event) bool {
 	return true
 }
 
-// scan reads the message, as far as it is plain.
+// scan reads the message, as far as it is plain: its fields in their order.
 func (w *plainEvent) scan(b []byte) bool {
-	for i := 0; i < len(b); {
-		tag := b[i]
-		v, next := uvarint(b, i+1)
-		if next < 0 {
-			return false
-		}
-		i = next
-		switch uint64(tag) {
-		case tagSource:
-			w.source = v
-		case tagType:
-			w.kind = v
-		case tagAccount:
-			w.account = v
-		case tagTimeDelta:
-			w.delta = protowire.DecodeZigZag(v)
-		case tagID, tagText, tagNumber:
-			if v > uint64(len(b)-i) {
-				return false
-			}
-			part := b[i : i+int(v)]
-			i += int(v)
-			switch {
-			case uint64(tag) == tagID:
-				w.id = part
-			case uint64(tag) == tagText && w.text == nil:
-				w.text = part
-			case uint64(tag) == tagNumber && w.number == nil:
-				w.number = part
-			default:
-				return false
-			}
-		default:
-			return false
+	i := 0
+	if w.source, i = plainField(b, i, tagSource); i < 0 {
+		return false
+	}
+	if w.id, i = plainBytes(b, i, tagID); i < 0 {
+		return false
+	}
+	if w.kind, i = plainField(b, i, tagType); i < 0 {
+		return false
+	}
+	if w.account, i = plainField(b, i, tagAccount); i < 0 {
+		return false
+	}
+	delta, i := plainField(b, i, tagTimeDelta)
+	if i < 0 {
+		return false
+	}
+	w.delta = protowire.DecodeZigZag(delta)
+	if w.text, i = plainBytes(b, i, tagText); i < 0 {
+		return false
+	}
+	w.number, i = plainBytes(b, i, tagNumber)
+	return i == len(b)
+}
+
+// plainField reads the number that stands at b[i] if the tag does, and is 0 if not. The place behind it is -1 if it is
+// broken.
+func plainField(b []byte, i int, tag byte) (v uint64, next int) {
+	if i+1 >= len(b) || b[i] != tag {
+		return 0, i
+	}
+	if c := b[i+1]; c < 0x80 {
+		return uint64(c), i + 2
+	}
+	return uvarint(b, i+1)
+}
+
+// plainBytes does the same for a length-delimited value.
+func plainBytes(b []byte, i int, tag byte) (value []byte, next int) {
+	if i+1 >= len(b) || b[i] != tag {
+		return nil, i
+	}
+	start, size := i+2, uint64(b[i+1])
+	if size >= 0x80 {
+		if size, start = uvarint(b, i+1); start < 0 {
+			return nil, -1
 		}
 	}
-	return w.source|w.kind|w.account < 1<<32
+	if size > uint64(len(b)-start) {
+		return nil, -1
+	}
+	return b[start : start+int(size)], start + int(size)
 }
 
 // learnSource checks a string of the batch that is a source, the first time it is.
@@ -134,10 +149,10 @@ func (s *batchString) learnType() bool {
 }
 
 func (d *Decoder) learnAccount(s *batchString) bool {
-	if checkAccount(s.text) != nil {
+	var ok bool
+	if s.token, ok = goodAccount(s.text); !ok {
 		return false
 	}
-	s.token = billing.AccountID(s.text).TokenHash()
 	s.account = d.accountPart(s.text)
 	s.known |= inAccount
 	return true

@@ -103,8 +103,19 @@ func hexValue(c byte) byte {
 }
 
 // plainTokenByte reports whether a token carries the byte as it is.
-func plainTokenByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+func plainTokenByte(c byte) bool { return plainTokenBit(c) != 0 }
+
+// plainTokenBit is plainTokenByte as 1 or 0, without a branch: a look-up in 128 bits, one for each byte of ASCII.
+func plainTokenBit(c byte) uint64 {
+	const (
+		low  = 1<<'-' | (1<<10-1)<<'0'
+		high = (1<<26-1)<<('A'-64) | 1<<('_'-64) | (1<<26-1)<<('a'-64)
+	)
+	bits := uint64(low)
+	if c >= 64 {
+		bits = high
+	}
+	return bits >> (c & 63) & 1 &^ uint64(c>>7)
 }
 
 // Partition returns the partition, from 0 up, that all events of the account go to: its TokenHash modulo the
@@ -114,21 +125,49 @@ func Partition(a AccountID, partitions int) int {
 	return int(a.TokenHash() % uint32(partitions))
 }
 
+// FNV-1a, 32 bit.
+const (
+	fnvOffset = 2166136261
+	fnvPrime  = 16777619
+)
+
 // TokenHash returns FNV-1a (32 bit) of the account's token. It does not allocate.
 func (a AccountID) TokenHash() uint32 {
-	const (
-		offset = 2166136261
-		prime  = 16777619
-	)
-	hash := uint32(offset)
+	if hash, ok := a.plainTokenHash(); ok {
+		return hash
+	}
+	hash := uint32(fnvOffset)
 	for i := range len(a) {
 		if c := a[i]; plainTokenByte(c) {
-			hash = (hash ^ uint32(c)) * prime
+			hash = (hash ^ uint32(c)) * fnvPrime
 		} else {
-			hash = (hash ^ '=') * prime
-			hash = (hash ^ uint32(hexDigits[c>>4])) * prime
-			hash = (hash ^ uint32(hexDigits[c&15])) * prime
+			hash = (hash ^ '=') * fnvPrime
+			hash = (hash ^ uint32(hexDigits[c>>4])) * fnvPrime
+			hash = (hash ^ uint32(hexDigits[c&15])) * fnvPrime
 		}
 	}
 	return hash
+}
+
+// plainTokenHash returns the hash of an account that is its own token, and whether it is.
+func (a AccountID) plainTokenHash() (hash uint32, ok bool) {
+	hash, plain := uint32(fnvOffset), uint64(1)
+	for i := range len(a) {
+		plain &= plainTokenBit(a[i])
+		hash = (hash ^ uint32(a[i])) * fnvPrime
+	}
+	return hash, plain != 0
+}
+
+// ValidTokenHash returns what TokenHash and Validate do, in one pass for most accounts.
+func (a AccountID) ValidTokenHash() (uint32, error) {
+	if len(a) > 0 && len(a) <= AccountTokenMax {
+		if hash, ok := a.plainTokenHash(); ok {
+			return hash, nil
+		}
+	}
+	if err := a.Validate(); err != nil {
+		return 0, err
+	}
+	return a.TokenHash(), nil
 }

@@ -84,6 +84,9 @@ func FuzzAccountToken(f *testing.F) {
 		if valid := account.Validate() == nil; valid != (err == nil) || valid && back != account {
 			t.Fatalf("%q, token %q, back %q, %v", s, token, back, err)
 		}
+		if hash, err := account.ValidTokenHash(); !errors.Is(err, account.Validate()) || err == nil && hash != account.TokenHash() {
+			t.Fatalf("%q: %d, %v", s, hash, err)
+		}
 		if account.Validate() == nil && (len(token) > billing.AccountTokenMax || !utf8.ValidString(s)) {
 			t.Fatalf("%q is valid", s)
 		}
@@ -97,13 +100,17 @@ func FuzzAccountToken(f *testing.F) {
 // server computes for partition(n,1).
 func TestPartitionIsFNV(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		account := billing.AccountID(rapid.String().Draw(t, "account"))
+		account := billing.AccountID(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-zA-Z0-9_-]{0,201}`), rapid.StringMatching(`[ -~]{0,99}`)).Draw(t, "account"))
 		partitions := rapid.IntRange(1, 1024).Draw(t, "partitions")
 		hash := fnv.New32a()
 		_, _ = hash.Write([]byte(account.Token()))
 		want := int(hash.Sum32() % uint32(partitions))
 		if got := billing.Partition(account, partitions); got != want {
 			t.Fatalf("Partition(%q, %d) = %d, want %d", account, partitions, got, want)
+		}
+		got, err := account.ValidTokenHash()
+		if valid := account.Validate(); !errors.Is(err, valid) || valid == nil && got != hash.Sum32() {
+			t.Fatalf("ValidTokenHash of %q is %d, %v, want %d, %v", account, got, err, hash.Sum32(), valid)
 		}
 	})
 }
