@@ -11,8 +11,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -334,4 +337,34 @@ func roundTrip(t *testing.T, d *Decoder, e Event) {
 	if diff := gocmp.Diff(want, alike(d.Decode(contentType(""), text, nil)...)); diff != "" {
 		t.Fatalf("as JSON: %s", diff)
 	}
+}
+
+// TestTextClasses holds the checks that look at eight bytes at a time against what they are meant to find.
+func TestTextClasses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(
+			rapid.StringMatching(`[ -~]{0,40}`),
+			rapid.StringMatching(`[ -~]{0,20}[\x00-\x20~\x7f\x{80}-\x{a1}é]?[ -~]{0,20}`),
+			rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 24), func(b []byte) string { return string(b) }),
+		).Draw(t, "text")
+		wantPrintable := utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+		if got := printable(text); got != wantPrintable {
+			t.Fatalf("printable(%q) is %v", text, got)
+		}
+		wantASCII := !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
+		if got := ascii(text); got != wantASCII {
+			t.Fatalf("ascii(%q) is %v", text, got)
+		}
+		wantWord := uint64(len(text)) << 56
+		if len(text) > 7 {
+			wantWord = xxh3.HashString(text)
+		} else {
+			for i := range len(text) {
+				wantWord |= uint64(text[i]) << (8 * i)
+			}
+		}
+		if got := word(text); got != wantWord {
+			t.Fatalf("word(%q) is %x, want %x", text, got, wantWord)
+		}
+	})
 }

@@ -144,22 +144,27 @@ const scaleMax = 18
 func appendFraction(dst []byte, unscaled int64, scale int) []byte {
 	magnitude := uint64(unscaled)
 	if unscaled < 0 {
-		dst = append(dst, '-')
 		magnitude = -magnitude
 	}
-	var digits [20]byte
-	at := len(digits)
-	for ; magnitude > 0; magnitude /= 10 {
+	var text [len("-0.123456789012345678") + 2]byte
+	at := len(text)
+	for range scale {
 		at--
-		digits[at] = byte('0' + magnitude%10)
+		text[at] = byte('0' + magnitude%10)
+		magnitude /= 10
 	}
-	point := len(digits) - scale
-	if at >= point {
-		dst = appendZeros(append(dst, '0', '.'), at-point)
-		return append(dst, digits[at:]...)
+	at--
+	text[at] = '.'
+	for again := true; again; again = magnitude > 0 {
+		at--
+		text[at] = byte('0' + magnitude%10)
+		magnitude /= 10
 	}
-	dst = append(append(dst, digits[at:point]...), '.')
-	return append(dst, digits[point:]...)
+	if unscaled < 0 {
+		at--
+		text[at] = '-'
+	}
+	return append(dst, text[at:]...)
 }
 
 // scaled is the inverse of appendScaled for texts that are canonical and fit: it reports false for any text that

@@ -105,7 +105,10 @@ func (d *Decoder) scanBatch(body []byte) *Problem {
 	}
 	s.strings, s.events, s.base = s.strings[:0], s.events[:0], 0
 	for i := 0; i < len(body); {
-		tag, next := uvarint(body, i)
+		tag, next := uint64(body[i]), i+1
+		if tag >= 0x80 {
+			tag, next = uvarint(body, i)
+		}
 		switch {
 		case next < 0:
 			return brokenBatch(i)
@@ -367,6 +370,9 @@ func uvarint(b []byte, i int) (v uint64, next int) {
 
 // chunk returns where the length-delimited value at b[i] starts and ends; the end is -1 if it is broken.
 func chunk(b []byte, i int) (start, end int) {
+	if i < len(b) && int(b[i]) < 0x80 && int(b[i]) < len(b)-i {
+		return i + 1, i + 1 + int(b[i])
+	}
 	size, start := uvarint(b, i)
 	if start < 0 || size > uint64(len(b)-start) {
 		return 0, -1

@@ -25,10 +25,25 @@ type shape struct {
 }
 
 type shapeField struct {
-	index int32 // of the key among the batch's strings
-	place int32 // of the field in the sorted data
+	wire  uint64 // the number by which the event names the key: its index among the batch's strings, zigzag for numbers
+	place int    // of the field in the sorted data
 	key   string
 	word  uint64 // of key
+}
+
+// behindKey returns the place behind the key at b[i], -1 if another one stands there.
+func (f *shapeField) behindKey(b []byte, i int) int {
+	if i < len(b) && uint64(b[i]) == f.wire && f.wire < 0x80 {
+		return i + 1
+	}
+	return f.behindLongKey(b, i)
+}
+
+func (f *shapeField) behindLongKey(b []byte, i int) int {
+	if v, next := uvarint(b, i); v == f.wire {
+		return next
+	}
+	return -1
 }
 
 // plainEvent is one PackedEvent of which every part that is not a number stands on the wire at most once.
@@ -182,12 +197,17 @@ func (d *Decoder) shaped(w *plainEvent, s *shape, e *Event) bool {
 	b, i := w.text, 0
 	for k := range texts {
 		f := &texts[k]
-		key, next := uvarint(b, i)
-		if next < 0 || key != uint64(f.index) {
+		if i = f.behindKey(b, i); i < 0 {
 			return false
 		}
 		var value uint64
-		if value, i = uvarint(b, next); i < 0 || value >= uint64(len(d.packed.strings)) {
+		if i < len(b) && b[i] < 0x80 { // as uvarint has it, in place
+			value = uint64(b[i])
+			i++
+		} else if value, i = uvarint(b, i); i < 0 {
+			return false
+		}
+		if value >= uint64(len(d.packed.strings)) {
 			return false
 		}
 		text := &d.packed.strings[value]
@@ -202,15 +222,17 @@ func (d *Decoder) shaped(w *plainEvent, s *shape, e *Event) bool {
 	b, i = w.number, 0
 	for k := range numbers {
 		f := &numbers[k]
-		key, next := uvarint(b, i)
-		if next < 0 || key != uint64(f.index)<<1 { // as zigzag has it
+		if i = f.behindKey(b, i); i < 0 {
 			return false
 		}
 		var scale, unscaled uint64
-		if scale, next = uvarint(b, next); next < 0 {
+		if i < len(b) && b[i] < 0x80 {
+			scale = uint64(b[i])
+			i++
+		} else if scale, i = uvarint(b, i); i < 0 {
 			return false
 		}
-		if unscaled, i = uvarint(b, next); i < 0 {
+		if unscaled, i = uvarint(b, i); i < 0 {
 			return false
 		}
 		text, ok := d.numberText(protowire.DecodeZigZag(unscaled), protowire.DecodeZigZag(scale))
@@ -229,7 +251,7 @@ func (d *Decoder) shaped(w *plainEvent, s *shape, e *Event) bool {
 // field puts a field in its place.
 func (d *Decoder) field(fields []billing.Field, f *shapeField, text string, word uint64) {
 	fields[f.place] = billing.Field{Key: f.key, Text: text}
-	at := 2 + 2*int(f.place)
+	at := 2 + 2*f.place
 	d.words.put(at, f.word)
 	d.words.put(at+1, word)
 }
@@ -285,7 +307,7 @@ func (d *Decoder) addShape(s *shape, v uint64, shift int) bool {
 	if key.known&inContent == 0 {
 		key.learnWord()
 	}
-	s.fields = append(s.fields, shapeField{index: int32(index), key: key.text, word: key.word})
+	s.fields = append(s.fields, shapeField{wire: v, key: key.text, word: key.word})
 	return true
 }
 
@@ -301,7 +323,7 @@ func (s *shape) arrange() bool {
 		if place > 0 && s.fields[sorted[place-1]].key == s.fields[i].key {
 			return false
 		}
-		s.fields[i].place = int32(place)
+		s.fields[i].place = place
 	}
 	return true
 }
