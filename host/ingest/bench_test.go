@@ -115,6 +115,24 @@ func BenchmarkDecodePacked10(b *testing.B)   { benchmarkPacked(b, 10) }
 func BenchmarkDecodePacked100(b *testing.B)  { benchmarkPacked(b, 100) }
 func BenchmarkDecodePacked1000(b *testing.B) { benchmarkPacked(b, 1000) }
 
+// BenchmarkDecodePackedAccounts decodes events each of which has an account of its own, the dearest that there are.
+func BenchmarkDecodePackedAccounts(b *testing.B) {
+	const bodiesEvents = 100
+	events := usage(100 * bodiesEvents)
+	var bodies [][]byte
+	for i := range events {
+		events[i].Account = billing.AccountID(fmt.Sprintf("account-%d", i*7919))
+		if i%bodiesEvents == bodiesEvents-1 {
+			body, err := Pack(nil, events[i+1-bodiesEvents:i+1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			bodies = append(bodies, body)
+		}
+	}
+	benchmarkDecode(b, ContentTypePacked, bodies, bodiesEvents)
+}
+
 // packAll packs events in messages of a hundred.
 func packAll(tb testing.TB, p *Packer, events []billing.UsageEvent, body []byte) []byte {
 	tb.Helper()

@@ -55,6 +55,16 @@
 // Any protobuf encoding of a batch is read, fields in any order and unknown ones passed over. A dictionary that says a
 // string twice, and a number that is not in its shortest form (150 at scale 2), are allowed and change nothing.
 //
+// # Memory, and two ways
+//
+// A Decoder makes no garbage: the strings of an event lie in the body of its message where they stand there as they are, and
+// else, with the lists of fields, in blocks that Decoder.Reset makes free again. A Packer keeps its memory from message to
+// message.
+//
+// Nearly all events are written in the same few ways, which short code reads in one pass (jsonplain.go, packedplain.go). It
+// leaves everything else, and everything bad, to long code that reads whatever JSON and protobuf allow and words what is
+// wrong. Tests hold the two against each other: an event, its hashes and its problem are the same in both.
+//
 // # What is refused
 //
 // What cannot be priced is kept as an Event with a Problem, never dropped: one for each bad element, the good ones beside
