@@ -86,10 +86,10 @@ func (p *parser) take(token string) bool {
 // operation computes a number from two.
 type operation func(a, b billing.Decimal) (billing.Decimal, error)
 
-func add(a, b billing.Decimal) (billing.Decimal, error)      { return a.Add(b) }
-func subtract(a, b billing.Decimal) (billing.Decimal, error) { return a.Sub(b) }
-func multiply(a, b billing.Decimal) (billing.Decimal, error) { return a.Mul(b, tariff.Exact) }
-func divide(a, b billing.Decimal) (billing.Decimal, error)   { return a.Quo(b, tariff.Exact) }
+func plus(a, b billing.Decimal) (billing.Decimal, error)  { return a.Add(b) }
+func minus(a, b billing.Decimal) (billing.Decimal, error) { return a.Sub(b) }
+func times(a, b billing.Decimal) (billing.Decimal, error) { return a.Mul(b, tariff.Exact) }
+func over(a, b billing.Decimal) (billing.Decimal, error)  { return a.Quo(b, tariff.Exact) }
 
 func larger(a, b billing.Decimal) (billing.Decimal, error) {
 	if a.Cmp(b) < 0 {
@@ -121,11 +121,11 @@ func join(a, b expression, op operation) expression {
 }
 
 func (p *parser) sum() (expression, error) {
-	return p.chain(p.product, map[string]operation{"+": add, "-": subtract})
+	return p.chain(p.product, map[string]operation{"+": plus, "-": minus})
 }
 
 func (p *parser) product() (expression, error) {
-	return p.chain(p.value, map[string]operation{"*": multiply, "/": divide})
+	return p.chain(p.value, map[string]operation{"*": times, "/": over})
 }
 
 // chain reads operands with operators between them, from the left.
@@ -162,7 +162,7 @@ func (p *parser) value() (expression, error) {
 		}
 		inner, err := p.value()
 		p.depth--
-		return join(constant(billing.Decimal{}), inner, subtract), err
+		return join(constant(billing.Decimal{}), inner, minus), err
 	case p.take("("):
 		inner, err := p.sum()
 		if err == nil && !p.take(")") {
