@@ -392,4 +392,3 @@ func TestPercentageTwin(t *testing.T) {
 		r.check(t, percentage, want, nil)
 	})
 }
-
