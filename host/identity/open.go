@@ -24,7 +24,7 @@ func open(store Store, o Options, z sizes) (*Set, error) {
 	}
 	s.smallMin = 2 * s.room()
 	s.small = newLevel(s.bucketBits, s.smallMin, len(s.runs))
-	s.large = newLevel(s.bucketBits, s.count, len(s.runs))
+	s.large = newLevel(s.bucketBits, max(s.count, 4*s.smallMin), len(s.runs)) // in parts from the start, or the first step is a long one
 	if err := s.fill(filters); err != nil {
 		return nil, err
 	}
