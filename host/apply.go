@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
@@ -175,7 +176,7 @@ func (h *Host) refuseReachingBack(ctx context.Context, changes []catalog.Change)
 			wide = append(wide, i)
 		default:
 			p := h.partitions[billing.Partition(c.Account, h.config.Partitions)]
-			slots, _ := p.state.Account(string(c.Account))
+			slots, _ := p.state.Slots(string(c.Account), accumulate.Committed)
 			for _, s := range slots {
 				latest[i] = max(latest[i], concerned(c, s))
 			}
@@ -185,11 +186,10 @@ func (h *Host) refuseReachingBack(ctx context.Context, changes []catalog.Change)
 		if len(wide) == 0 {
 			break
 		}
-		p.state.EachSlot(func(s *rate.Slot) bool {
+		p.state.EachSlot(func(s *rate.Slot) {
 			for _, i := range wide {
 				latest[i] = max(latest[i], concerned(changes[i], s))
 			}
-			return true
 		})
 	}
 	var refused []string

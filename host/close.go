@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/export"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
@@ -23,125 +22,135 @@ const closeChunk = 1024
 //
 // Earlier periods that are still open are closed first, oldest first: the close
 // says that all usage up to its end is complete.
-func (p *partition) closePeriod(ctx context.Context, d *accumulate.Delta, c closing) error {
+func (p *partition) closePeriod(ctx context.Context, c closing) error {
+	h := p.state.Now()
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
 		return fmt.Errorf("host: partition %d: close of period %s: time zone %q is not known on this machine: %w", p.number, c.Period, c.Zone, err)
 	}
 	end := c.End.UnixNano()
-	if end <= d.ClosedUntil(c.Calendar) {
+	if end <= h.ClosedUntil(c.Calendar) {
 		p.host.log.Warn("close ignored: the period is closed already", "partition", p.number, "zone", c.Zone, "period", c.Period)
 		return nil
 	}
 	if p.catalog == nil {
 		// An apply had not come to this partition's marker yet, so nothing can have
 		// been priced here.
-		d.Close(c.Calendar, end)
+		h.Close(c.Calendar, end)
 		return nil
 	}
 	calendar := billing.Calendar{Zone: zone, AnchorDay: c.AnchorDay}
 	period := calendar.PeriodOf(c.Start)
-	if until := d.ClosedUntil(c.Calendar); until != rate.Beginning {
+	if until := h.ClosedUntil(c.Calendar); until != rate.Beginning {
 		period = calendar.PeriodOf(time.Unix(0, until))
-	} else if first := p.firstOpen(d, c.Calendar); first < c.Start.UnixNano() {
+	} else if first := p.firstOpen(c.Calendar); first < c.Start.UnixNano() {
 		period = calendar.PeriodOf(time.Unix(0, first))
 	}
 	for ; period.Start.Before(c.End); period = calendar.Next(period) {
-		if err := p.closeOne(ctx, d, c.Calendar, period); err != nil {
+		if err := p.closeOne(ctx, c.Calendar, period); err != nil {
 			return err
 		}
-		d.Close(c.Calendar, period.End.UnixNano())
+		h.Close(c.Calendar, period.End.UnixNano())
 	}
 	return nil
 }
 
 // firstOpen returns the start of the calendar's earliest period with slots that
 // are not final, unix ns, or rate.Forever.
-func (p *partition) firstOpen(d *accumulate.Delta, c rate.Calendar) int64 {
+func (p *partition) firstOpen(c rate.Calendar) int64 {
 	first := rate.Forever
 	for _, open := range p.state.OpenPeriods() {
 		if open.Calendar == c {
 			first = min(first, open.Start)
 		}
 	}
-	d.Slots(func(s *rate.Slot) {
-		if s.Calendar == c && !s.Final {
-			first = min(first, s.Period)
-		}
-	})
 	return first
 }
 
 // closeOne closes one period of a calendar.
-func (p *partition) closeOne(ctx context.Context, d *accumulate.Delta, c rate.Calendar, period billing.Period) error {
-	due := p.due(d, c, period)
-	accounts := make([]string, 0, len(due))
-	for id := range due {
-		accounts = append(accounts, id)
-	}
-	slices.Sort(accounts)
-	for chunk := range slices.Chunk(accounts, closeChunk) {
-		var slots []*rate.Slot
-		for _, id := range chunk {
-			slots = append(slots, due[id]...)
-		}
-		finished, err := p.rater.Finish(ctx, slots)
-		if err != nil {
+func (p *partition) closeOne(ctx context.Context, c rate.Calendar, period billing.Period) error {
+	for chunk := range slices.Chunk(p.concerned(period), closeChunk) {
+		if err := p.closeAccounts(ctx, chunk, c, period); err != nil {
 			return fmt.Errorf("host: partition %d: close of period %s: %w", p.number, period.ID(), err)
-		}
-		for _, s := range finished {
-			if err := d.Put(s); err != nil {
-				return err
-			}
-		}
-		for _, id := range chunk {
-			n := len(due[id])
-			if err := p.invoice(d, billing.AccountID(id), period, finished[:n]); err != nil {
-				return err
-			}
-			finished = finished[n:]
 		}
 	}
 	return nil
 }
 
-// due returns, by account, the slots that the close of a period finishes: those
-// with usage, and one for each active subscription that has none, so that fees
-// fall due.
-func (p *partition) due(d *accumulate.Delta, c rate.Calendar, period billing.Period) map[string][]*rate.Slot {
-	due := map[string][]*rate.Slot{}
-	start := period.Start.UnixNano()
-	known := map[string]struct{}{} // unlisted accounts that have had usage by the period's end
-	d.EachSlot(func(s *rate.Slot) {
-		if s.Calendar == c && s.Period == start && !s.Final {
-			due[s.Account] = append(due[s.Account], s)
+// closeAccounts finishes the slots of accounts in a period and makes their
+// invoices.
+func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period) error {
+	var slots []*rate.Slot
+	ends := make([]int, len(accounts))
+	for i, id := range accounts {
+		slots = append(slots, p.due(id, c, period)...)
+		ends[i] = len(slots)
+	}
+	finished, err := p.rater.Finish(ctx, slots)
+	if err != nil {
+		return err
+	}
+	first := 0
+	for i, id := range accounts {
+		for _, s := range finished[first:ends[i]] {
+			if err := p.state.Put(s); err != nil {
+				return err
+			}
 		}
-		if s.Period <= start {
-			known[s.Account] = struct{}{}
+		if err := p.invoice(billing.AccountID(id), period, finished[first:ends[i]]); err != nil {
+			return err
+		}
+		first = ends[i]
+	}
+	return nil
+}
+
+// concerned lists, sorted, the accounts that the close of a period may finish
+// something of: those in the catalog, and others that have had usage by the
+// period's end.
+func (p *partition) concerned(period billing.Period) []string {
+	start := period.Start.UnixNano()
+	var ids []string
+	p.state.EachAccount(func(a *rate.Account) {
+		if _, listed := p.catalog.Accounts[billing.AccountID(a.ID)]; listed {
+			return
+		}
+		if slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Terms.Period <= start }) {
+			ids = append(ids, a.ID)
 		}
 	})
 	for id := range p.catalog.Accounts {
 		if billing.Partition(id, p.host.config.Partitions) == p.number {
-			known[string(id)] = struct{}{}
+			ids = append(ids, string(id))
 		}
 	}
-	for id := range known {
-		if p.rater.CalendarOf(id) == c {
-			due[id] = append(due[id], p.rater.Unused(id, c, period, due[id])...)
-		}
-		if len(due[id]) == 0 {
-			delete(due, id)
+	slices.Sort(ids)
+	return ids
+}
+
+// due returns the slots of an account that the close of a period finishes: those
+// with usage, and one for each active subscription that has none, so that fees
+// fall due.
+func (p *partition) due(id string, c rate.Calendar, period billing.Period) []*rate.Slot {
+	var due []*rate.Slot
+	start := period.Start.UnixNano()
+	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
+		for _, l := range a.Slots {
+			if l.Terms.Calendar == c && l.Terms.Period == start && !l.Final {
+				due = append(due, l.Slot())
+			}
 		}
 	}
-	for _, slots := range due {
-		slices.SortFunc(slots, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
+	if p.rater.CalendarOf(id) == c {
+		due = append(due, p.rater.Unused(id, c, period, due)...)
 	}
+	slices.SortFunc(due, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
 	return due
 }
 
 // invoice makes an account's invoices of a period, one for each currency, from
 // its finished slots. Nothing to say makes no invoice.
-func (p *partition) invoice(d *accumulate.Delta, id billing.AccountID, period billing.Period, slots []*rate.Slot) error {
+func (p *partition) invoice(id billing.AccountID, period billing.Period, slots []*rate.Slot) error {
 	byCurrency := map[billing.Currency][]*rate.Slot{}
 	for _, s := range slots {
 		byCurrency[s.Plan.Currency] = append(byCurrency[s.Plan.Currency], s)
@@ -161,7 +170,7 @@ func (p *partition) invoice(d *accumulate.Delta, id billing.AccountID, period bi
 			if err != nil {
 				return fmt.Errorf("host: partition %d: invoice %s: %w", p.number, inv.ID, err)
 			}
-			d.AddInvoice(b)
+			p.state.AddInvoice(b)
 		}
 	}
 	return nil

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -41,6 +43,14 @@ type Config struct {
 	Temporary bool
 }
 
+// Logs of a partition in the checkpoint store, beside those of package accumulate:
+// the set of identities.
+const (
+	logRecent uint8 = iota + accumulate.Logs
+	logPieces
+	logFilters
+)
+
 // stateOptions are the options of the state store.
 func (c Config) stateOptions() checkpoint.Options {
 	o := checkpoint.DefaultOptions()
@@ -49,7 +59,13 @@ func (c Config) stateOptions() checkpoint.Options {
 		o.NoSync = true
 	}
 	o.Logger = c.Log
+	o.Journals = []uint8{accumulate.LogSlots, logRecent, logPieces, logFilters}
 	return o
+}
+
+// identityOptions are the options of the partitions' sets of identities.
+func (c Config) identityOptions() identity.Options {
+	return identity.Options{Recent: logRecent, Pieces: logPieces, Filters: logFilters}
 }
 
 // withDefaults fills what is not set.

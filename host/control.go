@@ -43,7 +43,7 @@ type closing struct {
 
 // control acts on a control message; what names it after the prefix that all
 // of the partition's control subjects share.
-func (p *partition) control(ctx context.Context, d *accumulate.Delta, what string, m stream.Message) error {
+func (p *partition) control(ctx context.Context, what string, m stream.Message) error {
 	verb, _, _ := strings.Cut(what, ".")
 	switch verb {
 	case "catalog":
@@ -51,13 +51,13 @@ func (p *partition) control(ctx context.Context, d *accumulate.Delta, what strin
 		if err := json.Unmarshal(m.Data, &c); err != nil {
 			return p.badControl(m, err)
 		}
-		return p.takeCatalog(ctx, d, c)
+		return p.takeCatalog(ctx, c)
 	case "close":
 		var c closing
 		if err := json.Unmarshal(m.Data, &c); err != nil {
 			return p.badControl(m, err)
 		}
-		return p.closePeriod(ctx, d, c)
+		return p.closePeriod(ctx, c)
 	}
 	return p.badControl(m, fmt.Errorf("this release knows catalog and close, not %q", verb))
 }
@@ -69,23 +69,24 @@ func (p *partition) badControl(m stream.Message, err error) error {
 }
 
 // takeCatalog puts a catalog revision in force for the messages that follow.
-func (p *partition) takeCatalog(ctx context.Context, d *accumulate.Delta, c marker) error {
-	if c.Revision <= d.Header.CatalogRevision {
+func (p *partition) takeCatalog(ctx context.Context, c marker) error {
+	header := p.state.Now()
+	if c.Revision <= header.CatalogRevision {
 		p.host.log.Warn("catalog marker ignored: its revision is not newer than the one in force", "partition", p.number,
-			"revision", c.Revision, "in_force", d.Header.CatalogRevision)
+			"revision", c.Revision, "in_force", header.CatalogRevision)
 		return nil
 	}
 	snapshot, err := p.host.catalogs.at(ctx, c.Revision, c.Digest)
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
-	if d.Header.CatalogRevision == 0 && !c.At.IsZero() {
-		d.Header.FirstMarker = c.At.UnixNano()
+	if header.CatalogRevision == 0 && !c.At.IsZero() {
+		header.FirstMarker = c.At.UnixNano()
 	}
 	if p.catalog != nil {
-		p.beginCalendars(d, snapshot)
+		p.beginCalendars(header, snapshot)
 	}
-	d.Header.CatalogRevision, d.Header.CatalogDigest = c.Revision, c.Digest
+	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest
 	p.useCatalog(snapshot)
 	return nil
 }
@@ -93,16 +94,16 @@ func (p *partition) takeCatalog(ctx context.Context, d *accumulate.Delta, c mark
 // beginCalendars has the calendars that a catalog brings in begin at the period
 // in which the shared calendar's open time begins. Without that, the first close
 // of a zone that comes into use after a year would charge the fees of that year.
-func (p *partition) beginCalendars(d *accumulate.Delta, next *catalog.Catalog) {
+func (p *partition) beginCalendars(h *accumulate.Header, next *catalog.Catalog) {
 	shared := p.catalog.Calendar("")
-	until := d.ClosedUntil(rate.CalendarName(shared))
+	until := h.ClosedUntil(rate.CalendarName(shared))
 	if until == rate.Beginning {
 		return
 	}
 	for _, c := range p.calendars(next) {
-		if c.Calendar == rate.CalendarName(shared) || d.ClosedUntil(c.Calendar) != rate.Beginning || p.firstOpen(d, c.Calendar) != rate.Forever {
+		if c.Calendar == rate.CalendarName(shared) || h.ClosedUntil(c.Calendar) != rate.Beginning || p.firstOpen(c.Calendar) != rate.Forever {
 			continue
 		}
-		d.Close(c.Calendar, c.calendar.PeriodOf(time.Unix(0, until)).Start.UnixNano())
+		h.Close(c.Calendar, c.calendar.PeriodOf(time.Unix(0, until)).Start.UnixNano())
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/stage"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -29,40 +29,52 @@ type carrier struct {
 // log has the whole.
 const rawBytesMax = 64 << 10
 
-// A message of few bytes can hold many events, so a step is bounded by events as
-// well.
-const (
-	settleEvents = 50_000  // are rated at a time, or a message's events more
-	stepEvents   = 200_000 // end a step
-)
+// settleEvents are rated at a time, or a message's events more: enough that a
+// call into a plugin costs each of them little, and few enough that they stay
+// near the processor while they are worked on.
+const settleEvents = 8_192
 
-// fold takes messages into a delta: usage is decoded and rated, control
-// messages act at their place in the log. It returns how many it took; the
-// others are left for the next step.
-func (p *partition) fold(ctx context.Context, d *accumulate.Delta, messages []stream.Message) (int, error) {
-	before := d.Header.Counters.Read
+// fold takes messages into the state: usage is decoded and rated, control
+// messages act at their place in the log. Between batches of events a checkpoint
+// may be cut.
+func (p *partition) fold(ctx context.Context, messages []stream.Message) error {
 	prefix := p.controlPrefix()
 	for n := range messages {
 		m := &messages[n]
 		control, isControl := strings.CutPrefix(m.Subject, prefix)
-		if !isControl {
-			p.decode(m)
-		}
-		if isControl || len(p.pending.events) >= settleEvents {
-			if err := p.settle(ctx, d); err != nil {
-				return n, err
-			}
-		}
 		if isControl {
-			if err := p.control(ctx, d, control, *m); err != nil {
-				return n, err
+			if n > 0 {
+				if err := p.settle(ctx, &messages[n-1]); err != nil {
+					return err
+				}
 			}
+			if err := p.control(ctx, control, *m); err != nil {
+				return err
+			}
+			p.reached(m)
+			continue
 		}
-		if d.Header.Counters.Read-before >= stepEvents {
-			return n + 1, nil // nothing is pending: it was counted as it was settled
+		stage.Decode.Enter()
+		p.decode(m)
+		if len(p.pending.events) >= settleEvents || n == len(messages)-1 {
+			if err := p.settle(ctx, m); err != nil {
+				return err
+			}
+			if err := p.committer.offer(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	return len(messages), p.settle(ctx, d)
+	return nil
+}
+
+// reached says that all up to a message is in the state.
+func (p *partition) reached(m *stream.Message) {
+	p.last = *m
+	p.state.Now().Position = m.Sequence
+	p.state.Publish()
+	p.host.queries.Advanced()
+	p.committer.changed()
 }
 
 // controlPrefix is what the subjects of this partition's control messages
@@ -117,14 +129,17 @@ func (q *pending) firstRepeat() int {
 	return len(q.events)
 }
 
-// settle rates what is pending: every event becomes priced, a duplicate or a
-// dead letter.
+// settle rates what is pending, the last of it from the message given: every
+// event becomes priced, a duplicate or a dead letter.
 //
 // An event that repeats an identity of its own batch is a duplicate only if the
 // first one is priced. As soon as such a first one is rejected, the batch is
 // settled anew in pieces that end before each repeat, so that the outcome is
 // that of one event at a time.
-func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
+func (p *partition) settle(ctx context.Context, last *stream.Message) error {
+	if len(p.pending.messages) == 0 {
+		return nil
+	}
 	all := p.pending
 	defer func() {
 		p.pending = all.emptied()
@@ -135,21 +150,27 @@ func (p *partition) settle(ctx context.Context, d *accumulate.Delta) error {
 		if strict {
 			n = p.pending.firstRepeat()
 		}
-		t := p.triage(d, n)
-		out, err := p.rater.Rate(ctx, d, t.rate)
+		stage.Dedup.Enter()
+		t, err := p.triage(n)
+		if err != nil {
+			return fmt.Errorf("host: partition %d: %w", p.number, err)
+		}
+		out, err := p.rater.Rate(ctx, p.state, t.rate)
 		if err != nil {
 			return fmt.Errorf("host: partition %d: %w", p.number, err)
 		}
 		if t.repeatsRejected(out) {
 			strict = true
-			t.forget(d)
+			t.forget(p.seen)
 			continue
 		}
-		if err := p.record(d, t, out); err != nil {
+		stage.Fold.Enter()
+		if err := p.record(t, out); err != nil {
 			return err
 		}
 		t.end()
 		p.pending = p.pending.behind(n)
 	}
+	p.reached(last)
 	return nil
 }

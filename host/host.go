@@ -246,7 +246,7 @@ func (h *Host) Ready() error {
 func (h *Host) Now() time.Time { return h.config.Now() }
 
 // committed shows a partition's new checkpoint to readers and wakes its outbox.
-func (h *Host) committed(p *partition, changed map[string]struct{}) {
+func (h *Host) committed(p *partition, changed func(func(account string))) {
 	h.queries.Committed(changed)
 	h.outboxes[p.number].wake()
 }

@@ -56,8 +56,8 @@ func newOutbox(h *Host, p *partition) *outbox {
 	return o
 }
 
-// wake tells the outbox of a new checkpoint. It never blocks. The partition's
-// goroutine calls it, so that no checkpoint is written meanwhile.
+// wake tells the outbox of a new checkpoint. It never blocks. The goroutine
+// that writes checkpoints calls it, so that none is written meanwhile.
 func (o *outbox) wake() {
 	header := o.partition.state.Header()
 	s := &standing{position: header.Position, digest: header.Digest}

@@ -6,32 +6,43 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/stage"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
 
-// partition is the unit of order: one goroutine runs step and owns every field
-// but state, which others may read.
+// partition is the unit of order. Its goroutine, work, folds the log into the
+// state; beside it one reads ahead and one writes checkpoints.
+//
+//	read ──messages──▶ work ──cuts──▶ commit
+//	                     ◀──durable──────┘
 type partition struct {
-	number  int
-	host    *Host
-	state   *accumulate.State
-	store   *checkpoint.Partition
-	rater   *rate.Rater
-	decoder *ingest.Decoder
-	reader  *stream.Reader
-	unread  []stream.Message // read from the log and left by the step before
-	catalog *catalog.Catalog // in force; nil before the first marker
-	pending pending
-	sorted  triage
-	entries [accumulate.Tables][]checkpoint.Entry // memory of the last checkpoint
+	number int
+	host   *Host
+	state  *accumulate.State
+	store  *checkpoint.Partition
+
+	// The working goroutine owns these.
+	seen      *identity.Set
+	rater     *rate.Rater
+	decoder   *ingest.Decoder
+	reader    *stream.Reader   // the reading goroutine's, while the partition runs
+	catalog   *catalog.Catalog // in force; nil before the first marker
+	pending   pending
+	sorted    triage
+	last      stream.Message // the last one folded in
+	committer committer
+
+	pace pace
 }
 
 // open loads the partition's last checkpoint and makes sure that the log is the
@@ -42,6 +53,10 @@ func (p *partition) open(ctx context.Context) error {
 		return err
 	}
 	p.store = store
+	p.committer = newCommitter(p)
+	if p.seen, err = identity.Open(store, p.host.config.identityOptions()); err != nil {
+		return err
+	}
 	header, number, err := store.Header()
 	if err != nil || number == 0 {
 		return err
@@ -50,16 +65,13 @@ func (p *partition) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableSlots, accumulate.TableIdentities} {
-		if err := store.Load(table, func(key, value []byte) error { return p.state.Load(table, key, value) }); err != nil {
-			return err
-		}
+	if err := p.load(h); err != nil {
+		return err
 	}
-	p.state.SetHeader(h)
 	if err := p.compareLog(ctx, h); err != nil {
 		return err
 	}
-	if err := p.host.invoices.load(p.number, store); err != nil {
+	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
 	}
 	if h.CatalogRevision == 0 {
@@ -71,6 +83,24 @@ func (p *partition) open(ctx context.Context) error {
 	}
 	p.useCatalog(snapshot)
 	return nil
+}
+
+// load reads the state of the last checkpoint.
+func (p *partition) load(h accumulate.Header) error {
+	loader := accumulate.NewLoader(p.state)
+	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
+		if err := p.store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
+			return err
+		}
+	}
+	first, last := p.store.LogFirst(accumulate.LogSlots), p.store.LogLast(accumulate.LogSlots)
+	if last >= first {
+		err := p.store.LogRange(accumulate.LogSlots, first, int(last-first)+1, func(_ uint64, entry []byte) error { return loader.Journal(entry) })
+		if err != nil {
+			return err
+		}
+	}
+	return loader.End(h)
 }
 
 // compareLog checks that the message at the checkpoint's position is the one
@@ -102,97 +132,11 @@ func (p *partition) useCatalog(c *catalog.Catalog) {
 
 // close releases what the partition holds.
 func (p *partition) close(ctx context.Context) error {
-	return p.rater.Close(ctx)
-}
-
-// stepLimit bounds what one step reads, and so what one checkpoint holds.
-func stepLimit() stream.Limit {
-	return stream.Limit{Messages: 20_000, Bytes: 16 << 20, Linger: 5 * time.Millisecond}
-}
-
-// step is the way of the events: from the log into a durable checkpoint, and
-// only then in front of anybody's eyes.
-func (p *partition) step(ctx context.Context) error {
-	messages := p.unread
-	if len(messages) == 0 {
-		var err error
-		if messages, err = p.reader.Next(ctx, stepLimit()); err != nil {
-			return err
-		}
+	err := p.rater.Close(ctx)
+	if p.seen != nil {
+		err = errors.Join(err, p.seen.Close())
 	}
-	// A crash from here on leaves the last checkpoint: the same messages are
-	// read again and, the log being all that decides, come to the same.
-	delta := accumulate.NewDelta(p.state)
-	defer delta.Discard()
-	n, err := p.fold(ctx, delta, messages)
-	if err != nil {
-		return err
-	}
-	if err := p.check(delta); err != nil {
-		return err
-	}
-	if err := p.checkpoint(delta, messages[n-1]); err != nil {
-		return err
-	}
-	// A crash here loses nothing: the checkpoint is durable, and a restart
-	// shows it.
-	if err := p.host.invoices.load(p.number, p.store); err != nil {
-		return err
-	}
-	p.unread = messages[n:]
-	changed := delta.Changed()
-	delta.Apply() // from here on those who waited for the position go on
-	p.host.committed(p, changed)
-	// What goes outward (dead letters, invoices) is published from the
-	// checkpoint's logs by the outbox, which finds its place by itself.
-	return nil
-}
-
-// check asserts what every step must keep, before it is written.
-func (p *partition) check(d *accumulate.Delta) error {
-	if c := d.Header.Counters; !c.Balanced() {
-		return fmt.Errorf("host: partition %d: read %d is not priced %d + duplicates %d + dead-lettered %d; nothing was written",
-			p.number, c.Read, c.Priced, c.Duplicates, c.DeadLettered)
-	}
-	return nil
-}
-
-// checkpoint writes a delta, with the position that it reaches, in one atomic
-// commit.
-func (p *partition) checkpoint(d *accumulate.Delta, last stream.Message) error {
-	d.Header.Position = last.Sequence
-	d.Header.Digest = messageDigest(last)
-	d.Header.Epoch = p.host.epoch
-	header, err := d.Header.Encode()
-	if err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
-	}
-	for table := range p.entries {
-		p.entries[table] = slices.Grow(p.entries[table], d.Count(uint8(table)))
-	}
-	err = d.Entries(func(table uint8, key, value []byte) {
-		p.entries[table] = append(p.entries[table], checkpoint.Entry{Key: key, Value: value})
-	})
-	if err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
-	}
-	c := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{
-		accumulate.LogDeadLetters: d.Appends(accumulate.LogDeadLetters),
-		accumulate.LogInvoices:    d.Appends(accumulate.LogInvoices),
-	}}
-	for table, entries := range p.entries {
-		if len(entries) > 0 {
-			c.Puts[uint8(table)] = entries
-		}
-	}
-	if err := p.store.Commit(&c); err != nil {
-		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, last.Sequence, err)
-	}
-	for table, entries := range p.entries {
-		clear(entries)
-		p.entries[table] = entries[:0]
-	}
-	return nil
+	return err
 }
 
 // messageDigest identifies a message of the log, so that another log under the
@@ -205,7 +149,13 @@ func messageDigest(m stream.Message) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// run steps until the context ends or an error stops the partition.
+// readLimit bounds what is read at a time, and so what is in memory beside the
+// state: as much is being read while it is worked on.
+func readLimit() stream.Limit {
+	return stream.Limit{Messages: 4_000, Bytes: 4 << 20, Linger: time.Millisecond}
+}
+
+// run works until the context ends or an error stops the partition.
 func (p *partition) run(ctx context.Context) error {
 	reader, err := p.host.conn.Reader(ctx, p.number, p.state.Header().Position)
 	if err != nil && ctx.Err() != nil {
@@ -216,12 +166,66 @@ func (p *partition) run(ctx context.Context) error {
 	}
 	defer reader.Close()
 	p.reader = reader
+	group, ctx := errgroup.WithContext(ctx)
+	messages := make(chan []stream.Message)
+	group.Go(func() error { return p.read(ctx, messages) })
+	group.Go(func() error { return p.committer.run(ctx) })
+	group.Go(func() error { return p.work(ctx, messages) })
+	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// read reads ahead of the work.
+func (p *partition) read(ctx context.Context, messages chan<- []stream.Message) error {
+	stage.Read.Enter()
+	// The reader uses its list again, so each goes over in one of ours: one is
+	// worked on, one waits, one is being filled.
+	var lists [3][]stream.Message
+	for n := 0; ; n = (n + 1) % len(lists) {
+		batch, err := p.reader.Next(ctx, readLimit())
+		if err != nil {
+			return err
+		}
+		lists[n] = append(lists[n][:0], batch...)
+		select {
+		case messages <- lists[n]:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// work is the way of the events: from the log into the state, and from there into
+// checkpoints.
+func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) error {
+	c := &p.committer
+	defer c.stop()
 	for {
-		if err := p.step(ctx); err != nil {
-			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-				return nil
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case batch := <-messages:
+			if err := p.fold(ctx, batch); err != nil {
+				return err
 			}
+		case done := <-c.done:
+			c.landed(done)
+		case <-c.due.C:
+			c.late = true
+		}
+		if err := c.offer(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// check asserts what every checkpoint must keep, before it is written.
+func (p *partition) check(h *accumulate.Header) error {
+	if c := h.Counters; !c.Balanced() {
+		return fmt.Errorf("host: partition %d: read %d is not priced %d + duplicates %d + dead-lettered %d; nothing was written",
+			p.number, c.Read, c.Priced, c.Duplicates, c.DeadLettered)
+	}
+	return nil
 }

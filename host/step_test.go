@@ -102,7 +102,8 @@ func TestStepAllocations(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		least = min(least, after.Mallocs-before.Mallocs)
 	}
-	if most := uint64(accounts*5 + events/10); least > most {
+	t.Logf("%d allocations", least)
+	if most := uint64(events / 20); least > most {
 		t.Errorf("a step of %d events in %d slots allocates %d times, at most %d are meant", events, accounts, least, most)
 	}
 }
@@ -110,9 +111,9 @@ func TestStepAllocations(t *testing.T) {
 // BenchmarkStep makes steps over events that stand in the log, the reading and
 // the checkpoint included.
 func BenchmarkStep(b *testing.B) {
-	for _, accounts := range []int{100, 10_000} {
+	for _, accounts := range []int{100, 10_000, 200_000} {
 		b.Run(fmt.Sprintf("slots=%d", accounts), func(b *testing.B) {
-			const events = 10_000
+			const events = 200_000
 			s := newStepping(b, accounts)
 			b.ReportAllocs()
 			for range b.N {

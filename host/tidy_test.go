@@ -48,8 +48,8 @@ var direction = map[string][]string{
 	"host/ingest":     {"sdk/billing", "github.com/go-json-experiment/json", "github.com/zeebo/xxh3", protobuf},
 	"host/intake":     {"host/ingest", "host/stream", "sdk/billing", "golang.org/x/sync"},
 	"host/catalog":    {"sdk/billing", yaml},
-	"host/rate":       {"host/catalog", "host/ingest", "host/internal/stage", "plugins", "sdk/billing"},
-	"host/accumulate": {"host/ingest", "host/internal/stage", "host/rate", "plugins", "sdk/billing"},
+	"host/rate":       {"host/catalog", "host/ingest", "host/internal/stage", "plugins", "sdk/abi", "sdk/billing"},
+	"host/accumulate": {"host/rate", "sdk/billing"},
 	"host/checkpoint": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
 	"host/identity":   {"host/checkpoint", "host/ingest"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
@@ -57,7 +57,7 @@ var direction = map[string][]string{
 
 	// The wiring.
 	"host": {
-		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/intake", "host/query", "host/rate",
+		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
 		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
@@ -111,6 +111,7 @@ var goroutines = map[string]string{
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
+	"host/partition.go":                 "reading ahead, working and committing; the partition's run waits for all",
 }
 
 // large lists the files of more than a mebibyte.

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Reasons for which the host dead-letters an event before it is rated.
@@ -47,28 +47,34 @@ type triage struct {
 	whole   bool                  // all events so far are rated
 	first   map[ingest.Hash]int32 // identity → index in rate, of the first indexed
 	indexed int
+	ids     []ingest.Hash // to be prefetched
 }
 
 // triage sorts the first n pending events. What is to be rated counts as priced
 // from here on; record takes the rejected ones back.
-func (p *partition) triage(d *accumulate.Delta, n int) *triage {
+func (p *partition) triage(n int) (*triage, error) {
 	t := &p.sorted
 	t.begin(n)
 	from := p.pending.carrier(0).position
 	for i := range n {
+		if i%prefetchEvents == 0 {
+			t.prefetch(p.seen, p.pending.events[i:min(i+prefetchEvents, n)])
+		}
 		e := &p.pending.events[i]
 		if e.Problem != nil {
 			t.refuse(i, refusal{e.Problem.Reason, e.Problem.Detail})
 			continue
 		}
-		if of := billing.Partition(billing.AccountID(e.Account), p.host.config.Partitions); of != p.number {
+		if of := int(e.AccountHash % uint32(p.host.config.Partitions)); of != p.number {
 			t.refuse(i, refusal{ReasonWrongPartition, fmt.Sprintf(
 				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)})
 			continue
 		}
-		seen, known := d.Seen(e.Identity)
+		seen, known, err := p.seen.Add(e.Identity, e.Content, p.pending.carrier(i).position, e.Time)
+		if err != nil {
+			return nil, err
+		}
 		if !known {
-			d.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: p.pending.carrier(i).position})
 			t.take(p.pending.events, i)
 			continue
 		}
@@ -84,7 +90,19 @@ func (p *partition) triage(d *accumulate.Delta, n int) *triage {
 		}
 		t.leave(i, fate{kind: fateDuplicate})
 	}
-	return t
+	return t, nil
+}
+
+// prefetchEvents are looked for in memory at once, so that the latencies of that
+// overlap.
+const prefetchEvents = 64
+
+func (t *triage) prefetch(seen *identity.Set, events []ingest.Event) {
+	t.ids = t.ids[:0]
+	for i := range events {
+		t.ids = append(t.ids, events[i].Identity)
+	}
+	seen.Prefetch(t.ids...)
 }
 
 // begin makes the triage ready for n events.
@@ -141,10 +159,10 @@ func (t *triage) find(id ingest.Hash) (at int32, ok bool) {
 	return at, ok
 }
 
-// forget takes all that triage has remembered out of the delta again.
-func (t *triage) forget(d *accumulate.Delta) {
+// forget takes all that triage has added out of the set again.
+func (t *triage) forget(seen *identity.Set) {
 	for i := range t.rate {
-		d.Forget(t.rate[i].Identity)
+		seen.Forget(t.rate[i].Identity)
 	}
 	t.end()
 }
@@ -177,11 +195,12 @@ func (t *triage) repeatsRejected(out rate.Outcome) bool {
 	return false
 }
 
-// record puts the outcome of a batch into the delta: slots, identities, dead
+// record puts the outcome of a batch into the state: slots, identities, dead
 // letters and the counters that must balance.
-func (p *partition) record(d *accumulate.Delta, t *triage, out rate.Outcome) error {
+func (p *partition) record(t *triage, out rate.Outcome) error {
 	rejected := out.Rejected // in the order of the events, as the fates are
-	counters := &d.Header.Counters
+	header := p.state.Now()
+	counters := &header.Counters
 	for i, f := range t.fates {
 		e := &p.pending.events[i]
 		var why *refusal
@@ -190,7 +209,7 @@ func (p *partition) record(d *accumulate.Delta, t *triage, out rate.Outcome) err
 			if len(rejected) > 0 && int32(rejected[0].Event) == f.at {
 				why = &refusal{rejected[0].Reason, rejected[0].Detail}
 				rejected = rejected[1:]
-				d.Forget(e.Identity)
+				p.seen.Forget(e.Identity)
 			}
 		case fateRefused:
 			why = &t.refused[f.at]
@@ -205,22 +224,17 @@ func (p *partition) record(d *accumulate.Delta, t *triage, out rate.Outcome) err
 		switch {
 		case why != nil:
 			counters.DeadLettered++
-			if err := d.AddDeadLetter(p.deadLetter(i, *why)); err != nil {
+			if err := p.state.AddDeadLetter(p.deadLetter(i, *why)); err != nil {
 				return err
 			}
 		case f.kind == fateDuplicate:
 			counters.Duplicates++
 		default:
 			counters.Priced++
-			d.SawTime(e.Time)
+			header.SawTime(e.Time)
 		}
 	}
-	for _, s := range out.Slots {
-		if err := d.Put(s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.state.Take(out.Changes)
 }
 
 // deadLetter makes the record of a pending event that was refused.

@@ -42,8 +42,35 @@ type Header struct {
 	Watermark int64
 	Earliest  int64
 	Counters  Counters
-	// Closed has, by calendar, the end of the last closed period, unix ns.
+	// Closed has, by calendar, the end of the last closed period, unix ns. The map
+	// is never changed: Close puts another one in its place.
 	Closed map[rate.Calendar]int64
+	Slots  uint32 // how many there are: the journal has a record of each
+}
+
+// ClosedUntil returns the end of the calendar's last closed period, unix ns, or
+// rate.Beginning when none is closed.
+func (h Header) ClosedUntil(c rate.Calendar) int64 {
+	if until, ok := h.Closed[c]; ok {
+		return until
+	}
+	return rate.Beginning
+}
+
+// Close records that a calendar's periods are closed up to until, unix ns.
+func (h *Header) Close(c rate.Calendar, until int64) {
+	closed := maps.Clone(h.Closed)
+	if closed == nil {
+		closed = map[rate.Calendar]int64{}
+	}
+	closed[c] = until
+	h.Closed = closed
+}
+
+// SawTime takes the time of a priced event into the header's bounds, unix ns.
+func (h *Header) SawTime(t int64) {
+	h.Watermark = max(h.Watermark, t)
+	h.Earliest = min(h.Earliest, t)
 }
 
 // closedJSON is one entry of Closed as it is written.
@@ -65,10 +92,11 @@ type headerJSON struct {
 	Earliest        int64        `json:"earliest"`
 	Counters        Counters     `json:"counters"`
 	Closed          []closedJSON `json:"closed"`
+	Slots           uint32       `json:"slots"`
 }
 
 // headerFormat is the version of the header's and the records' layout.
-const headerFormat = 1
+const headerFormat = 2
 
 // Encode writes the header for the checkpoint store: the same header, the same
 // bytes.
@@ -76,7 +104,7 @@ func (h Header) Encode() ([]byte, error) {
 	out := headerJSON{
 		Format: headerFormat, Position: h.Position, Digest: h.Digest, Epoch: h.Epoch,
 		CatalogRevision: h.CatalogRevision, CatalogDigest: h.CatalogDigest, FirstMarker: h.FirstMarker,
-		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters,
+		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters, Slots: h.Slots,
 	}
 	calendars := slices.SortedFunc(maps.Keys(h.Closed), func(a, b rate.Calendar) int {
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.AnchorDay, b.AnchorDay))
@@ -99,7 +127,7 @@ func DecodeHeader(b []byte) (Header, error) {
 	h := Header{
 		Position: in.Position, Digest: in.Digest, Epoch: in.Epoch,
 		CatalogRevision: in.CatalogRevision, CatalogDigest: in.CatalogDigest, FirstMarker: in.FirstMarker,
-		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Closed: map[rate.Calendar]int64{},
+		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Slots: in.Slots, Closed: map[rate.Calendar]int64{},
 	}
 	for _, c := range in.Closed {
 		h.Closed[c.Calendar] = c.Until

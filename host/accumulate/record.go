@@ -5,32 +5,104 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 
-	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
-	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Tables of a partition's state in the checkpoint store.
 const (
-	TablePlans      uint8 = 1 // plan number → rate.Plan as JSON; loaded before the slots
-	TableSlots      uint8 = 2 // slot key → slot
-	TableIdentities uint8 = 3 // identity hash → content hash, position
-	Tables                = 4 // one more than the highest table
+	TablePlans uint8 = 1 // plan number → rate.Plan as JSON
+	TableTerms uint8 = 2 // terms number → rate.Terms as JSON, its plan by number; loaded behind the plans
 )
 
-// Logs of a partition in the checkpoint store: numbered from 1, never changed.
+// Logs of a partition in the checkpoint store, their entries numbered from 1.
 const (
 	LogDeadLetters uint8 = 0 // DeadLetter as JSON
 	LogInvoices    uint8 = 1 // export.Invoice as JSON
+	LogSlots       uint8 = 2 // a journal: records of slots, see below
+	Logs                 = 3 // how many there are
+)
+
+// An entry of the journal of slots is the version, one byte, and records:
+//
+//	kind     1 byte: 0 void, 1 short, 2 full
+//	number   4 bytes, little endian: of the slot, from 0
+//	length   uvarint: of what follows
+//	terms    uvarint: number      full only
+//	account  uvarint length, id   full only
+//	group    uvarint length, key  full only
+//	flags    1 byte: 1 final
+//	events   uvarint
+//	last     8 bytes, little endian: time, unix ns
+//	lines    uvarint: how many; two decimals each, see appendDecimal
+//	state    the rest
+//
+// Of the records of a slot the last counts. A void one counts for nothing.
+const (
+	recordVersion byte = 1
+
+	recordVoid  byte = 0
+	recordShort byte = 1
+	recordFull  byte = 2
+
+	flagFinal byte = 1
 )
 
 // errRecord reports bytes that this package did not write.
 var errRecord = errors.New("accumulate: malformed record")
 
-// maxLines is more than a slot can have; beyond it a count is damage.
-const maxLines = 1 << 16
+// linesMax is more than a slot can have; beyond it a count is damage.
+const linesMax = 1 << 16
+
+// lengthRoom is how many bytes a record's length has room for while the rest is
+// written.
+const lengthRoom = 1
+
+// appendRecord writes what a slot is.
+func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
+	b = append(b, kind)
+	b = binary.LittleEndian.AppendUint32(b, l.Number)
+	body := len(b) + lengthRoom
+	b = append(b, 0) // the length of most; a longer one moves the rest
+	if kind == recordFull {
+		b = binary.AppendUvarint(b, uint64(l.Terms.Number))
+		b = appendString(b, l.Account.ID)
+		b = appendString(b, l.Group)
+	}
+	flags := byte(0)
+	if l.Final {
+		flags = flagFinal
+	}
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, l.Events)
+	b = binary.LittleEndian.AppendUint64(b, uint64(l.LastTime))
+	lines := l.Lines()
+	b = binary.AppendUvarint(b, uint64(len(lines)/rate.LineBytes))
+	for ; len(lines) > 0; lines = lines[16:] {
+		b = appendDecimal(b, lines)
+	}
+	b = append(b, l.State()...)
+	n := len(b) - body
+	if n < 1<<7 {
+		b[body-lengthRoom] = byte(n)
+		return b
+	}
+	var length [binary.MaxVarintLen64]byte
+	size := binary.PutUvarint(length[:], uint64(n))
+	b = append(b, length[:size-lengthRoom]...)
+	copy(b[body-lengthRoom+size:], b[body:body+n])
+	copy(b[body-lengthRoom:], length[:size])
+	return b
+}
+
+// recordLen returns the length of the record that b begins with, which this
+// package wrote.
+func recordLen(b []byte) int {
+	n, size := binary.Uvarint(b[5:])
+	return 5 + size + int(n)
+}
 
 // appendString writes a string with its length before it.
 func appendString(b []byte, s string) []byte {
@@ -38,42 +110,24 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// appendKey writes a slot's key. Accounts come first, so that a run of the store
-// keeps an account's slots together.
-func appendKey(b []byte, k rate.Key) []byte {
-	b = appendString(b, k.Account)
-	b = binary.BigEndian.AppendUint64(b, uint64(k.Period))
-	b = appendString(b, k.Tariff)
-	b = appendString(b, k.Subscription)
-	b = binary.BigEndian.AppendUint64(b, uint64(k.Version))
-	return appendString(b, k.Group)
-}
-
-// appendSlot writes a slot's value; plan is its plan's number.
-func appendSlot(b []byte, s *rate.Slot, plan uint32) []byte {
-	b = binary.LittleEndian.AppendUint32(b, plan)
-	flags := byte(0)
-	if s.Final {
-		flags = 1
+// appendDecimal writes a decimal, 16 bytes little endian, without the bytes that
+// only repeat its sign: the number of the others, and those.
+func appendDecimal(b, decimal []byte) []byte {
+	lo, hi := binary.LittleEndian.Uint64(decimal), binary.LittleEndian.Uint64(decimal[8:])
+	sign := uint64(int64(hi) >> 63)
+	n := 0
+	switch {
+	case hi != sign:
+		n = 8 + (bits.Len64(hi^sign)+8)/8 // one bit more, for the sign
+	case int64(lo)>>63 != int64(sign):
+		n = 9
+	case lo != 0:
+		n = (bits.Len64(lo^sign) + 8) / 8
 	}
-	b = append(b, flags)
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.PeriodEnd))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.ActiveFrom))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.ActiveUntil))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.LastTime))
-	b = binary.AppendUvarint(b, s.Events)
-	b = appendString(b, s.Calendar.Zone)
-	b = append(b, byte(s.Calendar.AnchorDay))
-	b = binary.AppendUvarint(b, uint64(len(s.State)))
-	b = append(b, s.State...)
-	b = binary.AppendUvarint(b, uint64(len(s.Lines)))
-	for _, l := range s.Lines {
-		for _, n := range [...]billing.Decimal{l.Quantity, l.Amount} {
-			b = binary.LittleEndian.AppendUint64(b, n.Lo)
-			b = binary.LittleEndian.AppendUint64(b, uint64(n.Hi))
-		}
-	}
-	return b
+	b = append(b, byte(n))
+	b = binary.LittleEndian.AppendUint64(b, lo)
+	b = binary.LittleEndian.AppendUint64(b, hi)
+	return b[:len(b)-16+n]
 }
 
 // reader takes a record apart; the first misfit makes every later read empty.
@@ -102,11 +156,18 @@ func (r *reader) uvarint() uint64 {
 	return v
 }
 
-func (r *reader) text() string { return string(r.take(r.uvarint())) }
+func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
 
 func (r *reader) u8() byte {
 	if b := r.take(1); b != nil {
 		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) u32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
 	}
 	return 0
 }
@@ -118,103 +179,90 @@ func (r *reader) i64() int64 {
 	return 0
 }
 
-func (r *reader) bigI64() int64 {
-	if b := r.take(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
+// decimal reads what appendDecimal wrote.
+func (r *reader) decimal() billing.Decimal {
+	n := uint64(r.u8())
+	if n > 16 {
+		r.bad = true
 	}
-	return 0
+	var full [16]byte
+	if b := r.take(n); copy(full[:], b) > 0 && b[n-1]&0x80 != 0 {
+		for i := n; i < 16; i++ {
+			full[i] = 0xff
+		}
+	}
+	return billing.DecimalLE(full[:])
 }
 
-// decodeKey reads what appendKey wrote.
-func decodeKey(b []byte) (rate.Key, error) {
-	r := reader{b: b}
-	k := rate.Key{Account: r.text(), Period: r.bigI64(), Tariff: r.text(), Subscription: r.text(), Version: r.bigI64(), Group: r.text()}
-	if r.bad || len(r.b) > 0 {
-		return rate.Key{}, fmt.Errorf("%w: slot key", errRecord)
-	}
-	return k, nil
+// stored is a record as it is read.
+type stored struct {
+	kind           byte
+	number, terms  uint32
+	account, group []byte
+	content        rate.Content // its data is memory of the reader
 }
 
-// decodeSlot reads what appendKey and appendSlot wrote. Strings that many
-// slots share are taken from the state's own copies.
-func (s *State) decodeSlot(key, value []byte) (*rate.Slot, error) {
-	k, err := decodeKey(key)
-	if err != nil {
-		return nil, err
+// readRecord reads one record; data is memory for the lines and the state.
+func (r *reader) readRecord(data []byte) (s stored) {
+	s.kind, s.number = r.u8(), r.u32()
+	body := reader{b: r.bytes(), bad: r.bad}
+	if s.kind == recordVoid && !r.bad {
+		return s
 	}
-	r := reader{b: value}
-	var plan uint32
-	if b := r.take(4); b != nil {
-		plan = binary.LittleEndian.Uint32(b)
+	if s.kind == recordFull {
+		s.terms = uint32(body.uvarint())
+		s.account, s.group = body.bytes(), body.bytes()
+	} else if s.kind != recordShort {
+		body.bad = true
 	}
-	slot := &rate.Slot{Key: k, Final: r.u8() == 1}
-	slot.PeriodEnd, slot.ActiveFrom, slot.ActiveUntil, slot.LastTime = r.i64(), r.i64(), r.i64(), r.i64()
-	slot.Events = r.uvarint()
-	slot.Calendar = rate.Calendar{Zone: r.text(), AnchorDay: int(r.u8())}
-	slot.State = append([]byte(nil), r.take(r.uvarint())...)
-	count := r.uvarint()
-	lines := r.take(min(count, maxLines) * 32)
-	if r.bad || len(r.b) > 0 || count > maxLines {
-		return nil, fmt.Errorf("%w: slot of account %q", errRecord, k.Account)
+	flags := body.u8()
+	if flags > flagFinal {
+		body.bad = true
 	}
-	if plan == 0 || int(plan) > len(s.numbered) {
-		return nil, fmt.Errorf("%w: slot of account %q names plan %d of %d", errRecord, k.Account, plan, len(s.numbered))
+	s.content.Final = flags == flagFinal
+	s.content.Events, s.content.LastTime = body.uvarint(), body.i64()
+	lines := body.uvarint()
+	if lines > linesMax {
+		body.bad = true
 	}
-	slot.Plan = s.numbered[plan-1]
-	slot.Tariff = slot.Plan.Tariff
-	if len(lines) > 0 {
-		slot.Lines = make([]plugins.Line, 0, len(lines)/32)
+	for n := 2 * lines; n > 0 && !body.bad; n-- {
+		var le [16]byte
+		body.decimal().PutLE(le[:])
+		data = append(data, le[:]...)
 	}
-	for ; len(lines) > 0; lines = lines[32:] {
-		slot.Lines = append(slot.Lines, plugins.Line{Quantity: billing.DecimalLE(lines), Amount: billing.DecimalLE(lines[16:])})
-	}
-	return slot, nil
+	s.content.Data = append(data, body.b...)
+	r.bad = r.bad || body.bad
+	return s
 }
 
 // encodePlan writes a plan: the same plan, the same bytes.
 func encodePlan(p *rate.Plan) ([]byte, error) { return json.Marshal(p) }
 
-// appendSeen writes the value of an identity.
-func appendSeen(b []byte, s Seen) []byte {
-	b = append(b, s.Content[:]...)
-	return binary.LittleEndian.AppendUint64(b, s.Position)
+// termsJSON is rate.Terms as it is written.
+type termsJSON struct {
+	Subscription string        `json:"subscription"`
+	Tariff       string        `json:"tariff"`
+	Version      int64         `json:"version"`
+	Period       int64         `json:"period"`
+	PeriodEnd    int64         `json:"period_end"`
+	ActiveFrom   int64         `json:"active_from"`
+	ActiveUntil  int64         `json:"active_until"`
+	Calendar     rate.Calendar `json:"calendar"`
+	Plan         uint32        `json:"plan"`
 }
 
-// Load puts one table entry, as the store gives it, into a state that nobody
-// else has yet. Plans must be loaded before slots.
-func (s *State) Load(table uint8, key, value []byte) error {
-	switch table {
-	case TablePlans:
-		p := &rate.Plan{}
-		if err := json.Unmarshal(value, p); err != nil {
-			return fmt.Errorf("%w: plan: %w", errRecord, err)
-		}
-		if len(key) != 4 {
-			return fmt.Errorf("%w: plan number", errRecord)
-		}
-		n := int(binary.BigEndian.Uint32(key))
-		if n != len(s.numbered)+1 {
-			return fmt.Errorf("%w: plan %d follows %d", errRecord, n, len(s.numbered))
-		}
-		s.numbered = append(s.numbered, p)
-		s.plans[string(value)], s.planAt[p] = uint32(n), uint32(n)
-	case TableSlots:
-		slot, err := s.decodeSlot(key, value)
-		if err != nil {
-			return err
-		}
-		s.put(slot)
-	case TableIdentities:
-		if len(key) != 16 || len(value) != 24 {
-			return fmt.Errorf("%w: identity", errRecord)
-		}
-		s.identities[ingest.Hash(key)] = Seen{Content: ingest.Hash(value[:16]), Position: binary.LittleEndian.Uint64(value[16:])}
-		s.identityCount = len(s.identities)
-	default:
-		return fmt.Errorf("%w: table %d", errRecord, table)
+// encodeTerms writes terms: the same terms, the same bytes.
+func encodeTerms(t *rate.Terms, plan uint32) ([]byte, error) {
+	return json.Marshal(termsJSON{
+		Subscription: t.Subscription, Tariff: t.Tariff, Version: t.Version, Period: t.Period, PeriodEnd: t.PeriodEnd,
+		ActiveFrom: t.ActiveFrom, ActiveUntil: t.ActiveUntil, Calendar: t.Calendar, Plan: plan,
+	})
+}
+
+// number returns a table's key as a number that comes behind n others.
+func nextNumber(key []byte, n int) (uint32, error) {
+	if len(key) != 4 || binary.BigEndian.Uint32(key) != uint32(n+1) {
+		return 0, fmt.Errorf("%w: key %x behind %d entries", errRecord, key, n)
 	}
-	return nil
+	return uint32(n + 1), nil
 }
-
-// SetHeader sets the header of a state that nobody else has yet.
-func (s *State) SetHeader(h Header) { s.header = h }

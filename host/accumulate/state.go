@@ -1,39 +1,40 @@
 package accumulate
 
 import (
-	"slices"
 	"sync"
 
-	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
 )
 
-// State is the committed state of one partition.
+// State is the state of one partition: as the partition's goroutine has it
+// (latest), and as the last durable checkpoint has it (committed).
 //
-// The partition's goroutine alone changes it, through Delta.Apply. Other
-// goroutines read it through the methods that lock; they may keep the
-// *rate.Slot values that they are given, since slots are immutable.
+// The partition's goroutine, its owner, alone changes it; the methods in write.go
+// are the owner's, but for Durable. Those in read.go lock, and are for all.
 type State struct {
-	mu       sync.RWMutex
-	header   Header
-	accounts map[string]*account
-	sorted   []string // ids of the accounts; made anew when its length differs
-	slots    int
-	open     map[rate.Calendar]map[int64]*span // periods that have slots which are not final
-	numbered []*rate.Plan                      // by number, from 1 at index 0
+	mu sync.RWMutex
 
-	identityCount int // committed
+	// The owner changes what follows, and holds the lock while it does.
+	accounts  accountTable
+	sorted    []string // ids of the accounts; made anew when their number differs
+	slots     slab
+	open      map[rate.Calendar]map[int64]*span // periods that have slots which are not final
+	latest    Header
+	committed Header
+	filling   *Generation
+	flying    *Generation // cut, and not durable yet; nil for none
+	durable   uint32      // number of the last generation that is
 
-	// These are read and written by the partition's goroutine alone.
-	plans      map[string]uint32     // canonical form of a plan → its number
-	planAt     map[*rate.Plan]uint32 // the same by pointer, as a short cut
-	identities map[ingest.Hash]Seen  // with those of the delta at work
-	spare      *Delta                // of the step before, for its memory
-}
-
-// account holds the slots of one account, sorted by key.
-type account struct {
-	slots []*rate.Slot
+	// The owner alone reads and writes these.
+	header   Header                // to be published
+	plans    map[string]uint32     // canonical form of a plan → its number
+	planAt   map[*rate.Plan]uint32 // the same by pointer, as a short cut
+	numbered []*rate.Plan          // by number, from 1 at index 0
+	termsOf  map[string]uint32     // canonical form of terms → their number
+	terms    []*rate.Terms         // by number, from 1 at index 0
+	turn     uint32                // number of the slot whose full record is next
+	data     []byte                // block that slots' data is cut from
+	spare    chan *Generation      // one that is durable, for its memory
 }
 
 // span is an open period of a calendar.
@@ -42,177 +43,100 @@ type span struct {
 	slots int
 }
 
-// Seen is what is remembered of an event that was priced.
-type Seen struct {
-	Content  ingest.Hash
-	Position uint64 // stream sequence of the message that carried it
+// Counters and bounds of a state before the first message.
+func newHeader() Header {
+	return Header{Closed: map[rate.Calendar]int64{}, Watermark: rate.Beginning, Earliest: rate.Forever}
 }
 
 // NewState makes the state before the first message.
 func NewState() *State {
 	return &State{
-		header:     Header{Closed: map[rate.Calendar]int64{}, Watermark: rate.Beginning, Earliest: rate.Forever},
-		accounts:   map[string]*account{},
-		open:       map[rate.Calendar]map[int64]*span{},
-		plans:      map[string]uint32{},
-		planAt:     map[*rate.Plan]uint32{},
-		identities: map[ingest.Hash]Seen{},
+		latest: newHeader(), committed: newHeader(), header: newHeader(),
+		open:    map[rate.Calendar]map[int64]*span{},
+		filling: &Generation{number: 1},
+		plans:   map[string]uint32{},
+		planAt:  map[*rate.Plan]uint32{},
+		termsOf: map[string]uint32{},
+		spare:   make(chan *Generation, 1),
 	}
 }
 
-// Header returns what is known of the partition as a whole. Its map is never
-// changed once it is published.
-func (s *State) Header() Header {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.header
+// slab holds slots by number, in blocks that stay where they are.
+type slab struct {
+	blocks []*[slabSlots]rate.Live
+	n      uint32
 }
 
-// Account returns the account's slots, sorted by key, and the header of the
-// same checkpoint.
-func (s *State) Account(id string) ([]*rate.Slot, Header) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if a := s.accounts[id]; a != nil {
-		return slices.Clone(a.slots), s.header
+const slabSlots = 1024
+
+// add returns the next slot, which is empty but for its number.
+func (s *slab) add() *rate.Live {
+	if s.n%slabSlots == 0 {
+		s.blocks = append(s.blocks, new([slabSlots]rate.Live))
 	}
-	return nil, s.header
+	l := s.at(s.n)
+	l.Number = s.n
+	s.n++
+	return l
 }
 
-// AccountsFrom returns the ids of the accounts that have slots, sorted, from
-// first on. The slice is shared: it must not be changed.
-func (s *State) AccountsFrom(first string) []string {
-	s.mu.RLock()
-	sorted, known := s.sorted, len(s.accounts)
-	s.mu.RUnlock()
-	if len(sorted) != known { // accounts are only ever added
-		s.mu.Lock()
-		sorted = make([]string, 0, len(s.accounts))
-		for id := range s.accounts {
-			sorted = append(sorted, id)
-		}
-		slices.Sort(sorted)
-		s.sorted = sorted
-		s.mu.Unlock()
+// at returns a slot by its number.
+func (s *slab) at(n uint32) *rate.Live { return &s.blocks[n/slabSlots][n%slabSlots] }
+
+// Blocks of slots' data. A slot's data has some room to grow; beyond, it gets
+// other memory, and large data memory of its own, so that what it leaves behind is
+// little.
+const (
+	dataBlock  = 256 << 10
+	dataShared = 1 << 10 // bytes, at most, of data in a shared block
+	dataAlign  = 16
+)
+
+// setData puts lines and state in place of a slot's data.
+func (s *State) setData(l *rate.Live, lines, state []byte) {
+	n := len(lines) + len(state)
+	if cap(l.Data) < n {
+		l.Data = s.room(n, cap(l.Data) > 0)
 	}
-	at, _ := slices.BinarySearch(sorted, first)
-	return sorted[at:]
+	l.Data = l.Data[:n]
+	copy(l.Data, lines)
+	copy(l.Data[len(lines):], state)
 }
 
-// EachSlot calls fn with every slot while the state stands still, until fn
-// returns false. fn must be quick: the partition waits for it.
-func (s *State) EachSlot(fn func(*rate.Slot) bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, a := range s.accounts {
-		for _, slot := range a.slots {
-			if !fn(slot) {
-				return
-			}
-		}
+// room returns memory for n bytes; what grows gets more.
+func (s *State) room(n int, grows bool) []byte {
+	if grows {
+		n += n / 4
 	}
-}
-
-// OpenPeriod is a period that has usage and is not closed, unix ns.
-type OpenPeriod struct {
-	Calendar   rate.Calendar
-	Start, End int64
-}
-
-// OpenPeriods lists the periods that have slots which are not final.
-func (s *State) OpenPeriods() []OpenPeriod {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	var list []OpenPeriod
-	for c, spans := range s.open {
-		for start, sp := range spans {
-			list = append(list, OpenPeriod{Calendar: c, Start: start, End: sp.end})
-		}
+	if n > dataShared {
+		return make([]byte, n)
 	}
-	return list
-}
-
-// Size returns the number of accounts, slots and identities.
-func (s *State) Size() (accounts, slots, identities int) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.accounts), s.slots, s.identityCount
-}
-
-// slot returns the slot of a key, nil when there is none.
-func (s *State) slot(k rate.Key) *rate.Slot {
-	a := s.accounts[k.Account]
-	if a == nil {
-		return nil
+	n = (n + dataAlign - 1) &^ (dataAlign - 1)
+	if cap(s.data)-len(s.data) < n {
+		s.data = make([]byte, 0, dataBlock)
 	}
-	i, found := slices.BinarySearchFunc(a.slots, k, func(slot *rate.Slot, k rate.Key) int { return slot.Compare(k) })
-	if !found {
-		return nil
-	}
-	return a.slots[i]
-}
-
-// groups counts the slots that share a key but for the group.
-func (s *State) groups(k rate.Key) int {
-	a := s.accounts[k.Account]
-	if a == nil {
-		return 0
-	}
-	k = k.WithoutGroup()
-	first, _ := slices.BinarySearchFunc(a.slots, k, func(slot *rate.Slot, k rate.Key) int { return slot.Compare(k) })
-	n := 0
-	for _, slot := range a.slots[first:] {
-		if slot.WithoutGroup() != k {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// put stores a slot in place of the one with its key. The caller holds the
-// lock, or is alone with the state.
-func (s *State) put(slot *rate.Slot) {
-	a := s.accounts[slot.Account]
-	if a == nil {
-		a = &account{}
-		s.accounts[slot.Account] = a
-	}
-	i, found := slices.BinarySearchFunc(a.slots, slot.Key, func(have *rate.Slot, k rate.Key) int { return have.Compare(k) })
-	if !found {
-		a.slots = slices.Insert(a.slots, i, slot)
-		s.slots++
-		s.count(slot, 1)
-		return
-	}
-	old := a.slots[i]
-	a.slots[i] = slot
-	if old.Final != slot.Final || old.Calendar != slot.Calendar || old.PeriodEnd != slot.PeriodEnd {
-		s.count(old, -1)
-		s.count(slot, 1)
-	}
+	first := len(s.data)
+	s.data = s.data[:first+n]
+	return s.data[first : first+n : first+n]
 }
 
 // count keeps the open periods: a final slot does not hold its period open.
-func (s *State) count(slot *rate.Slot, by int) {
-	if slot.Final {
-		return
-	}
-	spans := s.open[slot.Calendar]
+func (s *State) count(t *rate.Terms, by int) {
+	spans := s.open[t.Calendar]
 	if spans == nil {
 		spans = map[int64]*span{}
-		s.open[slot.Calendar] = spans
+		s.open[t.Calendar] = spans
 	}
-	sp := spans[slot.Period]
+	sp := spans[t.Period]
 	if sp == nil {
-		sp = &span{end: slot.PeriodEnd}
-		spans[slot.Period] = sp
+		sp = &span{end: t.PeriodEnd}
+		spans[t.Period] = sp
 	}
 	if sp.slots += by; sp.slots > 0 {
 		return
 	}
-	delete(spans, slot.Period)
+	delete(spans, t.Period)
 	if len(spans) == 0 {
-		delete(s.open, slot.Calendar)
+		delete(s.open, t.Calendar)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -14,7 +15,7 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// Partition is one partition's committed state as the engine reads it.
+// Partition is one partition's state as the engine reads it.
 type Partition struct {
 	Stream string // name of its stream, for positions
 	State  *accumulate.State
@@ -28,27 +29,51 @@ type Engine struct {
 	mu       sync.Mutex
 	moved    chan struct{} // closed and replaced at each checkpoint
 	watchers map[*Watcher]struct{}
+
+	impatient atomic.Int32  // how many wait for the latest state
+	advanced  chan struct{} // closed and replaced whenever it moves, while there are any
 }
 
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
-	return &Engine{partitions: partitions, moved: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
+	return &Engine{partitions: partitions, moved: make(chan struct{}), advanced: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
 }
 
-// Committed tells the engine that a partition has a new checkpoint which
-// changed subtotals of these accounts. It never blocks on a reader.
-func (e *Engine) Committed(changed map[string]struct{}) {
+// Committed tells the engine that a partition has a new checkpoint; each calls
+// its argument with the accounts whose subtotals it has changed, if need be more
+// than once. It never blocks on a reader.
+func (e *Engine) Committed(each func(func(account string))) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(e.moved)
 	e.moved = make(chan struct{})
+	if len(e.watchers) == 0 {
+		return
+	}
+	changed := map[string]struct{}{}
+	each(func(account string) { changed[account] = struct{}{} })
 	for w := range e.watchers {
 		w.changed(changed)
 	}
 }
 
-// AsOf says how far the partitions have come; none given means all.
-func (e *Engine) AsOf(partitions ...int) AsOf {
+// Advanced tells the engine that the latest state of a partition has moved on. It
+// costs next to nothing while nobody waits for that.
+func (e *Engine) Advanced() {
+	if e.impatient.Load() == 0 {
+		return
+	}
+	e.mu.Lock()
+	close(e.advanced)
+	e.advanced = make(chan struct{})
+	e.mu.Unlock()
+}
+
+// AsOf says how far the committed state of the partitions has come; none given
+// means all.
+func (e *Engine) AsOf(partitions ...int) AsOf { return e.asOfView(accumulate.Committed, partitions...) }
+
+func (e *Engine) asOfView(v accumulate.View, partitions ...int) AsOf {
 	if len(partitions) == 0 {
 		partitions = make([]int, len(e.partitions))
 		for i := range partitions {
@@ -57,7 +82,7 @@ func (e *Engine) AsOf(partitions ...int) AsOf {
 	}
 	headers := make([]accumulate.Header, len(partitions))
 	for i, p := range partitions {
-		headers[i] = e.partitions[p].State.Header()
+		headers[i] = e.partitions[p].State.HeaderOf(v)
 	}
 	return e.asOf(partitions, headers)
 }
@@ -86,34 +111,46 @@ var ErrNotReached = errors.New("the position asked for has not been reached yet"
 // Wait returns once every position is committed, or an error that wraps
 // ErrNotReached when ctx ends before.
 func (e *Engine) Wait(ctx context.Context, positions []Position) error {
+	return e.wait(ctx, positions, accumulate.Committed, func() chan struct{} { return e.moved })
+}
+
+// WaitLatest returns once every position is in the latest state, which is sooner
+// than Wait and does not survive a crash before the log is read again.
+func (e *Engine) WaitLatest(ctx context.Context, positions []Position) error {
+	e.impatient.Add(1)
+	defer e.impatient.Add(-1)
+	return e.wait(ctx, positions, accumulate.Latest, func() chan struct{} { return e.advanced })
+}
+
+func (e *Engine) wait(ctx context.Context, positions []Position, v accumulate.View, signal func() chan struct{}) error {
 	for {
 		e.mu.Lock()
-		moved := e.moved
+		moved := signal()
 		e.mu.Unlock()
-		behind, err := e.behind(positions)
+		behind, have, err := e.behind(positions, v)
 		if err != nil || behind == nil {
 			return err
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			have := e.partitions[behind.Partition].State.Header().Position
 			return fmt.Errorf("%w: partition %d is at %d, asked for %d", ErrNotReached, behind.Partition, have, behind.Sequence)
 		}
 	}
 }
 
-// behind returns the first position that is not committed, nil when all are.
-func (e *Engine) behind(positions []Position) (*Position, error) {
+// behind returns the first position that a state has not come to, and how far it
+// is; nil when it has come to all.
+func (e *Engine) behind(positions []Position, v accumulate.View) (p *Position, have uint64, err error) {
 	for i, p := range positions {
 		if p.Partition < 0 || p.Partition >= len(e.partitions) || p.Stream != "" && p.Stream != e.partitions[p.Partition].Stream {
-			return nil, fmt.Errorf("%w: there is no stream %q with partition %d", ErrInvalid, p.Stream, p.Partition)
+			return nil, 0, fmt.Errorf("%w: there is no stream %q with partition %d", ErrInvalid, p.Stream, p.Partition)
 		}
-		if e.partitions[p.Partition].State.Header().Position < p.Sequence {
-			return &positions[i], nil
+		if have := e.partitions[p.Partition].State.HeaderOf(v).Position; have < p.Sequence {
+			return &positions[i], have, nil
 		}
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 // ErrInvalid reports a question that cannot be answered as it was put.
@@ -126,7 +163,7 @@ func (e *Engine) Account(f Filter) (Subtotals, error) {
 		return Subtotals{}, fmt.Errorf("%w: account: %w", ErrInvalid, err)
 	}
 	p := billing.Partition(f.Account, len(e.partitions))
-	slots, header := e.partitions[p].State.Account(string(f.Account))
+	slots, header := e.partitions[p].State.Slots(string(f.Account), f.view())
 	out := Subtotals{AsOf: e.asOf([]int{p}, []accumulate.Header{header})}
 	match, err := f.matcher(slots)
 	if err != nil {
@@ -155,9 +192,9 @@ func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
 	if err != nil {
 		return Subtotals{}, err
 	}
-	out := Subtotals{AsOf: e.AsOf()}
+	out := Subtotals{AsOf: e.asOfView(f.view())}
 	for _, account := range e.accountsFrom(f, after) {
-		slots, _ := e.partitions[billing.Partition(billing.AccountID(account), len(e.partitions))].State.Account(account)
+		slots, _ := e.partitions[billing.Partition(billing.AccountID(account), len(e.partitions))].State.Slots(account, f.view())
 		match, err := f.matcher(slots)
 		if err != nil {
 			return Subtotals{}, err

@@ -11,7 +11,6 @@ import (
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
-	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -44,7 +43,7 @@ func slot(account, tariff string, month time.Time, amount string, rounding billi
 			Lines: []rate.PlanLine{{ID: "usage", Description: "Usage"}},
 		},
 		Calendar: rate.Calendar{Zone: "UTC", AnchorDay: 1}, PeriodEnd: month.AddDate(0, 1, 0).UnixNano(), Events: 1, State: []byte{1},
-		Lines: []plugins.Line{{Quantity: billing.DecimalFromInt(1), Amount: billing.MustDecimal(amount)}},
+		Lines: []rate.Line{{Quantity: billing.DecimalFromInt(1), Amount: billing.MustDecimal(amount)}},
 	}
 }
 
@@ -52,18 +51,22 @@ func slot(account, tariff string, month time.Time, amount string, rounding billi
 func (w *world) commit(slots ...*rate.Slot) {
 	w.t.Helper()
 	for n, state := range w.states {
-		d := accumulate.NewDelta(state)
 		for _, s := range slots {
 			if billing.Partition(billing.AccountID(s.Account), len(w.states)) == n {
-				if err := d.Put(s); err != nil {
+				if err := state.Put(s); err != nil {
 					w.t.Fatal(err)
 				}
 			}
 		}
-		changed := d.Changed()
-		d.Header.Position++
-		d.Apply()
-		w.engine.Committed(changed)
+		state.Now().Position++
+		state.Publish()
+		w.engine.Advanced()
+		g, err := state.Cut()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		state.Durable(g)
+		w.engine.Committed(g.Accounts)
 	}
 }
 
@@ -182,6 +185,45 @@ func TestWait(t *testing.T) {
 	for _, bad := range []query.Position{{Partition: 2}, {Partition: -1}, {Stream: "USAGE-1"}} {
 		if err := w.engine.Wait(ctx, []query.Position{bad}); !errors.Is(err, query.ErrInvalid) {
 			t.Errorf("%+v: %v, want ErrInvalid", bad, err)
+		}
+	}
+}
+
+// The latest state is ahead of the committed one, for who asks for it.
+func TestLatestIsAhead(t *testing.T) {
+	w := newWorld(t, 1)
+	w.commit(slot("emma", "a", october, "1", cents))
+	if err := w.states[0].Put(slot("emma", "a", october, "2", cents)); err != nil {
+		t.Fatal(err)
+	}
+	arrived := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() { arrived <- w.engine.WaitLatest(ctx, []query.Position{{Sequence: 2}}) }()
+	time.Sleep(10 * time.Millisecond) // whether it waits already or not, it must come back
+	w.states[0].Now().Position++
+	w.states[0].Publish()
+	w.engine.Advanced()
+	if err := <-arrived; err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		latest   bool
+		amount   string
+		position uint64
+	}{{false, "1.00", 1}, {true, "2.00", 2}} {
+		for _, read := range []func() (query.Subtotals, error){
+			func() (query.Subtotals, error) {
+				return w.engine.Account(query.Filter{Account: "emma", Latest: c.latest})
+			},
+			func() (query.Subtotals, error) {
+				return w.engine.List(query.Filter{Latest: c.latest}, query.Page{})
+			},
+		} {
+			got, err := read()
+			if err != nil || got.Totals[0].AmountText != c.amount || got.AsOf.Positions[0].Sequence != c.position {
+				t.Errorf("latest %v: %+v as of %+v, %v", c.latest, got.Totals, got.AsOf, err)
+			}
 		}
 	}
 }

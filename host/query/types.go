@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -68,6 +69,18 @@ type Filter struct {
 	Tariff   string
 	Meter    string
 	Currency billing.Currency
+	// Latest asks for all that was read from the log, not only for what a
+	// checkpoint has made durable: sooner, but a crash takes it back until the log
+	// is read again.
+	Latest bool
+}
+
+// view is the state that the filter asks for.
+func (f Filter) view() accumulate.View {
+	if f.Latest {
+		return accumulate.Latest
+	}
+	return accumulate.Committed
 }
 
 // Page asks for a part of a list.

@@ -15,7 +15,7 @@ type calendar struct {
 	start, end int64 // the period asked for last, unix ns
 
 	closed int64  // end of the last closed period, unix ns
-	batch  uint64 // in which closed was asked
+	batch  uint32 // in which closed was asked
 }
 
 // CalendarOf names the billing calendar of an account by the catalog in force.
@@ -24,7 +24,11 @@ func (r *Rater) CalendarOf(account string) Calendar { return r.calendar(account)
 // calendar returns an account's calendar.
 func (r *Rater) calendar(account string) *calendar {
 	periods := r.catalog.Calendar(billing.AccountID(account))
-	name := Calendar{Zone: periods.Zone.String(), AnchorDay: periods.AnchorDay}
+	return r.calendarWith(CalendarName(periods), periods)
+}
+
+// calendarWith returns the calendar of a name.
+func (r *Rater) calendarWith(name Calendar, periods billing.Calendar) *calendar {
 	c := r.calendars[name]
 	if c == nil {
 		c = &calendar{name: name, periods: periods}

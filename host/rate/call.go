@@ -1,7 +1,6 @@
 package rate
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -21,7 +20,6 @@ type pluginCall struct {
 	hits   []int32           // the call's event → index into the rate batch's hits
 	cells  []int32           // slot of the call → cell
 	values map[string]uint32 // dimension value → id
-	lines  []byte            // backing of the slots' lines
 }
 
 // newPluginCall makes an empty call. Value id 0 is the absent value.
@@ -33,23 +31,22 @@ func newPluginCall(m *module, dimensions []string) *pluginCall {
 func (p *pluginCall) begin(n int) {
 	p.open = true
 	p.batch.Events = slices.Grow(p.batch.Events, n)
+	p.batch.Slots = slices.Grow(p.batch.Slots, n)
 	p.hits = slices.Grow(p.hits, n)
 }
 
-// reset empties the call, and forgets what it refers to.
+// reset empties the call. What it refers to is forgotten when the next one is
+// put together over it, or never: it is memory of the books and of the batch.
 func (p *pluginCall) reset() {
 	p.open = false
-	clear(p.batch.Slots)
-	clear(p.batch.Events)
-	p.batch.Slots, p.batch.Events = p.batch.Slots[:0], p.batch.Events[:0]
+	p.batch.Slots, p.batch.Events, p.batch.Dims = p.batch.Slots[:0], p.batch.Events[:0], p.batch.Dims[:0]
 	if len(p.batch.Values) > 1 {
 		clear(p.batch.Values)
 		p.batch.Values = p.batch.Values[:1]
 		clear(p.values)
 		p.values[""] = 0
 	}
-	p.batch.Dims = p.batch.Dims[:0]
-	p.hits, p.cells, p.lines = p.hits[:0], p.cells[:0], p.lines[:0]
+	p.hits, p.cells = p.hits[:0], p.cells[:0]
 }
 
 // add puts a hit into the call. Those of one cell come one after the other.
@@ -63,8 +60,7 @@ func (p *pluginCall) add(b *batch, i int32) {
 		p.batch.Dims = append(p.batch.Dims, p.value(fieldText(e.Data, name)))
 	}
 	p.batch.Events = append(p.batch.Events, plugins.Event{
-		Slot: int32(len(p.cells) - 1), Time: e.Time,
-		Quantity: h.quantity, Amount: h.amount, HasAmount: h.hasAmount,
+		Slot: int32(len(p.cells) - 1), Time: e.Time, Quantity: h.quantity, Amount: h.amount, HasAmount: h.hasAmount,
 	})
 	p.hits = append(p.hits, i)
 }
@@ -72,16 +68,12 @@ func (p *pluginCall) add(b *batch, i int32) {
 // addSlot puts a cell's slot into the call.
 func (p *pluginCall) addSlot(b *batch, n int32, final bool) {
 	c := &b.cells[n]
-	first := len(p.lines)
-	for _, l := range c.next.Lines {
-		p.lines = plugins.AppendLine(p.lines, l)
-	}
+	t := c.terms
 	p.batch.Slots = append(p.batch.Slots, plugins.Slot{
 		Plan:        c.plan,
-		PeriodStart: c.next.Period, PeriodEnd: c.next.PeriodEnd,
-		ActiveFrom: c.next.ActiveFrom, ActiveUntil: c.next.ActiveUntil,
-		New: c.base == nil && c.taken == 0, Final: final,
-		State: c.next.State, Lines: p.lines[first:len(p.lines):len(p.lines)],
+		PeriodStart: t.Period, PeriodEnd: t.PeriodEnd, ActiveFrom: t.ActiveFrom, ActiveUntil: t.ActiveUntil,
+		New: !c.used && c.taken == 0, Final: final,
+		State: c.state, Lines: c.lines,
 	})
 	p.cells = append(p.cells, n)
 }
@@ -106,8 +98,8 @@ func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
 		return nil, fmt.Errorf("rate: plugin %s: %w", p.module.digest, err)
 	}
 	for i := range p.batch.Slots {
-		slot, next := &p.batch.Slots[i], &b.cells[p.cells[i]].next
-		next.State, next.Lines = bytes.Clone(slot.State), plugins.AppendLines(make([]plugins.Line, 0, len(slot.Plan.Lines)), slot.Lines)
+		slot, c := &p.batch.Slots[i], &b.cells[p.cells[i]]
+		c.lines, c.state = b.keep(slot.Lines), b.keep(slot.State)
 	}
 	if len(rejects) == 0 {
 		return nil, nil
@@ -117,6 +109,21 @@ func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
 		refused[i] = refusal{hit: p.hits[r.Event], reason: r.Reason, detail: r.Detail}
 	}
 	return refused, nil
+}
+
+// keepBytes is the size of the blocks that hold what plugins have returned.
+const keepBytes = 1 << 20
+
+// keep copies bytes out of an instance's memory; they are valid until the batch's
+// outcome has been dealt with.
+func (b *batch) keep(bytes []byte) []byte {
+	if cap(b.kept)-len(b.kept) < len(bytes) {
+		// What was kept before holds on to the old block.
+		b.kept = make([]byte, 0, max(keepBytes, 2*cap(b.kept), len(bytes)))
+	}
+	first := len(b.kept)
+	b.kept = append(b.kept, bytes...)
+	return b.kept[first:len(b.kept):len(b.kept)]
 }
 
 // fieldText returns the text of a data field, "" when it is absent.

@@ -8,5 +8,5 @@ func Calls(r *Rater) (calls uint64) {
 	return calls
 }
 
-// DropLanes drops what the rater remembers of events, which decides nothing.
-func DropLanes(r *Rater) { clear(r.lanes) }
+// DropWays drops what the rater remembers of events, which decides nothing.
+func DropWays(r *Rater) { r.forget() }

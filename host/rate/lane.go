@@ -1,19 +1,13 @@
 package rate
 
 import (
-	"strings"
-
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// laneKey names a lane.
-type laneKey struct{ account, kind string }
-
-// lane is the way of an account's events of one type: which meters select them
-// and which slots they meet. What was found for one event is kept for the next,
-// since most fall into the same period and version. It says nothing that the
-// catalog in force does not, and may be dropped at any time.
+// lane is the way of an account's events of one type where they can meet several
+// slots: which meters select them and which subscriptions price them. It says
+// nothing that the catalog in force does not.
 type lane struct {
 	calendar *calendar
 	meters   []laneMeter
@@ -30,60 +24,88 @@ type laneMeter struct {
 type stop struct {
 	binding     *catalog.Binding
 	from, until int64
-	version     int // of the tariff
-	key         Key // of the slot, but for the group
-	periodEnd   int64
-
-	// cell is that of the slot in the batch with this number, where the tariff
-	// does not group.
-	batch uint64
-	cell  int32
+	terms       *Terms
+	slot        *Live // the slot, once there is one, where the tariff does not group
 }
 
 // lanesMax bounds the memory of a rater: beyond, it begins to remember anew.
-const lanesMax = 1 << 16
+const lanesMax = 1 << 18
 
-// lane returns the lane of an event.
-func (r *Rater) lane(e *Event) *lane {
-	if l := r.lanes[laneKey{e.Account, e.Type}]; l != nil {
-		return l
-	}
-	meters := r.catalog.MetersOf(e.Type)
-	if len(meters) == 0 {
-		return &lane{} // not kept: anything can be sent
-	}
-	account := strings.Clone(e.Account)
-	l := &lane{calendar: r.calendar(account), meters: make([]laneMeter, len(meters))}
-	for i, m := range meters {
-		bindings := r.catalog.Bindings(billing.AccountID(account), m)
+// lane finds the lane of an account's events of a type.
+func (r *Rater) lane(a *Account, k *kind) *lane {
+	l := &lane{calendar: r.calendar(a.ID), meters: make([]laneMeter, len(k.meters))}
+	for i, m := range k.meters {
+		bindings := r.catalog.Bindings(billing.AccountID(a.ID), m)
 		stops := make([]stop, len(bindings))
 		for n := range bindings {
-			b := &bindings[n]
-			stops[n] = stop{binding: b, key: Key{Account: account, Subscription: b.Subscription.ID, Tariff: b.Tariff.Name}}
+			stops[n].binding = &bindings[n]
 		}
 		l.meters[i] = laneMeter{meter: m, stops: stops}
 	}
-	if len(r.lanes) >= lanesMax {
-		clear(r.lanes)
-	}
-	r.lanes[laneKey{account, meters[0].EventType}] = l
 	return l
+}
+
+// keep remembers a lane for the account's next event of the type.
+func (r *Rater) keep(w *way, l *lane) {
+	if r.lanes++; r.lanes > lanesMax {
+		r.forget()
+		return
+	}
+	w.lane = l
+}
+
+// forget has the ways of all accounts found anew.
+func (r *Rater) forget() {
+	r.epoch++
+	r.lanes = 0
 }
 
 // at makes the stop hold for a time, unix ns, and reports whether the
 // subscription prices events of that time.
-func (s *stop) at(t int64, c *calendar) bool {
+func (s *stop) at(t int64, r *Rater, c *calendar) bool {
 	if s.from <= t && t < s.until {
 		return true
 	}
-	b := s.binding
-	version := b.Tariff.VersionAt(t)
-	if version < 0 || !b.ActiveAt(t) {
+	terms := r.termsAt(s.binding, t, c)
+	if terms == nil {
 		return false
 	}
-	start, end := c.at(t)
-	from, until := b.Span(version)
-	s.from, s.until, s.version, s.batch = max(from, start), min(until, end), version, 0
-	s.key.Version, s.key.Period, s.periodEnd = b.Tariff.Versions[version].EffectiveFrom.UnixNano(), start, end
+	s.terms, s.slot = terms, nil
+	s.from, s.until = max(terms.ActiveFrom, terms.Period), min(terms.ActiveUntil, terms.PeriodEnd)
 	return true
+}
+
+// termsRef names terms by what they are made of.
+type termsRef struct {
+	plan              planRef
+	subscription      string
+	calendar          *calendar
+	from, until       int64
+	period, periodEnd int64
+}
+
+// termsAt returns the terms by which a subscription prices events of a time,
+// unix ns, nil when it prices none.
+func (r *Rater) termsAt(b *catalog.Binding, t int64, c *calendar) *Terms {
+	version := b.Tariff.VersionAt(t)
+	if version < 0 || !b.ActiveAt(t) {
+		return nil
+	}
+	start, end := c.at(t)
+	return r.terms(b, version, c, start, end)
+}
+
+// terms returns the terms of a subscription under a version in a period.
+func (r *Rater) terms(b *catalog.Binding, version int, c *calendar, start, end int64) *Terms {
+	from, until := b.Span(version)
+	ref := termsRef{plan: refOf(b, version), subscription: b.Subscription.ID, calendar: c, from: from, until: until, period: start, periodEnd: end}
+	t := r.termsOf[ref]
+	if t == nil {
+		t = &Terms{
+			Subscription: b.Subscription.ID, Tariff: b.Tariff.Name, Version: b.Tariff.Versions[version].EffectiveFrom.UnixNano(),
+			Period: start, PeriodEnd: end, ActiveFrom: from, ActiveUntil: until, Calendar: c.name, Plan: r.plan(b, version),
+		}
+		r.termsOf[ref] = t
+	}
+	return t
 }

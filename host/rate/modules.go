@@ -110,6 +110,7 @@ func (r *Rater) trim(ctx context.Context) error {
 			return fmt.Errorf("rate: plugin %s: %w", digest, err)
 		}
 		delete(r.modules, digest)
+		r.instances++
 	}
 	return nil
 }

@@ -19,13 +19,20 @@ type hit struct {
 
 // cell is a slot while a batch is priced.
 type cell struct {
-	base   *Slot // as it was before the batch; nil when new
-	next   Slot  // as it will be; State and Lines are replaced by each call
-	module *module
+	slot    *Live // nil when new
+	account *Account
+	terms   *Terms
+	group   string
+	single  *kind // of a new slot, see Change
 	*configured
-	taken   int  // events that it took
-	careful bool // price its events one at a time from the start
-	placed  bool // already in the outcome
+	lines, state []byte // as they will be; replaced by each call
+
+	events   uint64 // that it took in the end
+	lastTime int64  // the latest of theirs, unix ns
+	taken    int    // events that it took so far
+	used     bool   // it has had events, or a close, before the batch
+	careful  bool   // price its events one at a time from the start
+	placed   bool   // already in the outcome
 }
 
 // refusal is a rejection by one slot.
@@ -37,14 +44,17 @@ type refusal struct {
 // batch is the working set of one Rate call. Its memory is used again by the
 // next.
 type batch struct {
-	rater  *Rater
-	number uint64 // counts batches, from 1
-	book   Book
-	events []Event
-	hits   []hit // by event, then in the order of the subscriptions
-	cells  []cell
-	cellOf map[Key]int32
-	groups map[Key]*groupCount // of cells without a slot before the batch, by key without group
+	rater    *Rater
+	number   uint32 // counts batches, from 1
+	book     Book
+	events   []Event
+	accounts []*Account // of the events; nil where the book has none
+	hits     []hit      // by event, then in the order of the subscriptions
+	cells    []cell
+	kept     []byte                  // block of what plugins returned
+	made     map[newSlot]int32       // cells of slots that the book does not have
+	comers   map[string]*Account     // accounts that the book does not have
+	groups   map[newSlot]*groupCount // by what differs in the group alone, which is ""
 
 	bulk   []int32 // hits that are priced at once
 	sorted []int32 // hits by cell
@@ -59,12 +69,12 @@ type groupCount struct {
 	taken  int // of them, those that took events
 }
 
-// group returns the count of a key.
-func (b *batch) group(k Key) *groupCount {
-	shared := k.WithoutGroup()
+// group returns the count of a cell's group.
+func (b *batch) group(c *cell) *groupCount {
+	shared := newSlot{account: c.account, terms: c.terms}
 	g := b.groups[shared]
 	if g == nil {
-		g = &groupCount{before: b.book.Groups(k)}
+		g = &groupCount{before: c.account.groups(c.terms)}
 		b.groups[shared] = g
 	}
 	return g
@@ -78,7 +88,7 @@ func (b *batch) markCareful() {
 		if g.before+g.cells > MaxGroups {
 			for i := range b.cells {
 				c := &b.cells[i]
-				c.careful = c.base == nil && b.crowded(c.next.Key)
+				c.careful = c.slot == nil && b.crowded(c)
 			}
 			return
 		}
@@ -86,25 +96,34 @@ func (b *batch) markCareful() {
 }
 
 // crowded reports whether the batch's new cells of a key could be too many.
-func (b *batch) crowded(k Key) bool {
-	g := b.group(k)
+func (b *batch) crowded(c *cell) bool {
+	g := b.group(c)
 	return g.before+g.cells > MaxGroups
 }
 
 // begin makes the batch ready for events.
 func (b *batch) begin(book Book, events []Event) {
 	b.number++
+	if b.number == 0 {
+		b.number = 1 // slots remember the batch that met them last, and 0 is none
+	}
 	b.book, b.events = book, events
+	b.kept = b.kept[:0]
 	b.hits = slices.Grow(b.hits, len(events))
+	b.accounts = slices.Grow(b.accounts[:0], len(events))[:len(events)]
+	for i := range events { // a loop that does little, so that the memory's latencies overlap
+		b.accounts[i] = book.Account(events[i].Account, events[i].AccountHash)
+	}
 }
 
 // end forgets the events and slots, of which nothing must be kept alive.
 func (b *batch) end() {
 	b.book, b.events = nil, nil
 	b.hits = b.hits[:0]
-	clear(b.cells)
+	clear(b.accounts)
 	b.cells = b.cells[:0]
-	clear(b.cellOf)
+	clear(b.made)
+	clear(b.comers)
 	clear(b.groups)
 }
 
@@ -193,8 +212,8 @@ func (b *batch) oneByOne(ctx context.Context, tied []bool) ([]Rejection, error) 
 		c := &b.cells[i]
 		if tied[i] {
 			c.reset()
-		} else if c.base == nil && c.taken > 0 {
-			b.group(c.next.Key).taken++
+		} else if c.slot == nil && c.taken > 0 {
+			b.group(c).taken++
 		}
 	}
 	var rejected []Rejection
@@ -219,20 +238,22 @@ func (b *batch) oneByOne(ctx context.Context, tied []bool) ([]Rejection, error) 
 
 // one prices the single event of hits[first:last].
 func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
-	before := make([]Slot, 0, last-first)
+	type content struct{ lines, state []byte }
+	before := make([]content, 0, last-first)
 	undo := func() {
-		for i, s := range before {
-			b.cells[b.hits[first+i].cell].next = s
+		for i, was := range before {
+			c := &b.cells[b.hits[first+i].cell]
+			c.lines, c.state = was.lines, was.state
 		}
 	}
 	for i := first; i < last; i++ {
 		c := &b.cells[b.hits[i].cell]
-		if c.base == nil && c.taken == 0 && b.full(c.next.Key) {
+		if c.slot == nil && c.taken == 0 && b.full(c) {
 			undo()
 			r := b.rejection(&b.hits[i], ReasonTooManyGroups, tooManyGroups())
 			return &r, nil
 		}
-		before = append(before, c.next)
+		before = append(before, content{c.lines, c.state})
 		refused, err := b.call(ctx, []int32{int32(i)})
 		if err != nil {
 			return nil, err
@@ -245,8 +266,8 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 	}
 	for i := first; i < last; i++ {
 		c := &b.cells[b.hits[i].cell]
-		if c.base == nil && c.taken == 0 {
-			b.group(c.next.Key).taken++
+		if c.slot == nil && c.taken == 0 {
+			b.group(c).taken++
 		}
 		c.taken++
 	}
@@ -255,25 +276,23 @@ func (b *batch) one(ctx context.Context, first, last int) (*Rejection, error) {
 
 // full reports whether a key has all the group combinations that it may have,
 // those that the batch has added included.
-func (b *batch) full(k Key) bool {
-	g := b.group(k)
+func (b *batch) full(c *cell) bool {
+	g := b.group(c)
 	return g.before+g.taken >= MaxGroups
 }
 
 // reset puts a cell back to where it stood before the batch.
 func (c *cell) reset() {
-	c.taken = 0
-	if c.base != nil {
-		c.next.State, c.next.Lines = c.base.State, c.base.Lines
-		return
+	c.taken, c.lines, c.state = 0, nil, nil
+	if c.slot != nil {
+		c.lines, c.state = c.slot.Lines(), c.slot.State()
 	}
-	c.next.State, c.next.Lines = nil, nil
 }
 
 // rejection names the subscription that refused the hit's event.
 func (b *batch) rejection(h *hit, reason, detail string) Rejection {
-	k := b.cells[h.cell].next.Key
-	return Rejection{Event: int(h.event), Reason: reason, Detail: fmt.Sprintf("subscription %q to tariff %q: %s", k.Subscription, k.Tariff, detail)}
+	t := b.cells[h.cell].terms
+	return Rejection{Event: int(h.event), Reason: reason, Detail: fmt.Sprintf("subscription %q to tariff %q: %s", t.Subscription, t.Tariff, detail)}
 }
 
 // call prices the given hits, in one plugin call for each module and list of
@@ -311,7 +330,11 @@ func (b *batch) run(ctx context.Context) (refused []refusal, err error) {
 
 // bySlot sorts hits by cell, those of one cell as they were.
 func (b *batch) bySlot(hits []int32) []int32 {
-	if len(hits) < 2 {
+	inOrder := true
+	for k := 1; k < len(hits) && inOrder; k++ {
+		inOrder = b.hits[hits[k-1]].cell <= b.hits[hits[k]].cell
+	}
+	if inOrder {
 		return hits
 	}
 	b.ends = append(b.ends[:0], make([]int32, len(b.cells)+1)...)

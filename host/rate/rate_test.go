@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,22 +69,40 @@ func (s source) CheckParams(string, string, json.RawMessage, billing.Currency) (
 
 // book is a state in memory.
 type book struct {
-	slots  map[rate.Key]*rate.Slot
-	closed int64
+	accounts map[string]*rate.Account
+	closed   int64
 }
 
-func (b *book) Slot(k rate.Key) *rate.Slot { return b.slots[k] }
-
-func (b *book) Groups(k rate.Key) (n int) {
-	for have := range b.slots {
-		if have.WithoutGroup() == k.WithoutGroup() {
-			n++
-		}
-	}
-	return n
-}
+func (b *book) Account(id string, _ uint32) *rate.Account { return b.accounts[id] }
 
 func (b *book) ClosedUntil(rate.Calendar) int64 { return b.closed }
+
+// take makes the changes of a batch.
+func (b *book) take(changes []rate.Change) {
+	for _, c := range changes {
+		l := c.Slot
+		if l == nil {
+			l = &rate.Live{Account: c.Account, Terms: c.Terms, Group: c.Group}
+			b.accounts[c.Account.ID] = c.Account
+			at, _ := c.Account.Find(c.Terms, c.Group)
+			c.Account.Slots = slices.Insert(c.Account.Slots, at, l)
+		}
+		l.Events += c.Events
+		l.LastTime = max(l.LastTime, c.LastTime)
+		l.Data = append(append(l.Data[:0], c.Lines...), c.State...)
+	}
+}
+
+// slots returns all slots by key.
+func (b *book) slots() map[rate.Key]*rate.Slot {
+	slots := map[rate.Key]*rate.Slot{}
+	for _, a := range b.accounts {
+		for _, l := range a.Slots {
+			slots[l.Key()] = l.Slot()
+		}
+	}
+	return slots
+}
 
 // world rates events against a catalog and keeps the state.
 type world struct {
@@ -98,7 +117,7 @@ func newWorld(t testing.TB, yaml string) *world {
 	if problems = append(problems, c.Resolve(builtins)...); len(problems) > 0 {
 		t.Fatalf("catalog: %v", problems)
 	}
-	w := &world{t: t, rater: rate.NewRater(builtins), book: &book{slots: map[rate.Key]*rate.Slot{}, closed: rate.Beginning}}
+	w := &world{t: t, rater: rate.NewRater(builtins), book: &book{accounts: map[string]*rate.Account{}, closed: rate.Beginning}}
 	w.rater.SetCatalog(c)
 	t.Cleanup(func() {
 		if err := w.rater.Close(context.Background()); err != nil {
@@ -118,9 +137,7 @@ func (w *world) rate(events []rate.Event, size int) []rate.Rejection {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		for _, s := range out.Slots {
-			w.book.slots[s.Key] = s
-		}
+		w.book.take(out.Changes)
 		for _, r := range out.Rejected {
 			r.Event += first
 			rejected = append(rejected, r)
@@ -133,7 +150,7 @@ func (w *world) rate(events []rate.Event, size int) []rate.Rejection {
 func (w *world) amounts() map[string]string {
 	w.t.Helper()
 	sums := map[string]string{}
-	for k, s := range w.book.slots {
+	for k, s := range w.book.slots() {
 		var sum billing.Decimal
 		for _, l := range s.Lines {
 			var err error
@@ -224,14 +241,15 @@ func TestBatchSizeChangesNothing(t *testing.T) {
 		if diff := cmp.Diff(rejected, w.rate(events, size)); diff != "" {
 			t.Errorf("rejections in batches of %d: %s", size, diff)
 		}
-		for k, s := range reference.book.slots {
-			other := w.book.slots[k]
+		have := w.book.slots()
+		for k, s := range reference.book.slots() {
+			other := have[k]
 			if other == nil || other.Events != s.Events || string(other.State) != string(s.State) || !cmp.Equal(other.Lines, s.Lines) {
 				t.Errorf("slot %v in batches of %d: %+v, one by one %+v", k, size, other, s)
 			}
 		}
-		if len(w.book.slots) != len(reference.book.slots) {
-			t.Errorf("%d slots in batches of %d, %d one by one", len(w.book.slots), size, len(reference.book.slots))
+		if len(w.book.slots()) != len(reference.book.slots()) {
+			t.Errorf("%d slots in batches of %d, %d one by one", len(w.book.slots()), size, len(reference.book.slots()))
 		}
 	}
 }
@@ -316,8 +334,8 @@ default_subscriptions: [by_user]
 			rejected[1].Event != rate.MaxGroups+1 {
 			t.Errorf("batches of %d: rejected %+v", size, rejected)
 		}
-		if len(w.book.slots) != rate.MaxGroups {
-			t.Errorf("batches of %d: %d groups, want %d", size, len(w.book.slots), rate.MaxGroups)
+		if len(w.book.slots()) != rate.MaxGroups {
+			t.Errorf("batches of %d: %d groups, want %d", size, len(w.book.slots()), rate.MaxGroups)
 		}
 	}
 }

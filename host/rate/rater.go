@@ -8,28 +8,39 @@ import (
 
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/stage"
 )
 
 // Event is a decoded usage event.
 type Event = ingest.Event
 
-// Book is what rating must know of the state. Its answers must not change
-// during a call of Rate.
-type Book interface {
-	// Slot returns the slot of a key, nil when there is none.
-	Slot(Key) *Slot
-	// Groups counts the group combinations of the key's subscription, version
-	// and period.
-	Groups(Key) int
-	// ClosedUntil returns the end of the calendar's last closed period, unix ns.
-	ClosedUntil(Calendar) int64
+// Outcome is what a batch of events does. It is used again by the next batch,
+// with all that it refers to.
+type Outcome struct {
+	Changes  []Change    // of the slots that took events, in the order of their first event
+	Rejected []Rejection // events that were priced by nobody, in order
 }
 
-// Outcome is what a batch of events does. The lists are used again by the next
-// batch; what they refer to is not.
-type Outcome struct {
-	Slots    []*Slot     // new values of the slots that took events, in the order of their first event
-	Rejected []Rejection // events that were priced by nobody, in order
+// Change is what a batch makes of one slot.
+type Change struct {
+	Slot         *Live // nil when it is new; the slot of Account with Terms and Group
+	Account      *Account
+	Terms        *Terms
+	Group        string
+	Events       uint64 // that the slot took
+	LastTime     int64  // the latest of theirs, unix ns
+	Lines, State []byte // as they are now
+
+	single *kind // the event type of which the account's events go to this slot alone
+	epoch  uint32
+}
+
+// Made tells the rater which slot the book has made of a new one, so that the next
+// event finds it.
+func (c *Change) Made(l *Live) {
+	if c.single != nil {
+		c.Account.way(c.single, c.epoch).slot = l
+	}
 }
 
 // Rejection is an event that was not priced.
@@ -44,12 +55,18 @@ type Rater struct {
 	source    Modules
 	catalog   *catalog.Catalog
 	modules   map[string]*module
+	instances uint32 // counts how often instances were dropped
 	plans     map[planRef]*Plan
+	termsOf   map[termsRef]*Terms
 	calendars map[Calendar]*calendar
-	lanes     map[laneKey]*lane
+	kinds     map[string]*kind // by event type
+	lastKind  *kind
+	lastType  string
+	epoch     uint32 // of the accounts' ways: older ones are found anew
+	lanes     int    // kept since the epoch began
 	batch     batch
 	order     []int32 // cells in the order of an outcome
-	slots     []*Slot // of the last outcome
+	changes   []Change
 }
 
 // planRef names a plan by the catalog objects that it is made from.
@@ -58,17 +75,28 @@ type planRef struct {
 	sub     *catalog.Subscription // nil for all subscriptions without own params
 }
 
+// refOf names the plan of a subscription under a version of its tariff.
+func refOf(b *catalog.Binding, version int) planRef {
+	ref := planRef{version: b.Tariff.Versions[version]}
+	if b.Subscription.Params != nil {
+		ref.sub = b.Subscription
+	}
+	return ref
+}
+
 // NewRater makes a rater that prices nothing until it is given a catalog.
 func NewRater(source Modules) *Rater {
 	r := &Rater{source: source, modules: map[string]*module{}, calendars: map[Calendar]*calendar{}}
-	r.batch = batch{rater: r, cellOf: map[Key]int32{}, groups: map[Key]*groupCount{}}
+	r.batch = batch{rater: r, made: map[newSlot]int32{}, comers: map[string]*Account{}, groups: map[newSlot]*groupCount{}}
 	return r
 }
 
 // SetCatalog puts a catalog in force for the events that follow.
 func (r *Rater) SetCatalog(c *catalog.Catalog) {
 	r.catalog = c
-	r.plans, r.lanes = map[planRef]*Plan{}, map[laneKey]*lane{}
+	r.plans, r.termsOf = map[planRef]*Plan{}, map[termsRef]*Terms{}
+	r.kinds, r.lastKind = map[string]*kind{}, nil
+	r.forget()
 }
 
 // Rate prices events, which are in log order and have no Problem. An error
@@ -78,6 +106,7 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 		return Outcome{}, err
 	}
 	b := &r.batch
+	stage.Route.Enter()
 	b.begin(book, events)
 	defer b.end()
 	var out Outcome
@@ -89,6 +118,7 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 			out.Rejected = append(out.Rejected, Rejection{Event: i, Reason: rejection.reason, Detail: rejection.detail})
 		}
 	}
+	stage.Price.Enter()
 	b.markCareful()
 	if err := b.configure(ctx); err != nil {
 		return Outcome{}, err
@@ -99,16 +129,12 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	}
 	out.Rejected = append(out.Rejected, rejected...)
 	slices.SortFunc(out.Rejected, func(x, y Rejection) int { return x.Event - y.Event })
-	out.Slots = b.slots(rejected)
+	out.Changes = b.changes(rejected)
 	return out, nil
 }
 
 // configure readies the plugins for the plans that the batch needs.
 func (b *batch) configure(ctx context.Context) error {
-	for i := range b.cells {
-		c := &b.cells[i]
-		c.configured = c.module.want(c.next.Plan)
-	}
 	for _, m := range b.rater.modules {
 		if err := m.configure(ctx); err != nil {
 			return err
@@ -117,39 +143,41 @@ func (b *batch) configure(ctx context.Context) error {
 	return nil
 }
 
-// slots makes the new slots of the cells that took events. Each has memory of
-// its own, so that one that lives long keeps no other alive.
-func (b *batch) slots(rejected []Rejection) []*Slot {
-	refused := make(map[int]struct{}, len(rejected))
-	for _, r := range rejected {
-		refused[r.Event] = struct{}{}
+// changes lists the cells that took events.
+func (b *batch) changes(rejected []Rejection) []Change {
+	var refused map[int]struct{}
+	if len(rejected) > 0 {
+		refused = make(map[int]struct{}, len(rejected))
+		for _, r := range rejected {
+			refused[r.Event] = struct{}{}
+		}
 	}
 	r := b.rater
 	r.order = r.order[:0] // by first event taken, so that the log alone decides
 	for i := range b.hits {
 		h := &b.hits[i]
-		if len(refused) > 0 {
+		if refused != nil {
 			if _, no := refused[int(h.event)]; no {
 				continue
 			}
 		}
-		c := &b.cells[h.cell]
+		c, t := &b.cells[h.cell], b.events[h.event].Time
 		if !c.placed {
-			c.placed = true
+			c.placed, c.lastTime = true, t
 			r.order = append(r.order, h.cell)
 		}
-		t := b.events[h.event].Time
-		if c.next.Events == 0 || t > c.next.LastTime {
-			c.next.LastTime = t
-		}
-		c.next.Events++
+		c.lastTime = max(c.lastTime, t)
+		c.events++
 	}
-	r.slots = r.slots[:0]
+	r.changes = slices.Grow(r.changes[:0], len(r.order))
 	for _, n := range r.order {
-		slot := b.cells[n].next
-		r.slots = append(r.slots, &slot)
+		c := &b.cells[n]
+		r.changes = append(r.changes, Change{
+			Slot: c.slot, Account: c.account, Terms: c.terms, Group: c.group, Events: c.events, LastTime: c.lastTime, Lines: c.lines, State: c.state,
+			single: c.single, epoch: r.epoch,
+		})
 	}
-	return r.slots
+	return r.changes
 }
 
 // Finish folds the end of the period into slots, with or without events, and
@@ -165,9 +193,12 @@ func (r *Rater) Finish(ctx context.Context, slots []*Slot) ([]*Slot, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.cells[i] = cell{next: *s, module: m}
-		if s.Events > 0 {
-			b.cells[i].base = s
+		c := &b.cells[i]
+		*c = cell{terms: s.Terms(), configured: m.want(s.Plan), used: s.Events > 0}
+		if c.used {
+			data := s.Data()
+			end := len(s.Lines) * LineBytes
+			c.lines, c.state = data[:end:end], data[end:]
 		}
 	}
 	if err := b.configure(ctx); err != nil {
@@ -177,9 +208,9 @@ func (r *Rater) Finish(ctx context.Context, slots []*Slot) ([]*Slot, error) {
 		return nil, err
 	}
 	finished := make([]*Slot, len(slots))
-	for i := range b.cells {
-		slot := b.cells[i].next
-		slot.Final = true
+	for i, s := range slots {
+		c, slot := &b.cells[i], *s
+		slot.Final, slot.Lines, slot.State = true, LinesOf(c.lines), slices.Clone(c.state)
 		finished[i] = &slot
 	}
 	return finished, nil

@@ -24,21 +24,105 @@ func refuse(reason, format string, args ...any) *verdict {
 // route finds the slots that an event meets and adds its hits to the batch. A
 // verdict means that it meets none.
 func (b *batch) route(ctx context.Context, i int) *verdict {
-	e := &b.events[i]
-	r := b.rater
+	e, r := &b.events[i], b.rater
 	if r.catalog == nil {
 		return refuse(ReasonNoCatalog, "no catalog had been applied when the event was read; apply one and replay the event")
 	}
+	k := r.kind(e.Type)
+	if k == nil {
+		return noMeter(e)
+	}
+	a := b.accounts[i]
+	if a == nil {
+		a = b.comer(e)
+	}
+	w := a.way(k, r.epoch)
+	if s := w.slot; s != nil && !s.Final && s.Terms.holds(e.Time) {
+		h := hit{event: int32(i), quantity: one}
+		if v := h.measure(e, k.meters[0]); v != nil {
+			return v
+		}
+		return b.hit(ctx, h, s)
+	}
+	if k.single {
+		if bindings := r.catalog.Bindings(billing.AccountID(a.ID), k.meters[0]); len(bindings) == 1 && len(bindings[0].Tariff.GroupBy) == 0 {
+			return b.routeSingle(ctx, i, a, k, w, &bindings[0])
+		}
+	}
+	return b.routeLane(ctx, i, a, k, w)
+}
+
+func noMeter(e *Event) *verdict {
+	return refuse(ReasonNoMeter, "type: no meter selects an event of type %s with this data", quote(e.Type))
+}
+
+func noSubscription(e *Event) *verdict {
+	return refuse(ReasonNoSubscription, "subject: account %s has no subscription that prices type %s at %s",
+		quote(e.Account), quote(e.Type), time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano))
+}
+
+// comer returns an account that the book does not have.
+func (b *batch) comer(e *Event) *Account {
+	a := b.comers[e.Account]
+	if a == nil {
+		a = &Account{ID: clone(e.Account), Hash: e.AccountHash}
+		b.comers[a.ID] = a
+	}
+	return a
+}
+
+// routeSingle routes an event that meets the slot of one subscription at most,
+// and remembers the slot.
+func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, w *way, binding *catalog.Binding) *verdict {
+	e := &b.events[i]
+	c := b.rater.calendar(a.ID)
+	t := b.rater.termsAt(binding, e.Time, c)
+	if t == nil {
+		return noSubscription(e)
+	}
+	h := hit{event: int32(i), quantity: one}
+	if v := h.measure(e, k.meters[0]); v != nil {
+		return v
+	}
+	if v := b.closed(e, c); v != nil {
+		return v
+	}
+	s := a.slot(t, "")
+	if s == nil {
+		return b.hitNew(ctx, h, newSlot{a, t, ""}, k)
+	}
+	if s.Terms.PeriodEnd == t.PeriodEnd && s.Terms.ActiveFrom == t.ActiveFrom && s.Terms.ActiveUntil == t.ActiveUntil && s.Terms.Calendar == t.Calendar {
+		w.slot = s
+	}
+	return b.hit(ctx, h, s)
+}
+
+// slot returns the account's slot with these terms and group, nil when it has
+// none.
+func (a *Account) slot(t *Terms, group string) *Live {
+	if at, found := a.Find(t, group); found {
+		return a.Slots[at]
+	}
+	return nil
+}
+
+// routeLane routes an event that can meet several slots.
+func (b *batch) routeLane(ctx context.Context, i int, a *Account, k *kind, w *way) *verdict {
+	e := &b.events[i]
+	l := w.lane
+	if l == nil {
+		l = b.rater.lane(a, k)
+		b.rater.keep(w, l)
+	}
 	first := len(b.hits)
 	metered := false
-	l := r.lane(e)
 	for n := range l.meters {
 		m := &l.meters[n]
 		if !m.meter.Matches(e.Data) {
 			continue
 		}
 		metered = true
-		if v := b.meter(ctx, i, l, m); v != nil {
+		if v := b.meter(ctx, i, a, l, m); v != nil {
 			b.hits = b.hits[:first]
 			return v
 		}
@@ -47,20 +131,19 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	case len(b.hits) > first:
 		return nil
 	case !metered:
-		return refuse(ReasonNoMeter, "type: no meter selects an event of type %s with this data", quote(e.Type))
+		return noMeter(e)
 	}
-	return refuse(ReasonNoSubscription, "subject: account %s has no subscription that prices type %s at %s",
-		quote(e.Account), quote(e.Type), time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano))
+	return noSubscription(e)
 }
 
 // meter adds the hits of an event by one of the meters that select it.
-func (b *batch) meter(ctx context.Context, i int, l *lane, m *laneMeter) *verdict {
+func (b *batch) meter(ctx context.Context, i int, a *Account, l *lane, m *laneMeter) *verdict {
 	e := &b.events[i]
 	h := hit{event: int32(i), quantity: one}
 	read := false
 	for n := range m.stops {
 		s := &m.stops[n]
-		if !s.at(e.Time, l.calendar) {
+		if !s.at(e.Time, b.rater, l.calendar) {
 			continue
 		}
 		if !read {
@@ -69,12 +152,35 @@ func (b *batch) meter(ctx context.Context, i int, l *lane, m *laneMeter) *verdic
 			}
 			read = true
 		}
-		cell, v := b.cell(ctx, e, l, s)
-		if v != nil {
+		if v := b.closed(e, l.calendar); v != nil {
 			return v
 		}
-		h.cell = cell
-		b.hits = append(b.hits, h)
+		group := groupOf(e, s.binding.Tariff.GroupBy)
+		slot := s.slot
+		if slot == nil {
+			slot = a.slot(s.terms, group)
+		}
+		if slot == nil {
+			if v := b.hitNew(ctx, h, newSlot{a, s.terms, group}, nil); v != nil {
+				return v
+			}
+			continue
+		}
+		if len(s.binding.Tariff.GroupBy) == 0 {
+			s.slot = slot
+		}
+		if v := b.hit(ctx, h, slot); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// closed refuses an event whose billing period is closed.
+func (b *batch) closed(e *Event, c *calendar) *verdict {
+	if until := c.closedUntil(b); e.Time < until {
+		return refuse(ReasonPeriodClosed, "time: %s lies in a billing period that is closed; usage counts from %s on",
+			time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano), time.Unix(0, until).UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -110,55 +216,64 @@ func badNumber(reason string, meter *catalog.Meter, key, text string, err error)
 	return refuse(reason, "data.%s: %s, read by meter %q: %v", key, quote(text), meter.Name, err)
 }
 
-// cell returns the batch's cell for an event at a stop of its lane, making it
-// when the batch has none yet.
-func (b *batch) cell(ctx context.Context, e *Event, l *lane, s *stop) (int32, *verdict) {
-	if until := l.calendar.closedUntil(b); e.Time < until {
-		return 0, refuse(ReasonPeriodClosed, "time: %s lies in a billing period that is closed; usage counts from %s on",
-			time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano), time.Unix(0, until).UTC().Format(time.RFC3339))
-	}
-	by := s.binding.Tariff.GroupBy
-	if len(by) == 0 && s.batch == b.number {
-		return s.cell, nil
-	}
-	key := s.key
-	if len(by) > 0 {
-		key.Group = groupOf(e, by)
-	}
-	n, ok := b.cellOf[key]
-	if !ok {
-		var err error
-		if n, err = b.newCell(ctx, key, l, s); err != nil {
-			return 0, &verdict{err: err}
+// hit adds a hit of a slot that the book has.
+func (b *batch) hit(ctx context.Context, h hit, s *Live) *verdict {
+	if s.batch != b.number {
+		n, err := b.newCell(ctx, cell{slot: s, account: s.Account, terms: s.Terms, group: s.Group, lines: s.Lines(), state: s.State(), used: true})
+		if err != nil {
+			return &verdict{err: err}
 		}
+		s.batch, s.cell = b.number, n
 	}
-	s.batch, s.cell = b.number, n
-	return n, nil
+	h.cell = s.cell
+	b.hits = append(b.hits, h)
+	return nil
 }
 
-// newCell makes the batch's cell for a key.
-func (b *batch) newCell(ctx context.Context, key Key, l *lane, s *stop) (int32, error) {
-	c := cell{base: b.book.Slot(key)}
-	if c.base != nil {
-		c.next = *c.base
-	} else {
-		key.Group = clone(key.Group)
-		c.next = b.rater.newSlot(key, l.calendar.name, s.periodEnd, s.binding, s.version)
-		if key.Group != "" {
-			b.group(key).cells++
+// newSlot names a slot that the book does not have. Terms are the same when their
+// pointers are, within one epoch of the catalog.
+type newSlot struct {
+	account *Account
+	terms   *Terms
+	group   string
+}
+
+// hitNew adds a hit of a slot that the book does not have; single is its event
+// type if events of it can meet no other.
+func (b *batch) hitNew(ctx context.Context, h hit, name newSlot, single *kind) *verdict {
+	n, ok := b.made[name]
+	if !ok {
+		name.group = clone(name.group)
+		var err error
+		if n, err = b.newCell(ctx, cell{account: name.account, terms: name.terms, group: name.group, single: single}); err != nil {
+			return &verdict{err: err}
 		}
+		if name.group != "" {
+			b.group(&b.cells[n]).cells++
+		}
+		b.made[name] = n
 	}
-	m, err := b.rater.module(ctx, c.next.Plan.Module)
-	if err != nil {
-		return 0, err
+	h.cell = n
+	b.hits = append(b.hits, h)
+	return nil
+}
+
+// newCell makes a cell of the batch.
+func (b *batch) newCell(ctx context.Context, c cell) (int32, error) {
+	r := b.rater
+	if c.terms.ready == nil || c.terms.readyIn != r.instances {
+		m, err := r.module(ctx, c.terms.Plan.Module)
+		if err != nil {
+			return 0, err
+		}
+		c.terms.ready, c.terms.readyIn = m.want(c.terms.Plan), r.instances
 	}
-	c.module = m
+	c.configured = c.terms.ready
 	n := len(b.cells)
 	if n == cap(b.cells) { // append alone would copy five times as much
 		b.cells = slices.Grow(b.cells, n+64)
 	}
 	b.cells = append(b.cells, c)
-	b.cellOf[c.next.Key] = int32(n)
 	return int32(n), nil
 }
 
@@ -177,19 +292,9 @@ func groupOf(e *Event, dimensions []string) string {
 	return EncodeGroup(values)
 }
 
-// newSlot makes the slot of a key before its first event.
-func (r *Rater) newSlot(k Key, c Calendar, end int64, binding *catalog.Binding, version int) Slot {
-	from, until := binding.Span(version)
-	return Slot{Key: k, Plan: r.plan(binding, version), Calendar: c, PeriodEnd: end, ActiveFrom: from, ActiveUntil: until}
-}
-
 // plan returns how a subscription is priced by a version of its tariff.
 func (r *Rater) plan(binding *catalog.Binding, n int) *Plan {
-	version := binding.Tariff.Versions[n]
-	ref := planRef{version: version}
-	if binding.Subscription.Params != nil {
-		ref.sub = binding.Subscription
-	}
+	version, ref := binding.Tariff.Versions[n], refOf(binding, n)
 	if p := r.plans[ref]; p != nil {
 		return p
 	}
@@ -211,6 +316,7 @@ func (r *Rater) Unused(account string, c Calendar, period billing.Period, have [
 		used[s.WithoutGroup()] = struct{}{}
 	}
 	start, end := period.Start.UnixNano(), period.End.UnixNano()
+	calendar := r.calendarWith(c, billing.Calendar{Zone: period.Start.Location(), AnchorDay: c.AnchorDay})
 	var slots []*Slot
 	bindings := r.catalog.BindingsOf(billing.AccountID(account))
 	for n := range bindings {
@@ -220,18 +326,15 @@ func (r *Rater) Unused(account string, c Calendar, period billing.Period, have [
 			if from >= end || until <= start || from >= until {
 				continue
 			}
-			k := Key{
-				Account: account, Subscription: binding.Subscription.ID, Tariff: binding.Tariff.Name,
-				Version: binding.Tariff.Versions[version].EffectiveFrom.UnixNano(), Period: start,
-			}
-			if _, ok := used[k]; ok {
+			t := r.terms(binding, version, calendar, start, end)
+			if _, ok := used[t.key(account, "")]; ok {
 				continue
 			}
-			if len(binding.Tariff.GroupBy) > 0 {
-				k.Group = EncodeGroup(make([]string, len(binding.Tariff.GroupBy)))
+			group := ""
+			if by := binding.Tariff.GroupBy; len(by) > 0 {
+				group = EncodeGroup(make([]string, len(by)))
 			}
-			s := r.newSlot(k, c, end, binding, version)
-			slots = append(slots, &s)
+			slots = append(slots, NewSlot(account, t, group, Content{}))
 		}
 	}
 	return slots

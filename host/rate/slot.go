@@ -7,7 +7,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/sdk/abi"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -59,8 +59,7 @@ func CalendarName(c billing.Calendar) Calendar {
 	return Calendar{Zone: c.Zone.String(), AnchorDay: c.AnchorDay}
 }
 
-// Slot is the priced state of one key. Slots are immutable: rating makes a new
-// one, so that a reader may keep the pointer.
+// Slot is the priced state of one key, as it stood at one moment.
 type Slot struct {
 	Key
 	Plan      *Plan
@@ -74,7 +73,42 @@ type Slot struct {
 	LastTime    int64  // latest event time priced, unix ns; meaningless without events
 	Final       bool   // the period is closed and the closing fold is in the lines
 	State       []byte
-	Lines       []plugins.Line
+	Lines       []Line
+}
+
+// Line is a line item so far, before it is rounded.
+type Line struct{ Quantity, Amount billing.Decimal }
+
+// LineBytes is the size of a line as plugins have it: quantity, amount.
+const LineBytes = abi.LineSize
+
+// LinesOf reads lines as plugins have them.
+func LinesOf(b []byte) []Line {
+	if len(b) == 0 {
+		return nil
+	}
+	lines := make([]Line, 0, len(b)/LineBytes)
+	for ; len(b) >= LineBytes; b = b[LineBytes:] {
+		lines = append(lines, Line(abi.ReadLine(b)))
+	}
+	return lines
+}
+
+// Data returns lines and state as a book has them, see Live.
+func (s *Slot) Data() []byte {
+	b := make([]byte, len(s.Lines)*LineBytes, len(s.Lines)*LineBytes+len(s.State))
+	for i, l := range s.Lines {
+		abi.PutLine(b[i*LineBytes:], abi.Line(l))
+	}
+	return append(b, s.State...)
+}
+
+// Terms returns what the slot has in common with others.
+func (s *Slot) Terms() *Terms {
+	return &Terms{
+		Subscription: s.Subscription, Tariff: s.Tariff, Version: s.Version, Period: s.Period, PeriodEnd: s.PeriodEnd,
+		ActiveFrom: s.ActiveFrom, ActiveUntil: s.ActiveUntil, Calendar: s.Calendar, Plan: s.Plan,
+	}
 }
 
 // Plan is how a slot is priced: the tariff as configured for a subscription.

@@ -50,8 +50,8 @@ func (r *run) stages(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) addStage(name, unit string, samples []sample) {
-	r.report.Stages = append(r.report.Stages, newStage(name, unit, samples))
+func (r *run) addStage(name string, samples []sample) {
+	r.report.Stages = append(r.report.Stages, newStage(name, "event", samples))
 }
 
 // decode measures the decoder on bodies in memory, in the way of a partition:
@@ -88,7 +88,7 @@ func (r *run) decode(w *workload, f format) error {
 		samples = append(samples, s)
 		return err
 	})
-	r.addStage("decode "+f.name, "event", samples)
+	r.addStage("decode "+f.name, samples)
 	return err
 }
 
@@ -134,7 +134,7 @@ func (r *run) plugin(ctx context.Context, s *shop) error {
 		samples = append(samples, s)
 		return err
 	})
-	r.addStage("plugin (Wasm, graduated)", "event", samples)
+	r.addStage("plugin (Wasm, graduated)", samples)
 	return err
 }
 
@@ -149,7 +149,9 @@ func (r *run) rateAndAccumulate(ctx context.Context, w *workload, s *shop) (err 
 	rater := rate.NewRater(s)
 	rater.SetCatalog(s.catalog)
 	defer func() { err = errors.Join(err, rater.Close(ctx)) }()
-	store, err := checkpoint.Open(filepath.Join(r.dir, "stage"), checkpoint.DefaultOptions())
+	options := checkpoint.DefaultOptions()
+	options.Journals = []uint8{accumulate.LogSlots}
+	store, err := checkpoint.Open(filepath.Join(r.dir, "stage"), options)
 	if err != nil {
 		return err
 	}
@@ -165,16 +167,13 @@ func (r *run) rateAndAccumulate(ctx context.Context, w *workload, s *shop) (err 
 	var rated, folded, committed []sample
 	err = r.rounds(func() error {
 		l.rate, l.fold, l.commit = sample{}, sample{}, sample{}
-		for i := range events { // none has been seen before
-			events[i].Identity[0]++
-		}
 		err := l.once(ctx, events)
 		rated, folded, committed = append(rated, l.rate), append(folded, l.fold), append(committed, l.commit)
 		return err
 	})
-	r.addStage("rate (plugin included)", "event", rated)
-	r.addStage("accumulate", "event", folded)
-	r.addStage("checkpoint", "entry", committed)
+	r.addStage("rate (plugin included)", rated)
+	r.addStage("accumulate", folded)
+	r.addStage("checkpoint", committed)
 	return err
 }
 
@@ -191,24 +190,23 @@ type lane struct {
 // once runs all events, in batches, with a commit after some.
 func (l *lane) once(ctx context.Context, events []ingest.Event) error {
 	for step := range slices.Chunk(events, stepBatches*batchEvents) {
-		delta := accumulate.NewDelta(l.state)
 		for batch := range slices.Chunk(step, batchEvents) {
-			if err := l.batch(ctx, delta, batch); err != nil {
+			if err := l.batch(ctx, batch); err != nil {
 				return err
 			}
 		}
-		if err := l.end(delta); err != nil {
+		if err := l.end(len(step)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// batch rates events and records them as priced.
-func (l *lane) batch(ctx context.Context, delta *accumulate.Delta, events []ingest.Event) error {
+// batch rates events and takes the outcome into the state.
+func (l *lane) batch(ctx context.Context, events []ingest.Event) error {
 	var out rate.Outcome
 	s, err := l.measure(len(events), func() (err error) {
-		out, err = l.rater.Rate(ctx, delta, events)
+		out, err = l.rater.Rate(ctx, l.state, events)
 		return err
 	})
 	if err == nil && len(out.Rejected) > 0 {
@@ -218,53 +216,23 @@ func (l *lane) batch(ctx context.Context, delta *accumulate.Delta, events []inge
 		return err
 	}
 	l.rate.add(s)
-	s, err = l.measure(len(events), func() error {
-		for i := range events {
-			e := &events[i]
-			if _, seen := delta.Seen(e.Identity); !seen {
-				delta.Remember(e.Identity, accumulate.Seen{Content: e.Content, Position: uint64(i)})
-			}
-			delta.SawTime(e.Time)
-		}
-		for _, slot := range out.Slots {
-			if err := delta.Put(slot); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	s, err = l.measure(len(events), func() error { return l.state.Take(out.Changes) })
 	l.fold.add(s)
 	return err
 }
 
-// end commits a delta and applies it.
-func (l *lane) end(delta *accumulate.Delta) error {
-	c := checkpoint.Commit{Puts: map[uint8][]checkpoint.Entry{}}
-	s, err := l.measure(0, func() error {
-		for table := range uint8(accumulate.Tables) {
-			c.Puts[table] = make([]checkpoint.Entry, 0, delta.Count(table))
-		}
-		return delta.Entries(func(table uint8, key, value []byte) {
-			c.Puts[table] = append(c.Puts[table], checkpoint.Entry{Key: key, Value: value})
-		})
-	})
-	l.fold.add(s)
+// end commits what has changed, by a number of events.
+func (l *lane) end(events int) error {
+	g, err := l.state.Cut()
 	if err != nil {
 		return err
 	}
-	entries := 0
-	for _, table := range c.Puts {
-		entries += len(table)
-	}
-	s, err = l.measure(entries, func() error { return l.partition.Commit(&c) })
+	c := checkpoint.Commit{Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{accumulate.LogSlots: g.Appends(accumulate.LogSlots)}}
+	g.Tables(func(table uint8, key, value []byte) {
+		c.Puts[table] = append(c.Puts[table], checkpoint.Entry{Key: key, Value: value})
+	})
+	s, err := l.measure(events, func() error { return l.partition.Commit(&c) })
 	l.commit.add(s)
-	if err != nil {
-		return err
-	}
-	s, err = l.measure(0, func() error {
-		delta.Apply()
-		return nil
-	})
-	l.fold.add(s)
+	l.state.Durable(g)
 	return err
 }

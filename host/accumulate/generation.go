@@ -1,0 +1,250 @@
+package accumulate
+
+import (
+	"encoding/binary"
+
+	"github.com/tollway/tollway/host/rate"
+)
+
+// Generation is what one checkpoint changes. The partition's goroutine fills it;
+// after Cut it does not change any more, and another goroutine may write it.
+type Generation struct {
+	// Header is what the checkpoint says of the partition. It counts after Cut.
+	Header Header
+
+	number uint32
+	images []image // of slots before the generation changed them
+	block  []byte  // being filled with the images' data
+	blocks [][]byte
+	dirty  []*rate.Live // slots changed, each once
+
+	chunks  [][]byte // of records, each an entry of the journal
+	free    [][]byte // empty chunks
+	scratch []byte
+	written int
+	turns   int  // slots that had theirs
+	wrapped bool // the round of full records has come to its end
+
+	plans       []tableEntry
+	terms       []tableEntry
+	deadLetters [][]byte
+	invoices    [][]byte
+}
+
+// image is a slot as it was before a generation changed it.
+type image struct {
+	rate.Content
+	absent bool   // there was no such slot
+	epoch  uint32 // the generation that had changed it last
+	before uint32 // its image there
+}
+
+// tableEntry is an entry of one of the checkpoint's tables.
+type tableEntry struct{ key, value []byte }
+
+// Sizes of memory that a generation takes at a time.
+const (
+	imageBlock = 256 << 10
+	// chunkBytes is the size of a journal entry: one segment of the checkpoint
+	// store. A larger record has a chunk of its own.
+	chunkBytes = 512 << 10
+	chunkHead  = 1 // the version
+)
+
+// Where a record is: its chunk and its offset there. Records begin below 1 MiB,
+// since only the one of a chunk of its own reaches beyond.
+const (
+	recordOffsetBits = 20
+	noRecord         = ^uint32(0)
+)
+
+// Empty reports whether the generation changes nothing but the header.
+func (g *Generation) Empty() bool {
+	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0
+}
+
+// Bytes is about how much the generation's checkpoint writes.
+func (g *Generation) Bytes() int {
+	n := len(g.chunks) * chunkBytes
+	if n > 0 {
+		n += len(g.chunks[len(g.chunks)-1]) - chunkBytes
+	}
+	for _, l := range g.deadLetters {
+		n += len(l)
+	}
+	for _, i := range g.invoices {
+		n += len(i)
+	}
+	return n
+}
+
+// Wrapped reports whether a round of full records ends with the generation: what
+// the journal held when it began is no longer needed.
+func (g *Generation) Wrapped() bool { return g.wrapped }
+
+// Tables calls put with each table entry that the generation changes.
+func (g *Generation) Tables(put func(table uint8, key, value []byte)) {
+	for _, e := range g.plans {
+		put(TablePlans, e.key, e.value)
+	}
+	for _, e := range g.terms {
+		put(TableTerms, e.key, e.value)
+	}
+}
+
+// Appends returns the entries that the generation adds to a log, in order.
+func (g *Generation) Appends(log uint8) [][]byte {
+	switch log {
+	case LogDeadLetters:
+		return g.deadLetters
+	case LogInvoices:
+		return g.invoices
+	case LogSlots:
+		return g.chunks
+	}
+	return nil
+}
+
+// Accounts calls fn with the accounts of which the generation has changed a
+// slot, with some of them more than once.
+func (g *Generation) Accounts(fn func(id string)) {
+	for _, l := range g.dirty {
+		fn(l.Account.ID)
+	}
+}
+
+// reuse empties a generation that is durable and keeps its memory.
+func (g *Generation) reuse(number uint32) {
+	clear(g.dirty)
+	clear(g.images)
+	for _, c := range g.chunks {
+		if cap(c) == chunkBytes {
+			g.free = append(g.free, c[:0])
+		}
+	}
+	blocks := g.blocks
+	if g.block != nil {
+		blocks = append(blocks, g.block)
+	}
+	*g = Generation{
+		number: number, images: g.images[:0], dirty: g.dirty[:0], blocks: blocks, chunks: g.chunks[:0], free: g.free, scratch: g.scratch[:0],
+		plans: g.plans[:0], terms: g.terms[:0],
+	}
+	clear(g.chunks[:cap(g.chunks)])
+	for i := range g.blocks {
+		g.blocks[i] = g.blocks[i][:0]
+	}
+}
+
+// changing notes that a slot is about to be changed: the first time, it keeps the
+// slot's image. absent says that the slot is new.
+func (g *Generation) changing(l *rate.Live, absent bool) {
+	if l.Epoch == g.number {
+		return
+	}
+	g.dirty = append(g.dirty, l)
+	was := image{absent: absent, epoch: l.Epoch, before: l.Before}
+	if !absent {
+		was.Content = rate.Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: g.copy(l.Data)}
+	}
+	g.images = append(g.images, was)
+	l.Epoch, l.Before, l.Record = g.number, uint32(len(g.images)-1), noRecord
+}
+
+// copy keeps bytes as long as the generation lives.
+func (g *Generation) copy(b []byte) []byte {
+	if cap(g.block)-len(g.block) < len(b) {
+		if g.block != nil {
+			g.full(g.block)
+		}
+		g.block = g.takeBlock(len(b))
+	}
+	first := len(g.block)
+	g.block = append(g.block, b...)
+	return g.block[first:len(g.block):len(g.block)]
+}
+
+// full puts a block aside that has no more room: it comes behind the empty ones.
+func (g *Generation) full(block []byte) { g.blocks = append(g.blocks, block) }
+
+// takeBlock returns an empty block.
+func (g *Generation) takeBlock(room int) []byte {
+	if room <= imageBlock {
+		for i, b := range g.blocks {
+			if len(b) == 0 && cap(b) >= imageBlock {
+				g.blocks = append(g.blocks[:i], g.blocks[i+1:]...)
+				return b
+			}
+		}
+	}
+	return make([]byte, 0, max(imageBlock, room))
+}
+
+// record writes what a slot is now, in place of what the generation has written
+// of it before where that has the same length.
+func (g *Generation) record(l *rate.Live) {
+	kind := recordShort
+	if g.images[l.Before].absent {
+		kind = recordFull
+	}
+	at := l.Record
+	if at != noRecord {
+		old := g.chunks[at>>recordOffsetBits][at&(1<<recordOffsetBits-1):]
+		kind = old[0]
+		g.scratch = appendRecord(g.scratch[:0], kind, l)
+		if len(g.scratch) == recordLen(old) {
+			copy(old, g.scratch)
+			return
+		}
+		old[0] = recordVoid
+	} else {
+		g.scratch = appendRecord(g.scratch[:0], kind, l)
+	}
+	l.Record = g.append(g.scratch)
+}
+
+// append writes a record behind the others and returns where it is.
+func (g *Generation) append(record []byte) uint32 {
+	g.written++
+	n := len(g.chunks) - 1
+	if n < 0 || cap(g.chunks[n])-len(g.chunks[n]) < len(record) {
+		g.chunks = append(g.chunks, g.takeChunk(len(record)))
+		n++
+	}
+	at := len(g.chunks[n])
+	g.chunks[n] = append(g.chunks[n], record...)
+	return uint32(n)<<recordOffsetBits | uint32(at)
+}
+
+// takeChunk returns a chunk that has its version only, with room for a record.
+func (g *Generation) takeChunk(room int) []byte {
+	if n := len(g.free); n > 0 && room <= chunkBytes-chunkHead {
+		c := g.free[n-1]
+		g.free = g.free[:n-1]
+		return append(c[:0], recordVersion)
+	}
+	return append(make([]byte, 0, max(chunkBytes, chunkHead+room)), recordVersion)
+}
+
+// repeat writes the full record of a slot, which the generation need not have
+// changed.
+func (g *Generation) repeat(l *rate.Live) {
+	if l.Epoch == g.number && l.Record != noRecord {
+		old := g.chunks[l.Record>>recordOffsetBits][l.Record&(1<<recordOffsetBits-1):]
+		if old[0] == recordFull {
+			return // it has said all of it
+		}
+		old[0] = recordVoid
+	}
+	g.scratch = appendRecord(g.scratch[:0], recordFull, l)
+	at := g.append(g.scratch)
+	if l.Epoch == g.number {
+		l.Record = at
+	}
+}
+
+// records counts the records that were written, those in place of others not.
+func (g *Generation) records() int { return g.written }
+
+// numberKey is the key of a table whose entries have numbers.
+func numberKey(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }

@@ -1,0 +1,140 @@
+package accumulate
+
+import (
+	"slices"
+
+	"github.com/tollway/tollway/host/rate"
+)
+
+// View says which state is read.
+type View uint8
+
+const (
+	// Committed is the state of the last durable checkpoint: it survives any crash.
+	Committed View = iota
+	// Latest is the state of all that was read from the log. A crash takes it back
+	// to Committed, and the log brings it again.
+	Latest
+)
+
+// Header returns what the last durable checkpoint says of the partition as a
+// whole. Its map is never changed.
+func (s *State) Header() Header { return s.HeaderOf(Committed) }
+
+// HeaderOf returns what a state says of the partition as a whole.
+func (s *State) HeaderOf(v View) Header {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.headerOf(v)
+}
+
+func (s *State) headerOf(v View) Header {
+	if v == Latest {
+		return s.latest
+	}
+	return s.committed
+}
+
+// Slots returns an account's slots, sorted by key, and the header of the same
+// state.
+func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
+	hash := accountHash(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a := s.accounts.find(id, hash)
+	if a == nil {
+		return nil, s.headerOf(v)
+	}
+	slots := make([]*rate.Slot, 0, len(a.Slots))
+	for _, l := range a.Slots {
+		if c, ok := s.content(l, v); ok {
+			slots = append(slots, rate.NewSlot(a.ID, l.Terms, l.Group, c))
+		}
+	}
+	return slots, s.headerOf(v)
+}
+
+// content returns what a slot is in a state, false when it is not there.
+func (s *State) content(l *rate.Live, v View) (rate.Content, bool) {
+	c := rate.Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: l.Data}
+	if v == Latest {
+		return c, true
+	}
+	for epoch, before := l.Epoch, l.Before; epoch > s.durable; {
+		g := s.filling
+		if epoch != g.number {
+			g = s.flying
+		}
+		was := &g.images[before]
+		if was.absent {
+			return rate.Content{}, false
+		}
+		c, epoch, before = was.Content, was.epoch, was.before
+	}
+	return c, true
+}
+
+// AccountsFrom returns the ids of the accounts, sorted, from first on; those among
+// them that have slots in the latest state only as well. The slice is shared: it
+// must not be changed.
+func (s *State) AccountsFrom(first string) []string {
+	s.mu.RLock()
+	sorted, known := s.sorted, s.accounts.n
+	s.mu.RUnlock()
+	if len(sorted) != known { // accounts are only ever added
+		s.mu.RLock()
+		sorted = make([]string, 0, s.accounts.n)
+		for i := range s.accounts.places {
+			if a := s.accounts.places[i].account; a != nil {
+				sorted = append(sorted, a.ID)
+			}
+		}
+		s.mu.RUnlock()
+		slices.Sort(sorted)
+		s.mu.Lock()
+		if len(sorted) > len(s.sorted) {
+			s.sorted = sorted
+		}
+		s.mu.Unlock()
+	}
+	at, _ := slices.BinarySearch(sorted, first)
+	return sorted[at:]
+}
+
+// EachSlot calls fn with every slot of the committed state, in no order. The state
+// may move on meanwhile.
+func (s *State) EachSlot(fn func(*rate.Slot)) {
+	for _, id := range s.AccountsFrom("") {
+		slots, _ := s.Slots(id, Committed)
+		for _, slot := range slots {
+			fn(slot)
+		}
+	}
+}
+
+// OpenPeriod is a period that has usage and is not closed, unix ns.
+type OpenPeriod struct {
+	Calendar   rate.Calendar
+	Start, End int64
+}
+
+// OpenPeriods lists the periods that have slots which are not final in the latest
+// state.
+func (s *State) OpenPeriods() []OpenPeriod {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var list []OpenPeriod
+	for c, spans := range s.open {
+		for start, sp := range spans {
+			list = append(list, OpenPeriod{Calendar: c, Start: start, End: sp.end})
+		}
+	}
+	return list
+}
+
+// Size returns the number of accounts and slots of the latest state.
+func (s *State) Size() (accounts, slots int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.accounts.n, int(s.slots.n)
+}

@@ -1,0 +1,277 @@
+package accumulate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/tollway/tollway/host/rate"
+)
+
+// DeadLetter is an event that was not priced, as it is kept and published.
+type DeadLetter struct {
+	Position uint64 `json:"position"` // stream sequence of the message that carried it
+	Index    int    `json:"index"`    // of the event in that message, from 0
+	Source   string `json:"source"`
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Account  string `json:"account"`
+	Time     string `json:"time"` // RFC 3339, empty when it could not be read
+	Reason   string `json:"reason"`
+	Detail   string `json:"detail"`
+	// Event is the event as CloudEvents JSON; Raw has the message's bytes instead
+	// where it could not be decoded, with the first such element of a message.
+	// Truncated says that Raw holds only their beginning, or nothing: the log has
+	// them whole at Position.
+	Event     json.RawMessage `json:"event,omitempty"`
+	Raw       []byte          `json:"raw,omitempty"`
+	Truncated bool            `json:"truncated,omitempty"`
+}
+
+// Now is what will be said of the partition as a whole. The owner changes it;
+// readers see it once it is published.
+func (s *State) Now() *Header { return &s.header }
+
+// Publish shows the header to those who read the latest state.
+func (s *State) Publish() {
+	s.mu.Lock()
+	s.latest = s.header
+	s.mu.Unlock()
+}
+
+// ClosedUntil returns the end of the calendar's last closed period, unix ns, or
+// rate.Beginning when none is closed.
+func (s *State) ClosedUntil(c rate.Calendar) int64 { return s.header.ClosedUntil(c) }
+
+// Account returns an account by its id and the hash of it, nil when it has no
+// slots. It is the book's of a rater: for the owner.
+func (s *State) Account(id string, hash uint32) *rate.Account { return s.accounts.find(id, hash) }
+
+// Take makes the changes of a batch.
+func (s *State) Take(changes []rate.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records := s.filling.records()
+	for i := range changes {
+		c := &changes[i]
+		l := c.Slot
+		if l == nil {
+			var err error
+			if l, err = s.create(c.Account, c.Terms, c.Group); err != nil {
+				return err
+			}
+			c.Made(l)
+		} else {
+			s.filling.changing(l, false)
+		}
+		if l.Events == 0 || c.LastTime > l.LastTime {
+			l.LastTime = c.LastTime
+		}
+		l.Events += c.Events
+		s.setData(l, c.Lines, c.State)
+		s.filling.record(l)
+	}
+	s.takeTurns(s.filling.records() - records)
+	return nil
+}
+
+// Put makes a slot what is given, whether there is one with its key or not.
+func (s *State) Put(slot *rate.Slot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hash := accountHash(slot.Account)
+	a, terms := s.accounts.find(slot.Account, hash), slot.Terms()
+	if a == nil {
+		a = &rate.Account{ID: slot.Account, Hash: hash}
+	}
+	var l *rate.Live
+	if at, found := a.Find(terms, slot.Group); found {
+		l = a.Slots[at]
+		s.filling.changing(l, false)
+	} else {
+		var err error
+		if l, err = s.create(a, terms, slot.Group); err != nil {
+			return err
+		}
+	}
+	if l.Final != slot.Final {
+		by := 1
+		if slot.Final {
+			by = -1
+		}
+		s.count(l.Terms, by)
+	}
+	l.Events, l.LastTime, l.Final = slot.Events, slot.LastTime, slot.Final
+	s.setData(l, slot.Data(), nil)
+	s.filling.record(l)
+	s.takeTurns(1)
+	return nil
+}
+
+// create makes an empty slot, and its account where the state has none of that
+// id.
+func (s *State) create(a *rate.Account, t *rate.Terms, group string) (*rate.Live, error) {
+	t, err := s.numberTerms(t)
+	if err != nil {
+		return nil, err
+	}
+	l := s.insert(a, t, group)
+	s.filling.changing(l, true)
+	s.header.Slots = s.slots.n
+	return l, nil
+}
+
+// insert makes an empty slot of an account.
+func (s *State) insert(a *rate.Account, t *rate.Terms, group string) *rate.Live {
+	l := s.slots.add()
+	s.place(l, a, t, group)
+	return l
+}
+
+// place puts a slot that has its number among those of its account.
+func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string) {
+	if !a.Known {
+		a.Known = true
+		s.accounts.add(a)
+	}
+	l.Account, l.Terms, l.Group = a, t, group
+	at, _ := a.Find(t, group)
+	a.Slots = slices.Insert(a.Slots, at, l)
+	s.count(t, 1)
+}
+
+// numberTerms returns the state's own copy of terms, numbering them when they are
+// new. Numbers are given in the order in which the log first needs them, so that
+// the same log makes the same records. Terms are compared by what they say.
+func (s *State) numberTerms(t *rate.Terms) (*rate.Terms, error) {
+	if t.Number != 0 {
+		return s.terms[t.Number-1], nil
+	}
+	plan, err := s.numberPlan(t.Plan)
+	if err != nil {
+		return nil, err
+	}
+	b, err := encodeTerms(t, plan)
+	if err != nil {
+		return nil, fmt.Errorf("accumulate: terms of tariff %q: %w", t.Tariff, err)
+	}
+	n, known := s.termsOf[string(b)]
+	if !known {
+		s.terms = append(s.terms, t)
+		n = uint32(len(s.terms))
+		s.termsOf[string(b)] = n
+		s.filling.terms = append(s.filling.terms, tableEntry{numberKey(n), b})
+	}
+	t.Number = n
+	return s.terms[n-1], nil
+}
+
+// numberPlan does the same for a plan.
+func (s *State) numberPlan(p *rate.Plan) (uint32, error) {
+	if n, ok := s.planAt[p]; ok {
+		return n, nil
+	}
+	b, err := encodePlan(p)
+	if err != nil {
+		return 0, fmt.Errorf("accumulate: plan of tariff %q: %w", p.Tariff, err)
+	}
+	n, known := s.plans[string(b)]
+	if !known {
+		s.numbered = append(s.numbered, p)
+		n = uint32(len(s.numbered))
+		s.plans[string(b)] = n
+		s.filling.plans = append(s.filling.plans, tableEntry{numberKey(n), b})
+	}
+	s.planAt[p] = n
+	return n, nil
+}
+
+// takeTurns writes the full records of the next n slots. A generation writes to
+// the end of a round at most: the next begins with the next generation.
+func (s *State) takeTurns(n int) {
+	g := s.filling
+	for ; n > 0 && !g.wrapped; n-- {
+		g.turns++
+		g.repeat(s.slots.at(s.turn))
+		if s.turn++; s.turn == s.slots.n {
+			s.turn, g.wrapped = 0, true
+		}
+	}
+}
+
+// turnsMin is how many full records a generation has at least. Each adds an entry
+// to the journal, and what the store notes of the entries grows with their number,
+// while a round takes as many entries as its records are few: the root of the
+// number of slots keeps both small.
+func turnsMin(slots uint32) int { return 1 << (bits.Len32(slots) / 2) }
+
+// AddDeadLetter keeps an event that was not priced.
+func (s *State) AddDeadLetter(l DeadLetter) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("accumulate: dead letter of %q: %w", l.ID, err)
+	}
+	s.filling.deadLetters = append(s.filling.deadLetters, b)
+	return nil
+}
+
+// AddInvoice keeps an invoice that a close has made, as canonical JSON.
+func (s *State) AddInvoice(invoice []byte) { s.filling.invoices = append(s.filling.invoices, invoice) }
+
+// EachAccount calls fn with every account, in no order.
+func (s *State) EachAccount(fn func(*rate.Account)) {
+	for i := range s.accounts.places {
+		if a := s.accounts.places[i].account; a != nil {
+			fn(a)
+		}
+	}
+}
+
+// Filling is the generation that changes go into.
+func (s *State) Filling() *Generation { return s.filling }
+
+// errUncommitted reports a generation that was cut too early.
+var errUncommitted = errors.New("accumulate: a generation was cut while the one before was not durable")
+
+// Cut ends the generation that changes went into and begins the next. The one
+// before must be durable.
+func (s *State) Cut() (*Generation, error) {
+	var next *Generation
+	select {
+	case next = <-s.spare:
+	default:
+		next = &Generation{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cut := s.filling
+	if len(cut.dirty) > 0 {
+		s.takeTurns(turnsMin(s.slots.n) - cut.turns)
+	}
+	cut.Header = s.header
+	if s.flying != nil {
+		return nil, errUncommitted
+	}
+	next.reuse(cut.number + 1)
+	s.flying, s.filling = cut, next
+	return cut, nil
+}
+
+// Durable shows a generation's changes to those who read the committed state: its
+// checkpoint is on the disk. The generation must not be used any more once the next
+// is cut. Any goroutine may call it.
+func (s *State) Durable(g *Generation) {
+	s.mu.Lock()
+	s.durable, s.flying = g.number, nil
+	s.committed = g.Header
+	s.mu.Unlock()
+	select {
+	case s.spare <- g:
+	default:
+	}
+}

@@ -1,0 +1,193 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/identity"
+	"github.com/tollway/tollway/host/internal/stage"
+)
+
+// When a checkpoint is cut. None of it changes a digit.
+const (
+	// cutInterval is how long a change waits for its checkpoint at least, so that
+	// many share one.
+	cutInterval = 40 * time.Millisecond
+	// cutBytes are enough for a checkpoint without waiting.
+	cutBytes = 8 << 20
+	// holdBytes is what may fill while a checkpoint is being committed: beyond, the
+	// partition waits for it.
+	holdBytes = 24 << 20
+)
+
+// committer has one checkpoint committed at a time while the partition goes on.
+// Its fields are the working goroutine's; the channels are shared with run.
+type committer struct {
+	partition *partition
+	cuts      chan *cut
+	done      chan *cut
+	due       *time.Timer // runs while something waits for its checkpoint
+	waiting   bool        // the timer runs, or has run out
+	late      bool        // the timer has run out
+	flying    bool        // a checkpoint is being committed
+
+	// run's:
+	roundFrom uint64 // number of the journal entry with which the round of full records began
+}
+
+// cut is what one checkpoint holds.
+type cut struct {
+	state *accumulate.Generation
+	seen  identity.Batch
+}
+
+func newCommitter(p *partition) committer {
+	due := time.NewTimer(0)
+	due.Stop()
+	return committer{
+		partition: p, cuts: make(chan *cut), done: make(chan *cut, 1), due: due,
+		roundFrom: p.store.LogLast(accumulate.LogSlots) + 1,
+	}
+}
+
+// stop ends the timer.
+func (c *committer) stop() { c.due.Stop() }
+
+// changed notes that something waits for a checkpoint.
+func (c *committer) changed() {
+	if !c.waiting {
+		c.waiting = true
+		c.due.Reset(cutInterval)
+	}
+}
+
+// offer cuts a checkpoint when one is due and none is being committed. When too
+// much waits it waits as well.
+func (c *committer) offer(ctx context.Context) error {
+	if !c.waiting {
+		return nil
+	}
+	bytes := c.partition.state.Filling().Bytes()
+	if !c.late && bytes < cutBytes {
+		return nil
+	}
+	now := c.partition.host.config.Now
+	begun := now()
+	if c.flying {
+		select {
+		case done := <-c.done:
+			c.landed(done)
+		default:
+			if bytes < holdBytes {
+				return nil
+			}
+			stage.Checkpoint.Enter()
+			select {
+			case done := <-c.done:
+				c.landed(done)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	stage.Checkpoint.Enter()
+	cut, err := c.cut()
+	if err != nil {
+		return err
+	}
+	select {
+	case c.cuts <- cut:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.partition.pace.stall.add(now().Sub(begun))
+	return nil
+}
+
+// cut takes what has changed since the last one.
+func (c *committer) cut() (*cut, error) {
+	p := c.partition
+	h := p.state.Now()
+	h.Digest, h.Epoch = messageDigest(p.last), p.host.epoch
+	if err := p.check(h); err != nil {
+		return nil, err
+	}
+	g, err := p.state.Cut()
+	if err != nil {
+		return nil, fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	c.waiting, c.late, c.flying = false, false, true
+	c.due.Stop()
+	return &cut{state: g, seen: p.seen.Cut()}, nil
+}
+
+// landed deals with a cut that is durable.
+func (c *committer) landed(done *cut) {
+	c.flying = false
+	c.partition.seen.Committed(done.seen)
+}
+
+// run commits what is cut.
+func (c *committer) run(ctx context.Context) error {
+	stage.Checkpoint.Enter()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case cut := <-c.cuts:
+			if err := c.write(cut); err != nil {
+				return err
+			}
+			c.done <- cut // it has room for the one that there is
+		}
+	}
+}
+
+// write commits a cut, with the position that it reaches, atomically.
+//
+// A crash before it returns leaves the last checkpoint: the same messages are read
+// again and, the log being all that decides, come to the same.
+func (c *committer) write(cut *cut) error {
+	p := c.partition
+	begun := p.host.config.Now()
+	g := cut.state
+	position := g.Header.Position
+	header, err := g.Header.Encode()
+	if err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	commit := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{}, Trim: map[uint8]uint64{}}
+	g.Tables(func(table uint8, key, value []byte) {
+		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
+	})
+	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots} {
+		if entries := g.Appends(log); len(entries) > 0 {
+			commit.Appends[log] = entries
+		}
+	}
+	wrapped := g.Wrapped()
+	if wrapped {
+		commit.Trim[accumulate.LogSlots] = c.roundFrom
+	}
+	cut.seen.Put(&commit)
+	if err := p.store.Commit(&commit); err != nil {
+		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, position, err)
+	}
+	if wrapped {
+		c.roundFrom = p.store.LogLast(accumulate.LogSlots) + 1
+	}
+	// A crash here loses nothing: the checkpoint is durable, and a restart
+	// shows it.
+	if err := p.host.invoices.load(p.number, p.store); err != nil {
+		return err
+	}
+	p.state.Durable(g)
+	p.host.committed(p, g.Accounts)
+	// What goes outward (dead letters, invoices) is published from the
+	// checkpoint's logs by the outbox, which finds its place by itself.
+	p.pace.commit.add(p.host.config.Now().Sub(begun))
+	return nil
+}
