@@ -20,7 +20,7 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// source has the built-in tariffs, compiled once for all tests.
+// source has the built-in tariffs that price by a list, compiled once for all tests.
 type source struct{ module *plugins.Module }
 
 var builtins source
@@ -43,8 +43,13 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = runtime.Close(ctx) }()
-		if builtins.module, err = runtime.Load(ctx, modules[0].Wasm); err != nil {
-			panic(err)
+		for _, b := range modules {
+			if b.Name != "standard" {
+				continue
+			}
+			if builtins.module, err = runtime.Load(ctx, b.Wasm); err != nil {
+				panic(err)
+			}
 		}
 		return m.Run()
 	}())
