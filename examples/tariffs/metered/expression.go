@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -36,8 +37,11 @@ func (c *computed) Price(s *tariff.Slot, e *tariff.Event) error {
 // expression computes a number from an event. Products and quotients keep 18 decimal places.
 type expression func(e *tariff.Event) (billing.Decimal, error)
 
-// depthMax bounds how deep an expression is nested.
-const depthMax = 64
+// What an expression may be: how deep it is nested, and how many dimensions it names.
+const (
+	depthMax      = 64
+	dimensionsMax = 15
+)
 
 // compile reads an expression: numbers, dimensions by name, + - * / and parentheses, and the functions round, ceil
 // and floor (of a number, at a number of places), abs, min and max.
@@ -54,6 +58,7 @@ func compile(text string, claim func(string) tariff.Dimension) (expression, erro
 type parser struct {
 	rest  string
 	depth int
+	names []string // of dimensions
 	claim func(string) tariff.Dimension
 }
 
@@ -192,6 +197,12 @@ func (p *parser) dimension(name string) (expression, error) {
 	name = name[strings.LastIndexByte(name, '.')+1:]
 	if !tariff.ValidName(name) {
 		return nil, fmt.Errorf("%q is no dimension of the meter", name)
+	}
+	if !slices.Contains(p.names, name) {
+		p.names = append(p.names, name)
+	}
+	if len(p.names) > dimensionsMax {
+		return nil, fmt.Errorf("names more than %d dimensions", dimensionsMax)
 	}
 	d := p.claim(name)
 	return func(e *tariff.Event) (billing.Decimal, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -116,6 +117,7 @@ func TestCustom(t *testing.T) {
 		{Name: "open", Params: expression("(1"), Refused: "params.expression: lacks a )"},
 		{Name: "unknown function", Params: expression("sqrt(4)"), Refused: "params.expression: sqrt of 1 arguments is unknown; there are round, ceil and floor of one or two, abs of one, min and max"},
 		{Name: "not a dimension", Params: expression("Value"), Refused: `params.expression: "Value" is no dimension of the meter`},
+		{Name: "too wide", Params: expression("a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p"), Refused: "params.expression: names more than 15 dimensions"},
 		{Name: "too deep", Params: expression(strings.Repeat("(", 100) + "1" + strings.Repeat(")", 100)), Refused: "params.expression: is nested more than 64 deep"},
 		{Name: "no price", Params: `{"kind":"attribute_tiers","attribute":"a","tiers":[{"prices":{"x":"1"}}]}`, Events: []tarifftest.Event{of("1", "a", "y")}, Rejects: []string{`0 no_price: "y" has no price`}},
 		{Name: "a price in one tier only", Params: `{"kind":"attribute_tiers","attribute":"a","tiers":[{"up_to":"1","prices":{"x":"1"}},{"prices":{"y":"1"}}]}`, Refused: `params.tiers: tier 1 has a price for "x" and another has none; params.tiers: tier 2 has a price for "y" and another has none`},
@@ -255,4 +257,34 @@ func agree(t *testing.T, tr tariff.Tariff, schema *jsonschema.Schema, params str
 	if _, err := tarifftest.NewBench(t, module.Tariffs...).Configure(tr.Name, params); (err == nil) != want {
 		t.Errorf("%s: Configure says %v of %s", tr.Name, err, params)
 	}
+}
+
+// FuzzExpression compiles anything and computes what compiles: no text may crash the compiler or the expression.
+func FuzzExpression(f *testing.F) {
+	for _, text := range []string{"1 + 2 * 3", "round(value * units, 2)", "-(a.b) / 0", "min(1", "((((", "ceil(1, 99)", "1..2", "é"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		params, err := json.Marshal(map[string]string{"kind": "expression", "expression": text})
+		if err != nil {
+			t.Skip()
+		}
+		bench := tarifftest.NewBench(t, custom)
+		plan, err := bench.Configure("custom", string(params))
+		if err != nil {
+			if strings.Contains(err.Error(), "panic") {
+				t.Fatal(err)
+			}
+			return
+		}
+		slot := tarifftest.NewSlot(plan)
+		e := of("1")
+		for _, name := range plan.Dimensions {
+			e.Dimensions[name] = "2.5"
+		}
+		rejects, err := bench.Price([]*tarifftest.Slot{slot}, []tarifftest.Event{e})
+		if err != nil || len(rejects) > 0 && rejects[0].Reason == "tariff_panic" {
+			t.Fatal(err, rejects)
+		}
+	})
 }

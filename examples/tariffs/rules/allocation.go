@@ -17,7 +17,7 @@ var allocation = tariff.Tariff{
 		p := c.Params
 		r := &allocationRule{total: p.Decimal("total", "What is spread.")}
 		r.scale = p.Int("scale", "Decimal places of a share.", 0, billing.Scale)
-		order := p.ChoiceOr("tie_break", "Who comes first among equal remainders: the order given, or that of the keys.", "given_order", "given_order", "key_order", "key")
+		order := p.ChoiceOr("tie_break", "Who comes first among equal remainders: the order given, or that of the keys.", "given_order", "given_order", "key_order")
 		for i, entry := range p.List("weights", "Who gets a share.") {
 			w := weight{entry.Text("key", "The share's name."), entry.Decimal("weight", "The share's weight.")}
 			if w.weight.Sign() < 0 {

@@ -156,6 +156,10 @@ func (p *plan) chain(c *testCase) error {
 		if slices.ContainsFunc(c.Events, func(e testEvent) bool { return e.Key != "" }) || strings.HasSuffix(string(p.params["type"]), `unique_count"`) {
 			p.params["key"], p.params["op"] = json.RawMessage(`"key"`), json.RawMessage(`"op"`)
 		}
+	case "allocation":
+		if strings.Contains(string(p.params["tie_break"]), "key") {
+			p.params["tie_break"] = json.RawMessage(`"key_order"`)
+		}
 	case "invoice_totals":
 		p.params["line_items"] = json.RawMessage(fmt.Sprint(len(c.Events)))
 	case "prorated_graduated":
