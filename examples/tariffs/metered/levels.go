@@ -21,7 +21,7 @@ func (l *level) span(s *tariff.Slot) int64 {
 	if l.days {
 		return tariff.DaysBetween(s.PeriodStart(), s.PeriodEnd())
 	}
-	return s.PeriodEnd()/1e9 - s.PeriodStart()/1e9
+	return s.PeriodEnd()/1_000_000_000 - s.PeriodStart()/1_000_000_000
 }
 
 // left is what of the period is left at an instant: with days, that of the instant included.
@@ -30,7 +30,7 @@ func (l *level) left(s *tariff.Slot, instant int64) int64 {
 	if l.days {
 		return tariff.DaysBetween(instant, s.PeriodEnd())
 	}
-	return s.PeriodEnd()/1e9 - instant/1e9
+	return s.PeriodEnd()/1_000_000_000 - instant/1_000_000_000
 }
 
 // begin takes over what the period before left: it lasts all the period.

@@ -49,7 +49,7 @@ func (q *windows) Price(s *tariff.Slot, e *tariff.Event) error {
 	if e.Time() < s.PeriodStart() || e.Time() >= s.PeriodEnd() {
 		return tariff.Reject("outside_period", "the event's time lies outside the period")
 	}
-	key := tariff.KeyOfInt((e.Time() - s.PeriodStart()) / (q.seconds * 1e9))
+	key := tariff.KeyOfInt((e.Time() - s.PeriodStart()) / (q.seconds * 1_000_000_000))
 	value, quantity := q.table.Number(s, key), e.Quantity().D()
 	switch _, known := q.table.Mark(s, key); q.value {
 	case "latest":
@@ -72,7 +72,7 @@ func (q *windows) Finish(s *tariff.Slot) error {
 	slices.SortFunc(values, billing.Decimal.Cmp)
 	count := int64(len(values))
 	if q.all {
-		length := (s.PeriodEnd() - s.PeriodStart()) / 1e9
+		length := (s.PeriodEnd() - s.PeriodStart()) / 1_000_000_000
 		count = max((length+q.seconds-1)/q.seconds, count)
 	}
 	if count == 0 {

@@ -126,7 +126,7 @@ func (t *calendar) Price(s *tariff.Slot, e *tariff.Event) error {
 		if !next.Before(end) { // the last part has what the others leave, to the last digit
 			return price.Add(s, left)
 		}
-		part, err := e.Quantity().D().MulQuo(billing.DecimalFromInt(int64(next.Sub(instant))), seconds*1e9, tariff.Exact)
+		part, err := e.Quantity().D().MulQuo(billing.DecimalFromInt(int64(next.Sub(instant))), seconds*1_000_000_000, tariff.Exact)
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (r *prorationRule) length(from, to int64) int64 {
 	if r.days {
 		return tariff.DaysBetween(from, to)
 	}
-	return to/1e9 - from/1e9
+	return to/1_000_000_000 - from/1_000_000_000
 }
 
 // creditNote gives back the unused days of a fee, with its tax. The tax is that of the unrounded part.
