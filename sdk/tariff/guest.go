@@ -53,6 +53,7 @@ func (s *Slot) accept(c *configuration) {
 	s.stateLen = c.stateSize
 	if c.keyed != nil {
 		s.stateLen = c.keyed.stateLen(s)
+		undoneBytes = undoneBytes[:0]
 	}
 }
 
@@ -82,6 +83,7 @@ func (g *guest) price() int32 {
 		return g.fault("batch: " + err.Error())
 	}
 	arena, header, configs, undone = unsafe.Pointer(unsafe.SliceData(g.arena)), h, g.configs, 0
+	undoneBytes = undoneBytes[:0]
 	batch++
 	g.unit, g.begun, g.rejects, g.ahead = 0, 0, 0, aheadMin
 	if problem := g.findFinals(); problem != "" {

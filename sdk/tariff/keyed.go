@@ -64,6 +64,14 @@ const (
 // KeyedMax is the most entries that a table may hold, with numbers half of them.
 const KeyedMax = 56_000
 
+// CarriedMax is the most entries that a table may hold which goes on into the next period: they are put in all at once,
+// within the fuel of one event.
+const CarriedMax = 1_500
+
+// capacityLast is the capacity up to which a table doubles. Then it gets all the room that it may have, since moving
+// more entries than these at once would cost more than an event may.
+const capacityLast = 2_048
+
 // Marks claims a table of up to most keys with a mark each. A tariff has at most one table. Claimed from [Config].Carry,
 // the entries whose mark has [MarkCarried] go on into the next period, with that mark.
 func (k *Cells) Marks(most int) *Keyed { return k.keyed(markStride, most) }
@@ -80,8 +88,8 @@ func (k *Cells) keyed(stride uint32, most int) *Keyed {
 	if c.keyed != nil {
 		panic("tariff: a second table is claimed")
 	}
-	if k.carried && stride != markStride {
-		panic("tariff: a table of numbers is carried")
+	if k.carried && (stride != markStride || most > CarriedMax) {
+		panic("tariff: a table of numbers is carried, or one of more than " + strconv.Itoa(CarriedMax) + " keys")
 	}
 	cell := Cells{config: c}
 	c.keyed = &Keyed{config: c, head: cell.claim(), stride: stride, most: uint32(most), carried: k.carried}
@@ -267,7 +275,8 @@ func (k *Keyed) open(s *Slot) bool {
 	for off := s.carryInOff + k.carryOff; off < s.carryInOff+s.carryInLen; off += markStride {
 		e := (*wide)(at(off))
 		if to, found := k.seek(s, Key{e.lo, uint32(uint64(e.hi) >> 32)}); !found && e.lo != 0 {
-			s.setAt(to, e.lo, e.hi)
+			place := (*wide)(at(to)) // not noted: undone, there is no table
+			place.lo, place.hi = e.lo, e.hi
 			used++
 		}
 	}
@@ -280,7 +289,11 @@ const capacityFirst = 8
 
 // grow makes room for more entries.
 func (k *Keyed) grow(s *Slot) {
-	k.resize(s, min(max(capacityFirst, 2*uint32(s.cell(k.head).lo)), k.capacityMax()))
+	capacity := max(capacityFirst, 2*uint32(s.cell(k.head).lo))
+	if capacity > capacityLast {
+		capacity = k.capacityMax()
+	}
+	k.resize(s, min(capacity, k.capacityMax()))
 }
 
 // resize gives the table another capacity, with the same entries.
@@ -290,21 +303,52 @@ func (k *Keyed) resize(s *Slot, capacity uint32) {
 		panic(errStateNeed)
 	}
 	start := s.stateOff + k.base
-	old := make([]wide, uint32(s.cell(k.head).lo)*k.stride/cellSize)
-	for i := range old {
-		old[i] = *(*wide)(at(start + uint32(i)*cellSize))
-		s.note(start + uint32(i)*cellSize)
-	}
-	clear(unsafe.Slice((*byte)(at(start)), capacity*k.stride))
+	before := uint32(s.cell(k.head).lo)
+	// Noted as a whole: one by one, the entries of a large table would cost more than an event may.
+	noteBytes(start, before*k.stride)
+	old := undoneBytes[len(undoneBytes)-1].was
+	table := unsafe.Slice((*byte)(at(start)), capacity*k.stride)
+	clear(table)
 	s.setCell(k.head, uint64(capacity), s.cell(k.head).hi)
-	for units := int(k.stride / cellSize); len(old) > 0; old = old[units:] {
-		if old[0].lo == 0 {
+	stride := int(k.stride)
+	for ; len(old) > 0; old = old[stride:] {
+		high := le.Uint64(old)
+		if high == 0 {
 			continue
 		}
-		off, _ := k.seek(s, Key{old[0].lo, uint32(uint64(old[0].hi) >> 32)})
-		for u := range units {
-			*(*wide)(at(off + uint32(u)*cellSize)) = old[u]
+		home, _ := bits.Mul64(high, uint64(capacity))
+		to := int(home) * stride
+		for le.Uint64(table[to:]) != 0 {
+			if to += stride; to == len(table) {
+				to = 0
+			}
 		}
+		copy(table[to:to+stride], old[:stride])
+	}
+}
+
+// beforeBytes is a piece of the arena as it was before the unit of work at hand wrote to it, with how many numbers
+// were noted before.
+type beforeBytes struct {
+	off    uint32
+	undone int
+	was    []byte
+}
+
+// undoneBytes are the pieces that were noted: hardly ever one.
+var undoneBytes []beforeBytes
+
+// noteBytes notes what stands in a piece of the arena, so that a rejection can put it back.
+func noteBytes(off, length uint32) {
+	was := append([]byte(nil), unsafe.Slice((*byte)(at(off)), length)...)
+	undoneBytes = append(undoneBytes, beforeBytes{off, undone, was})
+}
+
+// rollBackBytes puts back what was noted as bytes when so many numbers had been noted.
+func rollBackBytes() {
+	for n := len(undoneBytes); n > 0 && undoneBytes[n-1].undone == undone; n-- {
+		copy(unsafe.Slice((*byte)(at(undoneBytes[n-1].off)), len(undoneBytes[n-1].was)), undoneBytes[n-1].was)
+		undoneBytes = undoneBytes[:n-1]
 	}
 }
 

@@ -112,10 +112,12 @@ func growUndo() { undo = append(undo, make([]before, undoRoom)...) }
 
 // rollBack undoes what was noted, last first.
 func rollBack() {
+	rollBackBytes()
 	for undone > 0 {
 		undone--
 		b := &undo[undone]
 		*(*wide)(at(b.off)) = b.was
+		rollBackBytes()
 	}
 }
 

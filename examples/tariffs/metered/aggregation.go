@@ -36,7 +36,7 @@ func configureAggregation(c *tariff.Config) tariff.Pricer {
 	u := &unique{prorated: kind == "prorated_unique_count", initial: initial}
 	u.key, u.hasKey = p.OptionalDimension("key", "The dimension of the meter that holds the key, for unique counts.")
 	u.op, u.hasOp = p.OptionalDimension("op", "The dimension that holds add or remove; without it every event adds.")
-	keys := p.IntOr("keys_max", "The most distinct keys of a period; events with further ones are rejected.", 1, tariff.KeyedMax, 50_000)
+	keys := p.IntOr("keys_max", "The most distinct keys of a period; events with further ones are rejected. Of keys that go on into the next period, 1500 at most.", 1, tariff.KeyedMax, 50_000)
 	cells := c.State
 	if p.BoolOr("recurring", "Whether the level at the end of a period goes on into the next. Prorated, keys always do.", false) {
 		cells = c.Carry

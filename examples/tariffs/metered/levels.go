@@ -96,6 +96,9 @@ func (u *unique) claim(c *tariff.Config, cells *tariff.Cells, most int) {
 	if u.prorated {
 		cells = c.Carry
 	}
+	if cells == c.Carry {
+		most = min(most, tariff.CarriedMax)
+	}
 	u.table = cells.Marks(most)
 }
 
