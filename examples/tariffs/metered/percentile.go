@@ -1,8 +1,6 @@
 package main
 
 import (
-	"slices"
-
 	"github.com/tollway/tollway/sdk/billing"
 	"github.com/tollway/tollway/sdk/tariff"
 )
@@ -69,7 +67,6 @@ func (q *windows) Price(s *tariff.Slot, e *tariff.Event) error {
 
 func (q *windows) Finish(s *tariff.Slot) error {
 	values := q.table.AppendNumbers(s, nil)
-	slices.SortFunc(values, billing.Decimal.Cmp)
 	count := int64(len(values))
 	if q.all {
 		length := (s.PeriodEnd() - s.PeriodStart()) / 1_000_000_000
@@ -95,17 +92,48 @@ func (q *windows) Finish(s *tariff.Slot) error {
 	return err
 }
 
-// ranked returns the value of a rank, counted from 1, among sorted values and a number of zeros.
+// ranked returns the value of a rank, counted from 1, among values and a number of zeros. It changes their order.
 func ranked(values []billing.Decimal, rank, zeros int64) billing.Decimal {
 	below := int64(0)
-	for below < int64(len(values)) && values[below].Sign() < 0 {
-		below++
+	for _, v := range values {
+		if v.Sign() < 0 {
+			below++
+		}
 	}
 	switch {
 	case rank <= below:
-		return values[rank-1]
+		return nth(values, int(rank-1))
 	case rank <= below+zeros:
 		return billing.Decimal{}
 	}
-	return values[rank-zeros-1]
+	return nth(values, int(rank-zeros-1))
+}
+
+// nth returns the value that would stand at place n if the values were sorted. Sorting the windows of a month would
+// cost more than an event may (Hoare, "Algorithm 65: Find").
+func nth(values []billing.Decimal, n int) billing.Decimal {
+	left, right := 0, len(values)-1
+	for left < right {
+		pivot, i, k := values[(left+right)/2], left, right
+		for i <= k {
+			for values[i].Cmp(pivot) < 0 {
+				i++
+			}
+			for pivot.Cmp(values[k]) < 0 {
+				k--
+			}
+			if i <= k {
+				values[i], values[k] = values[k], values[i]
+				i, k = i+1, k-1
+			}
+		}
+		if n <= k {
+			right = k
+		} else if n >= i {
+			left = i
+		} else {
+			break
+		}
+	}
+	return values[n]
 }
