@@ -197,9 +197,14 @@ func (k *Keyed) AppendNumbers(s *Slot, numbers []billing.Decimal) []billing.Deci
 	}
 	k.open(s)
 	start := s.stateOff + k.base
-	for off := start; off < start+uint32(s.cell(k.head).lo)*k.stride; off += k.stride {
+	end := start + uint32(s.cell(k.head).lo)*numberStride
+	n := len(numbers)
+	numbers = append(numbers, make([]billing.Decimal, s.cell(k.head).hi)...)
+	for off := start; off < end; off += numberStride {
 		if (*wide)(at(off)).lo != 0 {
-			numbers = append(numbers, (*wide)(at(off+markStride)).decimal())
+			w := (*wide)(at(off + markStride))
+			numbers[n].Lo, numbers[n].Hi = w.lo, w.hi
+			n++
 		}
 	}
 	return numbers

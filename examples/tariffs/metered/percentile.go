@@ -14,8 +14,8 @@ var percentile = tariff.Tariff{
 	Configure: configurePercentile,
 }
 
-// windowsMax is how many windows with usage a period may have: five-minute windows of three months.
-const windowsMax = 27_000
+// windowsMax is how many windows with usage a period may have: five-minute windows of a month.
+const windowsMax = 9_000
 
 func configurePercentile(c *tariff.Config) tariff.Pricer {
 	p := c.Params
@@ -116,10 +116,10 @@ func nth(values []billing.Decimal, n int) billing.Decimal {
 	for left < right {
 		pivot, i, k := values[(left+right)/2], left, right
 		for i <= k {
-			for values[i].Cmp(pivot) < 0 {
+			for v := &values[i]; v.Hi < pivot.Hi || v.Hi == pivot.Hi && v.Lo < pivot.Lo; v = &values[i] {
 				i++
 			}
-			for pivot.Cmp(values[k]) < 0 {
+			for v := &values[k]; v.Hi > pivot.Hi || v.Hi == pivot.Hi && v.Lo > pivot.Lo; v = &values[k] {
 				k--
 			}
 			if i <= k {
