@@ -70,7 +70,7 @@ func (p *partition) triage(n int) (*triage, error) {
 				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)})
 			continue
 		}
-		seen, known, err := p.seen.Add(e.Identity, e.Content, p.pending.carrier(i).position, e.Time)
+		seen, known, err := p.seen.Add(e.Identity, e.Content, p.pending.carrier(i).position, keptUntil(e.Time))
 		if err != nil {
 			return nil, err
 		}
@@ -103,6 +103,13 @@ func (t *triage) prefetch(seen *identity.Set, events []ingest.Event) {
 		t.ids = append(t.ids, events[i].Identity)
 	}
 	seen.Prefetch(t.ids...)
+}
+
+// keptUntil is the end of the stretch of time, long as a billing period, that an
+// event's identity is kept with, unix ns: identities expire by such stretches.
+func keptUntil(at int64) int64 {
+	const stretch = int64(32 * 24 * time.Hour)
+	return at - (at%stretch+stretch)%stretch + stretch
 }
 
 // begin makes the triage ready for n events.

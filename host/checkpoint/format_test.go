@@ -96,7 +96,7 @@ func TestFormatTables(t *testing.T) {
 		}
 	}
 	if SegmentMaxBytes != 900_000 || HeaderMaxBytes != 131_072 || EntryMaxBytes != 64<<20 || runRandomBits != 16 ||
-		prefixSegment != 1 || prefixDoomed != 2 || prefixRecord != 3 || prefixBallast != 4 || ballastMaxBytes != 32_512 || logMinBytes != 32<<10 {
+		prefixSegment != 1 || prefixDoomed != 2 || prefixRecord != 3 || prefixBallast != 4 || ballastMaxBytes != 7_936 || logMinBytes != 8<<10 {
 		t.Error("a limit in the code is not the one in FORMAT.md")
 	}
 }
