@@ -26,15 +26,8 @@ type Account struct {
 	Known bool    // it stands in the book; the book sets it
 	Slots []*Live // sorted by key
 
-	epoch uint32 // of the catalog that the routes were found by
-	kinds []kindNumber
-	ways  []way // of the event types in kinds
-}
-
-// way is where an account's events of one type go.
-type way struct {
-	slot *Live // the slot that took the last one, where no event of the type can meet two
-	lane *lane // else what its meters and subscriptions are
+	epoch uint32  // of the catalog that the ways were found by
+	ways  []*Live // by the number of an event type: the slot that took the last one, where none can meet two
 }
 
 // Live is a slot as a book keeps it: it changes in place. Only the book may
@@ -183,24 +176,30 @@ func (r *Rater) kind(eventType string) *kind {
 	return k
 }
 
-// waysRoom is for how many event types an account has room at first.
-const waysRoom = 4
+// waysMax is how many event types an account remembers a slot for. The others'
+// events find theirs anew each time.
+const waysMax = 64
 
-// way returns where the account's events of a type go, empty at first.
-func (a *Account) way(k *kind, epoch uint32) *way {
+// way returns the slot that took the account's last event of a type, nil when it
+// is not remembered.
+func (a *Account) way(k *kind, epoch uint32) *Live {
+	if a.epoch != epoch || int(k.number) >= len(a.ways) {
+		return nil
+	}
+	return a.ways[k.number]
+}
+
+// remember has the account's next events of a type go to a slot at first.
+func (a *Account) remember(k *kind, epoch uint32, l *Live) {
+	if k.number >= waysMax {
+		return
+	}
 	if a.epoch != epoch {
-		a.epoch, a.kinds = epoch, a.kinds[:0]
 		clear(a.ways)
-		a.ways = a.ways[:0]
+		a.epoch = epoch
 	}
-	for i, number := range a.kinds {
-		if number == k.number {
-			return &a.ways[i]
-		}
+	if n := int(k.number) + 1; n > len(a.ways) {
+		a.ways = append(a.ways, make([]*Live, n-len(a.ways))...)
 	}
-	if a.kinds == nil {
-		a.kinds, a.ways = make([]kindNumber, 0, waysRoom), make([]way, 0, waysRoom)
-	}
-	a.kinds, a.ways = append(a.kinds, k.number), append(a.ways, way{})
-	return &a.ways[len(a.ways)-1]
+	a.ways[k.number] = l
 }

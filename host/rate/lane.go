@@ -29,10 +29,20 @@ type stop struct {
 }
 
 // lanesMax bounds the memory of a rater: beyond, it begins to remember anew.
-const lanesMax = 1 << 18
+const lanesMax = 1 << 16
 
-// lane finds the lane of an account's events of a type.
+// laneKey names a lane.
+type laneKey struct {
+	account *Account
+	kind    kindNumber
+}
+
+// lane returns the lane of an account's events of a type.
 func (r *Rater) lane(a *Account, k *kind) *lane {
+	key := laneKey{a, k.number}
+	if l := r.lanes[key]; l != nil {
+		return l
+	}
 	l := &lane{calendar: r.calendar(a.ID), meters: make([]laneMeter, len(k.meters))}
 	for i, m := range k.meters {
 		bindings := r.catalog.Bindings(billing.AccountID(a.ID), m)
@@ -42,22 +52,17 @@ func (r *Rater) lane(a *Account, k *kind) *lane {
 		}
 		l.meters[i] = laneMeter{meter: m, stops: stops}
 	}
-	return l
-}
-
-// keep remembers a lane for the account's next event of the type.
-func (r *Rater) keep(w *way, l *lane) {
-	if r.lanes++; r.lanes > lanesMax {
-		r.forget()
-		return
+	if len(r.lanes) >= lanesMax {
+		clear(r.lanes)
 	}
-	w.lane = l
+	r.lanes[key] = l
+	return l
 }
 
 // forget has the ways of all accounts found anew.
 func (r *Rater) forget() {
 	r.epoch++
-	r.lanes = 0
+	r.lanes = map[laneKey]*lane{}
 }
 
 // at makes the stop hold for a time, unix ns, and reports whether the

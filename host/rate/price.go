@@ -49,6 +49,8 @@ type batch struct {
 	book     Book
 	events   []Event
 	accounts []*Account // of the events; nil where the book has none
+	met      []*Live    // of the events: the slot that their account remembers for the type, or nil
+	touched  int        // a sum over what foresee has read, so that it is read
 	hits     []hit      // by event, then in the order of the subscriptions
 	cells    []cell
 	kept     []byte                  // block of what plugins returned
@@ -111,9 +113,6 @@ func (b *batch) begin(book Book, events []Event) {
 	b.kept = b.kept[:0]
 	b.hits = slices.Grow(b.hits, len(events))
 	b.accounts = slices.Grow(b.accounts[:0], len(events))[:len(events)]
-	for i := range events { // a loop that does little, so that the memory's latencies overlap
-		b.accounts[i] = book.Account(events[i].Account, events[i].AccountHash)
-	}
 }
 
 // end forgets the events and slots, of which nothing must be kept alive.
@@ -121,6 +120,7 @@ func (b *batch) end() {
 	b.book, b.events = nil, nil
 	b.hits = b.hits[:0]
 	clear(b.accounts)
+	clear(b.met)
 	b.cells = b.cells[:0]
 	clear(b.made)
 	clear(b.comers)

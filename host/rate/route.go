@@ -36,8 +36,7 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	if a == nil {
 		a = b.comer(e)
 	}
-	w := a.way(k, r.epoch)
-	if s := w.slot; s != nil && !s.Final && s.Terms.holds(e.Time) {
+	if s := b.met[i]; s != nil && !s.Final && s.Terms.holds(e.Time) {
 		h := hit{event: int32(i), quantity: one}
 		if v := h.measure(e, k.meters[0]); v != nil {
 			return v
@@ -46,10 +45,10 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	}
 	if k.single {
 		if bindings := r.catalog.Bindings(billing.AccountID(a.ID), k.meters[0]); len(bindings) == 1 && len(bindings[0].Tariff.GroupBy) == 0 {
-			return b.routeSingle(ctx, i, a, k, w, &bindings[0])
+			return b.routeSingle(ctx, i, a, k, &bindings[0])
 		}
 	}
-	return b.routeLane(ctx, i, a, k, w)
+	return b.routeLane(ctx, i, a, k)
 }
 
 func noMeter(e *Event) *verdict {
@@ -73,7 +72,7 @@ func (b *batch) comer(e *Event) *Account {
 
 // routeSingle routes an event that meets the slot of one subscription at most,
 // and remembers the slot.
-func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, w *way, binding *catalog.Binding) *verdict {
+func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, binding *catalog.Binding) *verdict {
 	e := &b.events[i]
 	c := b.rater.calendar(a.ID)
 	t := b.rater.termsAt(binding, e.Time, c)
@@ -92,7 +91,7 @@ func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, w *
 		return b.hitNew(ctx, h, newSlot{a, t, ""}, k)
 	}
 	if s.Terms.PeriodEnd == t.PeriodEnd && s.Terms.ActiveFrom == t.ActiveFrom && s.Terms.ActiveUntil == t.ActiveUntil && s.Terms.Calendar == t.Calendar {
-		w.slot = s
+		a.remember(k, b.rater.epoch, s)
 	}
 	return b.hit(ctx, h, s)
 }
@@ -107,13 +106,9 @@ func (a *Account) slot(t *Terms, group string) *Live {
 }
 
 // routeLane routes an event that can meet several slots.
-func (b *batch) routeLane(ctx context.Context, i int, a *Account, k *kind, w *way) *verdict {
+func (b *batch) routeLane(ctx context.Context, i int, a *Account, k *kind) *verdict {
 	e := &b.events[i]
-	l := w.lane
-	if l == nil {
-		l = b.rater.lane(a, k)
-		b.rater.keep(w, l)
-	}
+	l := b.rater.lane(a, k)
 	first := len(b.hits)
 	metered := false
 	for n := range l.meters {
