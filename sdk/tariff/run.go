@@ -22,6 +22,7 @@ type rungs struct {
 	inLine uint32 // all bits set: in the lines
 	base   uint64 // the lowest tier
 	feeDue uint64 // 1 if the first event brings a flat fee
+	splits uint64 // how many rungs there are, if an event is split at their ends; 0 if it is not
 	rungs  [tiersInRun]rung
 }
 
@@ -32,6 +33,7 @@ type rung struct {
 	upTo  billing.Quantity // the largest decimal for an open tier
 	price billing.Amount
 	line  uint32 // offset in the lines
+	fee   bool   // entering the tier brings a flat fee
 }
 
 // endless is the largest number of units.
@@ -43,7 +45,11 @@ func rungsOf(p Pricer, cells uint32) *rungs {
 	switch p := p.(type) {
 	case *Graduated:
 		if cells == 1 {
-			return p.ladder.rungs(p.units, -1)
+			r := p.ladder.rungs(p.units, -1)
+			if r != nil {
+				r.splits = uint64(len(p.ladder.steps))
+			}
+			return r
 		}
 	case *Volume:
 		if cells == 1 {
@@ -79,7 +85,7 @@ func (l *ladder) rungs(units QuantityCell, fixed int) *rungs {
 		if st.open || fixed >= 0 {
 			upTo = endless
 		}
-		r.rungs[i] = rung{upTo: upTo, price: st.price, line: st.usage.index * abi.LineSize}
+		r.rungs[i] = rung{upTo: upTo, price: st.price, line: st.usage.index * abi.LineSize, fee: st.hasFlat}
 	}
 	r.base = uint64(max(fixed, 0))
 	r.feeDue = bit(l.steps[r.base].hasFlat)
@@ -149,7 +155,8 @@ func run(first, end uint32) uint32 {
 		}
 		lo, hi := cell.lo, uint64(cell.hi)
 		b := &r.rungs
-		t := &b[(r.base+above(&b[0].upTo, hi, lo)+above(&b[1].upTo, hi, lo)+above(&b[2].upTo, hi, lo))&(tiersInRun-1)]
+		k := (r.base + above(&b[0].upTo, hi, lo) + above(&b[1].upTo, hi, lo) + above(&b[2].upTo, hi, lo)) & (tiersInRun - 1)
+		t := &b[k]
 		line := (*lineRow)(at(s.lineOff + t.line))
 		odd |= (hi|uint64(line.amount.hi))>>63 | bit(lo|hi == 0)&r.feeDue
 		if odd != 0 {
@@ -171,7 +178,13 @@ func run(first, end uint32) uint32 {
 			partLo := line.quantity.lo + addLo
 			partHi := uint64(line.quantity.hi) + addHi + bit(partLo < addLo)
 			if not|costHi>>63 != 0 {
-				return first
+				if !r.cross(k, e, cell, s.lineOff) {
+					return first
+				}
+				s.stateLen = c.stateSize
+				first++
+				row = unsafe.Add(row, header.EventStride)
+				break // the slot is in another tier now
 			}
 			line.quantity.lo, line.quantity.hi = partLo, int64(partHi)
 			line.amount.lo, line.amount.hi = costLo, int64(costHi)
@@ -185,6 +198,47 @@ func run(first, end uint32) uint32 {
 		}
 	}
 	return first
+}
+
+// cross prices an event with which the units of a slot leave tier k for the next, each part at its tier's
+// price. It reports false, and has done nothing, where that is not the whole of it.
+func (r *rungs) cross(k uint64, e *Event, cell *wide, lines uint32) bool {
+	if k+1 >= r.splits || e.quantity.hi < 0 {
+		return false
+	}
+	t, next := &r.rungs[k], &r.rungs[k+1]
+	addLo, addHi := e.quantity.lo, uint64(e.quantity.hi)
+	sumLo := cell.lo + addLo
+	sumHi := uint64(cell.hi) + addHi + bit(sumLo < addLo)
+	if sumHi>>63|above(&next.upTo, sumHi, sumLo) != 0 || above(&t.upTo, sumHi, sumLo) == 0 || next.fee {
+		return false
+	}
+	fillLo := t.upTo.Lo - cell.lo
+	fillHi := uint64(t.upTo.Hi) - uint64(cell.hi) - bit(t.upTo.Lo < cell.lo)
+	restLo := addLo - fillLo
+	restHi := addHi - fillHi - bit(addLo < fillLo)
+	a, b := (*lineRow)(at(lines+t.line)), (*lineRow)(at(lines+next.line))
+	sumA, okA := a.with(fillLo, fillHi, t.price)
+	sumB, okB := b.with(restLo, restHi, next.price)
+	if !okA || !okB {
+		return false
+	}
+	*a, *b = sumA, sumB
+	cell.lo, cell.hi = sumLo, int64(sumHi)
+	return true
+}
+
+// with returns the line with some units more, at a price. It is not ok if those are no whole number, or
+// the amount leaves the range.
+func (l *lineRow) with(lo, hi uint64, price billing.Amount) (sum lineRow, ok bool) {
+	n, not := count(lo, hi)
+	delta := n * price.Lo
+	sum.amount.lo = l.amount.lo + delta
+	amount := uint64(l.amount.hi) + n*uint64(price.Hi) + high(n, price.Lo) + bit(sum.amount.lo < delta)
+	sum.quantity.lo = l.quantity.lo + lo
+	sum.quantity.hi = int64(uint64(l.quantity.hi) + hi + bit(sum.quantity.lo < lo))
+	sum.amount.hi = int64(amount)
+	return sum, not|amount>>63|uint64(l.amount.hi)>>63|uint64(l.quantity.hi|sum.quantity.hi)>>63 == 0
 }
 
 // above is 1 if the units in hi and lo are above the end of a tier. Both are taken for unsigned.
