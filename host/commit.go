@@ -17,10 +17,10 @@ const (
 	// many share one.
 	cutInterval = 40 * time.Millisecond
 	// cutBytes are enough for a checkpoint without waiting.
-	cutBytes = 8 << 20
+	cutBytes = 4 << 20
 	// holdBytes is what may fill while a checkpoint is being committed: beyond, the
-	// partition waits for it.
-	holdBytes = 24 << 20
+	// partition waits for it. A generation takes about twice as much memory.
+	holdBytes = 12 << 20
 )
 
 // committer has one checkpoint committed at a time while the partition goes on.
