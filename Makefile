@@ -20,7 +20,7 @@ GO ?= go
 
 # Where goroutines meet. The race detector makes code five to ten times slower, so elsewhere it is left to
 # `make nightly`, and the long tests as well.
-RACE_PACKAGES := ./rpc/... ./host ./host/query ./host/stream ./host/checkpoint ./plugins
+RACE_PACKAGES := ./rpc/... ./host ./host/accumulate ./host/identity ./host/intake ./host/query ./host/stream ./host/checkpoint ./plugins
 
 # The folders of examples/tariffs that are built into the binary.
 BUILTINS := standard metered rules

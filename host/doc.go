@@ -5,15 +5,17 @@
 //	stream ─▶ ingest ─▶ rate ─▶ accumulate ─▶ checkpoint ─▶ query, export
 //	the log   decode    Wasm    fold          durable       readers
 //
-// catalog says what is sold and to whom. This package joins the stages; the
-// function that does it for every event is partition.step.
+// catalog says what is sold and to whom, identity remembers which events were
+// priced, intake writes usage that callers hand in to the log. This package joins
+// the stages; the function that does it for every event is partition.fold.
 //
 // # Goroutines
 //
-// One per partition owns that partition's state and runs its steps; one per
+// Three per partition: one reads ahead, one owns the partition's state and folds
+// the log into it, one commits checkpoints (commit.go says when). One more per
 // partition publishes its outbox (dead letters and invoices); one closes periods
 // that are due; one watches the streams' configuration. All are started by
-// Host.Run. Queries run in their callers' goroutines on committed state.
+// Host.Run. Queries run in their callers' goroutines.
 //
 // # Crashes
 //

@@ -1,15 +1,20 @@
 // Package rate prices usage events: it finds the subscriptions that an event
 // falls under, and has each tariff's plugin fold the event into its slot.
 //
-//	[]ingest.Event ──route──▶ hits (event × slot) ──price──▶ Outcome{Slots, Rejected}
+//	[]ingest.Event ──route──▶ hits (event × slot) ──price──▶ Outcome{Changes, Rejected}
 //	                  │ meter, subscription,         │ one Wasm call per module
 //	                  │ version, period, group       │ and dimension list
 //	               catalog                        plugins
 //
 // A slot is the unit of pricing: one subscription, tariff version, billing
 // period and group combination of one account. Its state and its lines go into
-// the plugin with the new events and come out replaced; slots are immutable
-// values, so a batch that fails leaves nothing behind.
+// the plugin with the new events and come out replaced. The book that keeps the
+// slots changes them when the batch is over, by what the outcome says, so a batch
+// that fails leaves nothing behind.
+//
+// An account remembers which slot took its last event of a type, where none can
+// meet two: most events find theirs by that (route.go). A batch looks at all of
+// them beforehand, so that the latencies of memory overlap.
 //
 // An event is priced by all the subscriptions that it matches or by none. The
 // outcome equals that of pricing the events one at a time in log order,
