@@ -51,11 +51,10 @@ const (
 	chunkHead  = 1 // the version
 )
 
-// Where a record is: its chunk and its offset there. Records begin below 1 MiB,
-// since only the one of a chunk of its own reaches beyond.
+// Where a record is: its chunk, and its offset there in the lower bits.
 const (
-	recordOffsetBits = 20
-	noRecord         = ^uint32(0)
+	recordOffsetBits = 32
+	noRecord         = ^uint64(0)
 )
 
 // Empty reports whether the generation changes nothing but the header.
@@ -204,7 +203,7 @@ func (g *Generation) record(l *rate.Live) {
 }
 
 // append writes a record behind the others and returns where it is.
-func (g *Generation) append(record []byte) uint32 {
+func (g *Generation) append(record []byte) uint64 {
 	g.written++
 	n := len(g.chunks) - 1
 	if n < 0 || cap(g.chunks[n])-len(g.chunks[n]) < len(record) {
@@ -213,7 +212,7 @@ func (g *Generation) append(record []byte) uint32 {
 	}
 	at := len(g.chunks[n])
 	g.chunks[n] = append(g.chunks[n], record...)
-	return uint32(n)<<recordOffsetBits | uint32(at)
+	return uint64(n)<<recordOffsetBits | uint64(at)
 }
 
 // takeChunk returns a chunk that has its version only, with room for a record.

@@ -46,10 +46,11 @@ type Live struct {
 	Number uint32 // the book's, and what follows too
 	Epoch  uint32
 	Before uint32
-	Record uint32
 
 	cell  int32 // the slot's cell in the batch with this number
 	batch uint32
+
+	Record uint64 // the book's
 }
 
 // Lines returns the part of the data that has the lines.
