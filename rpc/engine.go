@@ -35,6 +35,10 @@ type Engine interface {
 	// query.ErrInvalid for a partition or stream that is not there. A Position
 	// without Stream means the usage stream of its partition.
 	WaitPosition(ctx context.Context, positions []query.Position) error
+	// WaitLatest returns nil once everything up to the positions is part of the
+	// latest state, which a crash takes back to the committed one. Its errors are
+	// those of WaitPosition.
+	WaitLatest(ctx context.Context, positions []query.Position) error
 
 	// Invoices returns a page of invoices, in an order that later closes do not
 	// disturb.
@@ -79,6 +83,11 @@ func (q Queries) WatchSubtotals(filter query.Filter, heartbeat time.Duration) Su
 // WaitPosition implements [Engine].
 func (q Queries) WaitPosition(ctx context.Context, positions []query.Position) error {
 	return q.Engine.Wait(ctx, positions)
+}
+
+// WaitLatest implements [Engine].
+func (q Queries) WaitLatest(ctx context.Context, positions []query.Position) error {
+	return q.Engine.WaitLatest(ctx, positions)
 }
 
 // UsageChunk is usage to be written. Its events are numbered from 0: those of

@@ -34,6 +34,8 @@ type fakeEngine struct {
 	apply     func(ctx context.Context, request ApplyRequest) (Applied, error)
 	letters   []query.DeadLetter
 	reached   uint64 // WaitPosition returns for sequences up to this
+
+	waitedLatest int // calls of WaitLatest
 	closed    func(CloseRequest) (Closed, error)
 	catalog   func(CatalogFilter, query.Page) (CatalogPage, error)
 }
@@ -150,6 +152,13 @@ func (f *fakeEngine) DeadLetters(_ context.Context, _ DeadLetterFilter, page que
 		DeadLetters: f.letters[first:min(first+page.Size, len(f.letters))], NextToken: next, AsOf: testAsOf,
 		Counters: query.Counters{Read: 10, Priced: 7, Duplicates: 1, DeadLettered: 2},
 	}, nil
+}
+
+func (f *fakeEngine) WaitLatest(ctx context.Context, positions []query.Position) error {
+	f.mu.Lock()
+	f.waitedLatest++
+	f.mu.Unlock()
+	return f.WaitPosition(ctx, positions)
 }
 
 func (f *fakeEngine) WaitPosition(ctx context.Context, positions []query.Position) error {

@@ -27,8 +27,21 @@ const (
 	waitMax     = time.Minute
 )
 
-// wait makes a read see everything up to min, if that comes in time.
+// wait makes a read of the committed state see everything up to least, if that
+// comes in time.
 func (s *services) wait(ctx context.Context, least *tollwayv1.MinPosition) error {
+	return s.waitFor(ctx, least, s.engine.WaitPosition)
+}
+
+// waitIn does the same for the latest state, if that is asked for.
+func (s *services) waitIn(ctx context.Context, least *tollwayv1.MinPosition, latest bool) error {
+	if latest {
+		return s.waitFor(ctx, least, s.engine.WaitLatest)
+	}
+	return s.wait(ctx, least)
+}
+
+func (s *services) waitFor(ctx context.Context, least *tollwayv1.MinPosition, wait func(context.Context, []query.Position) error) error {
 	if least == nil {
 		return nil
 	}
@@ -45,7 +58,7 @@ func (s *services) wait(ctx context.Context, least *tollwayv1.MinPosition) error
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err = s.engine.WaitPosition(limited, positions)
+	err = wait(limited, positions)
 	switch {
 	case errors.Is(err, query.ErrInvalid):
 		return refuse(ReasonInvalidPosition, positionHint, "min_position: %v", err)

@@ -203,6 +203,38 @@ func TestListPages(t *testing.T) {
 	}
 }
 
+// Who asks for the latest state gets it, waits for it, and pages through it.
+func TestLatest(t *testing.T) {
+	engine := bill()
+	committed := engine.subtotals
+	var filters []query.Filter
+	engine.subtotals = func(f query.Filter) (query.Subtotals, error) {
+		filters = append(filters, f)
+		return committed(f)
+	}
+	_, clients := serve(t, engine, nil)
+	least := &tollwayv1.MinPosition{Positions: []*tollwayv1.Position{{Sequence: 1}}}
+	for _, latest := range []bool{false, true} {
+		if _, err := clients.Subtotals.Get(t.Context(), &tollwayv1.SubtotalServiceGetRequest{Account: "emma", MinPosition: least, Latest: latest}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := clients.Subtotals.List(t.Context(), &tollwayv1.SubtotalServiceListRequest{PageSize: 1, MinPosition: least, Latest: latest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.Subtotals.List(t.Context(), &tollwayv1.SubtotalServiceListRequest{PageSize: 1, PageToken: page.GetNextPageToken(), Latest: !latest}); reason(clients, err) != ReasonInvalidPageToken {
+			t.Errorf("a page token served another state: %v", err)
+		}
+	}
+	var asked []bool
+	for _, f := range filters {
+		asked = append(asked, f.Latest)
+	}
+	if want := []bool{false, false, true, true}; !slices.Equal(asked, want) || engine.waitedLatest != 2 || len(engine.waited) != 4 {
+		t.Errorf("asked for the latest state %v, waited for it %d times of %d", asked, engine.waitedLatest, len(engine.waited))
+	}
+}
+
 func TestMinPosition(t *testing.T) {
 	engine := bill()
 	_, clients := serve(t, engine, nil)

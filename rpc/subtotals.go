@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"strconv"
 
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 )
@@ -21,7 +22,8 @@ func (s subtotalService) Get(ctx context.Context, r *tollwayv1.SubtotalServiceGe
 	if err != nil {
 		return nil, err
 	}
-	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+	filter.Latest = r.GetLatest()
+	if err := s.waitIn(ctx, r.GetMinPosition(), filter.Latest); err != nil {
 		return nil, err
 	}
 	answer, err := s.engine.AccountSubtotals(filter)
@@ -52,12 +54,13 @@ func (s subtotalService) List(ctx context.Context, r *tollwayv1.SubtotalServiceL
 	if err != nil {
 		return nil, err
 	}
-	pages := newPager("SubtotalService/List", r.GetAccount(), r.GetPeriod(), r.GetTariff(), r.GetMeter(), r.GetCurrency())
+	pages := newPager("SubtotalService/List", r.GetAccount(), r.GetPeriod(), r.GetTariff(), r.GetMeter(), r.GetCurrency(), strconv.FormatBool(r.GetLatest()))
 	page, err := pages.page(r.GetPageSize(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+	filter.Latest = r.GetLatest()
+	if err := s.waitIn(ctx, r.GetMinPosition(), filter.Latest); err != nil {
 		return nil, err
 	}
 	answer, err := s.engine.Subtotals(filter, page)

@@ -29,7 +29,13 @@ type subtotalsGetCommand struct {
 	clientFlags
 	outputFlags
 	subtotalFlags
+	latestFlag
 	Account string `arg:"" help:"The account."`
+}
+
+// latestFlag says which state is read.
+type latestFlag struct {
+	Latest bool `help:"Show all that was read, not only what a checkpoint has made durable."`
 }
 
 // Run prints the account's subtotals and their totals.
@@ -40,7 +46,7 @@ func (c *subtotalsGetCommand) Run(ctx context.Context, s streams) error {
 	}
 	defer clients.Close()
 	answer, err := clients.Subtotals.Get(ctx, &tollwayv1.SubtotalServiceGetRequest{
-		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency,
+		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, Latest: c.Latest,
 	})
 	if err != nil {
 		return failed(clients, err)
@@ -96,6 +102,7 @@ type subtotalsListCommand struct {
 	clientFlags
 	outputFlags
 	subtotalFlags
+	latestFlag
 	Account string `placeholder:"ID" help:"Only this account."`
 	Limit   int    `default:"100" help:"Rows at most; 0 for all."`
 }
@@ -108,7 +115,7 @@ func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
 	}
 	defer clients.Close()
 	request := &tollwayv1.SubtotalServiceListRequest{
-		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, PageSize: 1000,
+		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, Latest: c.Latest, PageSize: 1000,
 	}
 	whole := &tollwayv1.SubtotalServiceListResponse{}
 	for {

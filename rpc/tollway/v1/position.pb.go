@@ -90,7 +90,8 @@ func (x *Position) GetSequence() uint64 {
 }
 
 // AsOf says how far the answer of a read has seen. What was answered as of a
-// position is on disk: no crash takes it back.
+// position is on disk: no crash takes it back, unless the latest state was asked
+// for.
 type AsOf struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One position for each partition that the answer draws on, by partition.
