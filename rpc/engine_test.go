@@ -36,8 +36,8 @@ type fakeEngine struct {
 	reached   uint64 // WaitPosition returns for sequences up to this
 
 	waitedLatest int // calls of WaitLatest
-	closed    func(CloseRequest) (Closed, error)
-	catalog   func(CatalogFilter, query.Page) (CatalogPage, error)
+	closed       func(CloseRequest) (Closed, error)
+	catalog      func(CatalogFilter, query.Page) (CatalogPage, error)
 }
 
 var testAsOf = query.AsOf{
