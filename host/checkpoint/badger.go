@@ -48,7 +48,7 @@ func badgerOptions(path string, o Options, unsynced *atomic.Bool) badger.Options
 }
 
 // logMinBytes is the size of a value from which on it goes to the value log.
-const logMinBytes = 8 << 10
+const logMinBytes = 16 << 10
 
 // openBadger opens Badger and turns a panic over damaged files into an error,
 // where it happens in this goroutine.

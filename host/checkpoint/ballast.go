@@ -6,8 +6,8 @@ import "sync"
 // dead when it merges the tables that have their keys, and it writes a table
 // when a write buffer is full. Large values fill the value log, but hardly the
 // buffers: gigabytes of dead values would wait for one to fill. So for what goes
-// to the value log, a little more goes through the buffer: a value of zeros
-// under one key, which the next merge drops.
+// to the value log, a little more goes through the buffer: values of zeros
+// under the same few keys, which the next merge drops.
 type ballast struct {
 	mu    sync.Mutex
 	every int64  // bytes of the value log that fill a buffer
@@ -18,8 +18,10 @@ type ballast struct {
 
 // The bounds of ballast.
 const (
-	ballastMinBytes = 4 << 10           // drawn at once, when so much is owed
-	ballastMaxBytes = logMinBytes - 256 // or the value log would be its place
+	ballastMinBytes   = 4 << 10           // drawn at once, when so much is owed
+	ballastValues     = 2                 // written by one transaction, at most
+	ballastValueBytes = logMinBytes - 256 // of one of them, or the value log would be its place
+	ballastMaxBytes   = ballastValues * ballastValueBytes
 
 	// ballastFiles is the number of value log files that fill a buffer.
 	ballastFiles = 2

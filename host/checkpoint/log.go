@@ -34,7 +34,7 @@ func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64
 		scan := logScan{txn: txn, family: f.family, from: from, left: limit, fn: fn}
 		for _, r := range f.runs[f.search(from):] {
 			read := scan.run
-			if p.store.journals[log] && r.entries == uint64(r.segments) {
+			if p.alone(log, r) {
 				read = scan.lent
 			}
 			if err := read(r); err != nil || scan.full {
@@ -180,11 +180,18 @@ func (p *Partition) Entry(log uint8, n uint64) ([]byte, error) {
 	return copied, err
 }
 
+// alone reports whether each entry of a log's run has a segment of its own. Of a
+// journal's run the numbers say it, since a segment holds an entry or a piece of
+// one; elsewhere large entries and shared segments can come to the same numbers.
+func (p *Partition) alone(log uint8, r run) bool {
+	return p.store.journals[log] && r.entries == uint64(r.segments)
+}
+
 // View is Entry without the copy: fn sees the entry where it lies. It may
 // neither keep it nor use the store, and should not be slow, as in LogRange.
 func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error {
 	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
-		if r.entries == uint64(r.segments) {
+		if p.alone(log, r) {
 			key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
 			return lendEntry(txn, f, key, r, n, func(_, entry []byte, _ bool) error { return fn(entry) })
 		}
@@ -199,7 +206,7 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 // checked, read and joined.
 func (p *Partition) Peek(log uint8, n uint64, fn func(entry []byte) error) error {
 	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
-		if r.entries != uint64(r.segments) {
+		if !p.alone(log, r) {
 			scan := logScan{txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
 			return scan.run(r)
 		}

@@ -28,8 +28,8 @@ type Options struct {
 	// Journals are the numbers of the logs that are journals, in every
 	// partition: logs of few, large entries that the caller replaces and trims
 	// itself. Their runs, one a commit, are never folded, and each entry has a
-	// segment of its own. Which logs are journals is not stored: one that was
-	// no journal before keeps what it has.
+	// segment of its own. Which logs are journals is not stored, and must not
+	// change once they have entries.
 	Journals []uint8
 
 	// FoldRunsMax is the number of runs of one table or log above which

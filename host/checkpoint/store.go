@@ -93,8 +93,8 @@ func Open(dir string, options Options) (*Store, error) {
 func (s *Store) limits() {
 	// Badger adds a key of its own to a transaction, and transact its ballast; a
 	// tenth of margin covers any change in how Badger counts.
-	s.txnLimit.tree = int(s.db.MaxBatchSize()*9/10) - logMinBytes
-	s.txnWrites = int(s.db.MaxBatchCount()*9/10) - 1
+	s.txnLimit.tree = int(s.db.MaxBatchSize()*9/10) - ballastMaxBytes
+	s.txnWrites = int(s.db.MaxBatchCount()*9/10) - ballastValues
 	// Badger maps twice the size of a value log file. As long as a transaction
 	// does not take all of the second half, the map is never moved, under readers.
 	s.txnLimit.log = int(txnMaxBytes(s.options))

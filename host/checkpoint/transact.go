@@ -55,11 +55,14 @@ func (s *Store) transact(writes []write) error {
 		}
 		sum = sum.plus(w.cost())
 	}
-	if ballast := s.ballast.draw(sum.log); ballast != nil {
-		if err := txn.Set([]byte{prefixBallast}, ballast); err != nil {
+	ballast := s.ballast.draw(sum.log)
+	sum.tree += len(ballast)
+	for n := byte(0); len(ballast) > 0; n++ {
+		value := ballast[:min(len(ballast), ballastValueBytes)]
+		if err := txn.Set([]byte{prefixBallast, n}, value); err != nil {
 			return err
 		}
-		sum.tree += len(ballast)
+		ballast = ballast[len(value):]
 	}
 	s.counters.bytesWritten.Add(uint64(sum.tree + sum.log))
 	s.counters.transactions.Add(1)
