@@ -26,11 +26,8 @@ type batch struct {
 	used        int
 }
 
-// part is a number of records of a generation.
-type part struct {
-	generation *generation
-	from, to   int
-}
+// part is a number of records of a generation, which nobody changes any more.
+type part struct{ records []record }
 
 // work is a piece of a seal.
 type work struct {
@@ -50,9 +47,8 @@ func (b Batch) Put(c *checkpoint.Commit) {
 	}
 	o := &b.set.options
 	for _, p := range b.parts {
-		records := p.generation.records[p.from:p.to:p.to]
 		b.put(c, o.Recent, room, func(dst []byte) []byte {
-			return b.encoder.append(dst, blobRecent, records, len(records))
+			return b.encoder.append(dst, blobRecent, p.records, len(p.records))
 		})
 	}
 	for _, w := range b.pieces {
@@ -96,7 +92,7 @@ func (s *Set) Cut() Batch {
 	added := 0
 	for _, g := range s.generations {
 		if to := len(g.records); to > g.cut {
-			b.parts = append(b.parts, part{generation: g, from: g.cut, to: to})
+			b.parts = append(b.parts, part{records: g.records[g.cut:to:to]})
 			added += to - g.cut
 			g.cut = to
 			s.nextRecent++
