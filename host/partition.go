@@ -166,13 +166,13 @@ func (p *partition) run(ctx context.Context) error {
 	}
 	defer reader.Close()
 	p.reader = reader
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	messages := make(chan []stream.Message)
-	group.Go(func() error { return p.read(ctx, messages) })
-	group.Go(func() error { return p.committer.run(ctx) })
-	group.Go(func() error { return p.work(ctx, messages) })
-	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-		return err
+	group.Go(func() error { return p.read(working, messages) })
+	group.Go(func() error { return p.committer.run(working) })
+	group.Go(func() error { return p.work(working, messages) })
+	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err // also of a call that was cancelled while nobody ended the partition
 	}
 	return nil
 }
@@ -181,8 +181,8 @@ func (p *partition) run(ctx context.Context) error {
 func (p *partition) read(ctx context.Context, messages chan<- []stream.Message) error {
 	stage.Read.Enter()
 	// The reader uses its list again, so each goes over in one of ours: one is
-	// worked on, one waits, one is being filled.
-	var lists [3][]stream.Message
+	// worked on while the other is filled, and handed over when the work is done.
+	var lists [2][]stream.Message
 	for n := 0; ; n = (n + 1) % len(lists) {
 		batch, err := p.reader.Next(ctx, readLimit())
 		if err != nil {
