@@ -1,6 +1,7 @@
 package builtin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -22,9 +23,9 @@ func TestManyCarriedKeys(t *testing.T) {
 	countKeys(t, `{"type":"unique_count","key":"user","recurring":true}`, 1_500, true)
 }
 
-func countKeys(t *testing.T, params string, users int, carried bool) {
+// metered returns an instance of the module that has the tariffs with large states.
+func metered(t *testing.T) *plugins.Instance {
 	t.Helper()
-	const batch = 4096
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
 		t.Skip(err)
@@ -36,8 +37,11 @@ func countKeys(t *testing.T, params string, users int, carried bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = runtime.Close(t.Context()) }()
-	var instance *plugins.Instance
+	t.Cleanup(func() {
+		if err := runtime.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, m := range modules {
 		if m.Name != "metered" {
 			continue
@@ -46,13 +50,20 @@ func countKeys(t *testing.T, params string, users int, carried bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if instance, err = module.NewInstance(t.Context()); err != nil {
+		instance, err := module.NewInstance(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		return instance
 	}
-	if instance == nil {
-		t.Skip("there is no module metered")
-	}
+	t.Fatal("there is no module metered")
+	return nil
+}
+
+func countKeys(t *testing.T, params string, users int, carried bool) {
+	t.Helper()
+	const batch = 4096
+	instance := metered(t)
 	plans, err := instance.Configure(t.Context(), []plugins.ConfigRequest{{
 		Tariff: "aggregation", Params: []byte(params), Currency: "EUR",
 	}})
@@ -102,4 +113,37 @@ func countKeys(t *testing.T, params string, users int, carried bool) {
 	if got := slot.Line(0).Quantity; got != billing.DecimalFromInt(int64(users)) {
 		t.Errorf("%s users in the next period, want %d", got, users)
 	}
+}
+
+// TestPercentileOfAFullMonth closes a month with usage in each of its windows of five minutes, the most that the
+// tariff takes, through the engine: a finish that runs out of fuel would keep the period open.
+func TestPercentileOfAFullMonth(t *testing.T) {
+	const windows = 31 * 24 * 12
+	instance := metered(t)
+	plans, err := instance.Configure(t.Context(), []plugins.ConfigRequest{{
+		Tariff: "percentile", Params: []byte(`{"percentile":95,"unit_price":"2"}`), Currency: "EUR",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	january := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	slot := plugins.Slot{
+		Plan: plans[0], New: true, PeriodStart: january.UnixNano(), PeriodEnd: january.AddDate(0, 1, 0).UnixNano(),
+		ActiveFrom: january.UnixNano(), ActiveUntil: january.AddDate(0, 1, 0).UnixNano(), Final: true,
+	}
+	b := plugins.Batch{Slots: []plugins.Slot{slot}}
+	for n := range windows {
+		// The values 1 to windows, in an order that has nothing to do with theirs.
+		value := int64(n)*5003%windows + 1
+		b.Events = append(b.Events, plugins.Event{Time: slot.PeriodStart + int64(n)*int64(5*time.Minute), Quantity: billing.DecimalFromInt(value)})
+	}
+	rejects, err := instance.Price(t.Context(), &b)
+	if err != nil || len(rejects) > 0 {
+		t.Fatal(rejects, err)
+	}
+	const rank = (95*windows + 99) / 100 // the smallest value that 95 percent do not exceed
+	if got := b.Slots[0].Line(0); got.Quantity != billing.DecimalFromInt(rank) || got.Amount != billing.DecimalFromInt(2*rank) {
+		t.Errorf("line %+v, want quantity %d", got, rank)
+	}
+	t.Logf("%d units of fuel", instance.FuelUsed())
 }
