@@ -112,7 +112,8 @@ fuzz: ## runs every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-nightly: check $(TARIFFS) ## the long checks: the race detector everywhere, then every fuzz target
+nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, every fuzz target
+	$(GO) test ./host -run '^TestAgainstOracle$$' -oracleworlds 400 -timeout 30m
 	$(GO) test -race -timeout 90m ./...
 	@$(MAKE) fuzz
 

@@ -68,6 +68,7 @@ var direction = map[string][]string{
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/serve":                      {"host", "host/export", "host/intake", "host/query", "host/stream", "rpc", "golang.org/x/sync"},
 	"host/internal/stage":             {},
+	"host/internal/oracle":            {},
 	"host/internal/cloud":             {"sdk/billing"},
 	"host/internal/postgres":          {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {

@@ -1,0 +1,74 @@
+package oracle
+
+import "time"
+
+// Catalog is what prices usage. Written as JSON it is a catalog for the engine.
+type Catalog struct {
+	Meters               []Meter   `json:"meters"`
+	Tariffs              []Tariff  `json:"tariffs"`
+	Accounts             []Account `json:"accounts,omitempty"`
+	DefaultSubscriptions []string  `json:"default_subscriptions,omitempty"` // of accounts that are not listed
+	Billing              Billing   `json:"billing"`
+}
+
+// Meter selects events.
+type Meter struct {
+	Name       string            `json:"name"`
+	EventType  string            `json:"event_type"`
+	Filter     map[string]string `json:"filter,omitempty"`
+	Quantity   string            `json:"quantity,omitempty"` // key in data; "" = 1 per event
+	Dimensions []string          `json:"dimensions,omitempty"`
+}
+
+// Tariff prices the events of a meter.
+type Tariff struct {
+	Name     string    `json:"name"`
+	Meter    string    `json:"meter"`
+	Currency string    `json:"currency"`
+	GroupBy  []string  `json:"group_by,omitempty"`
+	Rounding *Rounding `json:"rounding,omitempty"` // of finished lines; nil: half_up to hundredths
+	Versions []Version `json:"versions"`           // by EffectiveFrom
+}
+
+// Rounding names how a number is rounded.
+type Rounding struct {
+	Scale int    `json:"scale"`
+	Mode  string `json:"mode"`
+}
+
+// Version is a tariff's prices from an instant on.
+type Version struct {
+	EffectiveFrom time.Time      `json:"effective_from"`
+	Plugin        string         `json:"plugin"`
+	Params        map[string]any `json:"params"` // decimals as text
+}
+
+// Account is a listed account.
+type Account struct {
+	ID            string         `json:"id"`
+	TimeZone      string         `json:"time_zone,omitempty"`
+	AnchorDay     int            `json:"anchor_day,omitempty"`
+	Subscriptions []Subscription `json:"subscriptions"`
+}
+
+// Subscription has an account priced by a tariff.
+type Subscription struct {
+	ID     string         `json:"id"`
+	Tariff string         `json:"tariff"`
+	From   *time.Time     `json:"from,omitempty"`
+	Until  *time.Time     `json:"until,omitempty"`
+	Params map[string]any `json:"params,omitempty"` // override those of the tariff, member by member
+}
+
+// Billing is what holds for all accounts.
+type Billing struct {
+	TimeZone  string `json:"time_zone"`
+	AnchorDay int    `json:"anchor_day"`
+}
+
+// Event is one usage event, in the log's order.
+type Event struct {
+	Source, ID, Type, Account string
+	Time                      time.Time
+	Data                      map[string]string
+}
