@@ -16,6 +16,7 @@ export GOLANGCI_LINT_CACHE := $(CURDIR)/.tmp/golangci-lint
 ARGS ?=
 CASES ?=
 FUZZTIME ?= 30s
+INSTALL ?=
 GO ?= go
 
 # Where goroutines meet. The race detector makes code five to ten times slower, so elsewhere it is left to
@@ -34,7 +35,7 @@ TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
 
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -78,6 +79,9 @@ checkgenerate: tools-generate ## proves that the committed code is what the prot
 
 checkmod: ## proves that go.mod lists what is imported, and no more
 	$(GO) mod tidy -diff
+
+conformance: ## holds the SDKs of all languages against each other; INSTALL=1 installs what Debian has of the missing toolchains
+	@$(GO) run ./plugins/conformance $(if $(INSTALL),-install) $(ARGS)
 
 vectors: build ## prices the cases of CASES=file.jsonl with the built-in tariffs
 	@test -n "$(CASES)" || { echo "name a file: make vectors CASES=cases.jsonl" >&2; exit 2; }

@@ -34,12 +34,18 @@ var direction = map[string][]string{
 	"sdk/tariff/tarifftest": {"sdk/abi", "sdk/billing", "sdk/tariff"},
 	"examples/tariffs/*":    {"sdk/billing", "sdk/tariff"},
 
+	// What all SDKs must agree on.
+	"sdk/conformance":           {},
+	"sdk/conformance/generate":  {"sdk/conformance"},
+	"sdk/conformance/guests/go": {"sdk/billing", "sdk/tariff"},
+
 	// What runs tariffs; the only importer of wazero.
 	"plugins/fuel":              {},
 	"plugins":                   {"plugins/fuel", "sdk/abi", "sdk/billing", wazero, "golang.org/x/sys"},
 	"plugins/builtin":           {},
 	"plugins/build":             {"plugins"},
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
+	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
 
