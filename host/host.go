@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -75,24 +76,36 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions()); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
+	for n := range config.Partitions {
+		h.partitions = append(h.partitions, &partition{number: n, host: h, state: accumulate.NewState()})
+	}
+	// Reading the state takes longest, and needs neither the log nor plugins.
+	var group errgroup.Group
+	group.Go(h.loadPartitions)
+	group.Go(func() error { return h.openLog(ctx) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := h.joinPartitions(ctx); err != nil {
+		return err
+	}
+	_, err = h.completeMarkers(ctx)
+	return err
+}
+
+// openLog opens the log, and what is made from it: plugins and catalogs.
+func (h *Host) openLog(ctx context.Context) (err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return err
 	}
-	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: config.PluginCache}); err != nil {
+	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: h.config.PluginCache}); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
 		return err
 	}
 	h.catalogs = &catalogs{conn: h.conn, current: catalog.Empty()}
-	if err := h.catalogs.load(ctx); err != nil {
-		return err
-	}
-	if err := h.openPartitions(ctx); err != nil {
-		return err
-	}
-	_, err = h.completeMarkers(ctx)
-	return err
+	return h.catalogs.load(ctx)
 }
 
 // openStreams connects to the log, checks that it cannot lose events, and
@@ -132,18 +145,33 @@ func (h *Host) checkStreams(ctx context.Context) error {
 	return nil
 }
 
-// openPartitions loads every partition's last checkpoint.
-func (h *Host) openPartitions(ctx context.Context) error {
+// loadPartitions reads every partition's last checkpoint, as many at a time as
+// there are processors.
+func (h *Host) loadPartitions() error {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, p := range h.partitions {
+		group.Go(func() error {
+			if err := p.load(); err != nil {
+				return fmt.Errorf("host: partition %d: %w", p.number, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// joinPartitions brings every partition's state and the log together.
+func (h *Host) joinPartitions(ctx context.Context) error {
 	seed, err := h.identitySeed(ctx)
 	if err != nil {
 		return err
 	}
 	h.invoices = newInvoiceIndex(h.config.Partitions)
 	var views []query.Partition
-	for n := range h.config.Partitions {
-		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(seed), rater: rate.NewRater(h.registry)}
-		h.partitions = append(h.partitions, p)
-		if err := p.open(ctx); err != nil {
+	for n, p := range h.partitions {
+		p.decoder, p.rater = ingest.NewDecoder(seed), rate.NewRater(h.registry)
+		if err := p.join(ctx); err != nil {
 			return fmt.Errorf("host: partition %d: %w", n, err)
 		}
 		views = append(views, query.Partition{Stream: stream.Usage(n), State: p.state})

@@ -45,9 +45,8 @@ type partition struct {
 	pace pace
 }
 
-// open loads the partition's last checkpoint and makes sure that the log is the
-// one that it was made from.
-func (p *partition) open(ctx context.Context) error {
+// load reads the partition's last checkpoint. It needs no log.
+func (p *partition) load() error {
 	store, err := p.host.store.Partition(p.number)
 	if err != nil {
 		return err
@@ -65,8 +64,24 @@ func (p *partition) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.load(h); err != nil {
+	loader := accumulate.NewLoader(p.state, h)
+	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
+		if err := store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
+			return err
+		}
+	}
+	if err := store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error { return loader.Journal(entry) }); err != nil {
 		return err
+	}
+	return loader.End()
+}
+
+// join makes sure that the log is the one that the loaded checkpoint was made
+// from, and puts its catalog in force.
+func (p *partition) join(ctx context.Context) error {
+	h := p.state.Header()
+	if h.Position == 0 {
+		return nil // there is no checkpoint
 	}
 	if err := p.compareLog(ctx, h); err != nil {
 		return err
@@ -83,24 +98,6 @@ func (p *partition) open(ctx context.Context) error {
 	}
 	p.useCatalog(snapshot)
 	return nil
-}
-
-// load reads the state of the last checkpoint.
-func (p *partition) load(h accumulate.Header) error {
-	loader := accumulate.NewLoader(p.state)
-	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
-		if err := p.store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
-			return err
-		}
-	}
-	first, last := p.store.LogFirst(accumulate.LogSlots), p.store.LogLast(accumulate.LogSlots)
-	if last >= first {
-		err := p.store.LogRange(accumulate.LogSlots, first, int(last-first)+1, func(_ uint64, entry []byte) error { return loader.Journal(entry) })
-		if err != nil {
-			return err
-		}
-	}
-	return loader.End(h)
 }
 
 // compareLog checks that the message at the checkpoint's position is the one
@@ -132,11 +129,14 @@ func (p *partition) useCatalog(c *catalog.Catalog) {
 
 // close releases what the partition holds.
 func (p *partition) close(ctx context.Context) error {
-	err := p.rater.Close(ctx)
-	if p.seen != nil {
-		err = errors.Join(err, p.seen.Close())
+	var problems []error
+	if p.rater != nil {
+		problems = append(problems, p.rater.Close(ctx))
 	}
-	return err
+	if p.seen != nil {
+		problems = append(problems, p.seen.Close())
+	}
+	return errors.Join(problems...)
 }
 
 // messageDigest identifies a message of the log, so that another log under the

@@ -103,7 +103,7 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
-	"host/host.go":                      "partitions, outboxes, the closer and the watch on streams; Host.Run waits for all",
+	"host/host.go":                      "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
 	"host/rate_files.go":                "reader and rater of one file; the call waits for both",
 	"rpc/sender.go":                     "the receiver of a stream's answers; it ends with the stream, which Sender.Close ends",

@@ -102,7 +102,11 @@ func (s *store) load(t fataler) *accumulate.State {
 	if s.header == nil {
 		return state
 	}
-	l := accumulate.NewLoader(state)
+	h, err := accumulate.DecodeHeader(s.header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := accumulate.NewLoader(state, h)
 	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
 		for _, e := range s.tables[table] {
 			if err := l.Table(table, e[0], e[1]); err != nil {
@@ -110,16 +114,12 @@ func (s *store) load(t fataler) *accumulate.State {
 			}
 		}
 	}
-	for _, entry := range s.journal[s.first:] {
+	for _, entry := range slices.Backward(s.journal[s.first:]) {
 		if err := l.Journal(entry); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h, err := accumulate.DecodeHeader(s.header)
-	if err == nil {
-		err = l.End(h)
-	}
-	if err != nil {
+	if err := l.End(); err != nil {
 		t.Fatal(err)
 	}
 	return state
@@ -294,7 +294,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(disk.journal[0])
 	f.Add([]byte{1, 2, 0, 0, 0, 0, 5})
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		l := accumulate.NewLoader(accumulate.NewState())
+		l := accumulate.NewLoader(accumulate.NewState(), accumulate.Header{Slots: 4})
 		for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
 			for _, e := range disk.tables[table] {
 				if err := l.Table(table, e[0], e[1]); err != nil {

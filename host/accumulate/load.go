@@ -1,24 +1,50 @@
 package accumulate
 
 import (
+	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
 
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Loader brings a state back from what a checkpoint holds: first the plans, then
-// the terms, each in the order of their keys, then the journal of slots in its
-// order, then the header. The state must be new, and nobody else may have it yet.
+// the terms, each in the order of their keys, then the journal of slots from its
+// newest entry to its oldest. The state must be new, and nobody else may have it
+// yet.
+//
+// Of the records of a slot the last counts, so that backwards most of the journal
+// need not be taken apart: what a slot is has been said already.
 type Loader struct {
-	state *State
-	data  []byte // memory for a record's content
-	known int    // slots whose full record has been read
+	state  *State
+	header Header
+	data   []byte   // memory for a record's content
+	starts []uint32 // of an entry's records
+	said   bitmap   // slots whose last record has been read
+	named  bitmap   // slots of which a full record has been read
+	known  int      // how many those are
+	ranks  []uint32 // of terms, by number: where they stand in the order of keys
 }
 
-// NewLoader begins to load a state.
-func NewLoader(s *State) *Loader { return &Loader{state: s} }
+// bitmap has a bit for each slot.
+type bitmap []uint64
+
+func newBitmap(n uint32) bitmap { return make(bitmap, (uint64(n)+63)/64) }
+
+func (b bitmap) has(n uint32) bool { return b[n/64]>>(n%64)&1 != 0 }
+
+func (b bitmap) set(n uint32) { b[n/64] |= 1 << (n % 64) }
+
+// NewLoader begins to load a state, of a checkpoint with a header.
+func NewLoader(s *State, h Header) *Loader {
+	return &Loader{state: s, header: h, said: newBitmap(h.Slots), named: newBitmap(h.Slots)}
+}
 
 // Table takes an entry of a table.
 func (l *Loader) Table(table uint8, key, value []byte) error {
@@ -67,90 +93,130 @@ func (l *Loader) decodeTerms(value []byte) (*rate.Terms, error) {
 	}, nil
 }
 
-// Journal takes an entry of the journal of slots.
+// Journal takes an entry of the journal of slots: the newest first.
 func (l *Loader) Journal(entry []byte) error {
-	if len(entry) == 0 || entry[0] != recordVersion {
+	if len(entry) == 0 || entry[0] != recordVersion || uint64(len(entry)) > math.MaxUint32 {
 		return fmt.Errorf("%w: a journal entry of another version", errRecord)
 	}
-	r := reader{b: entry[chunkHead:]}
-	for len(r.b) > 0 {
-		s := r.readRecord(l.data[:0])
+	if len(l.ranks) != len(l.state.terms) {
+		l.rank()
+	}
+	l.starts = l.starts[:0]
+	for r := (reader{b: entry[chunkHead:]}); len(r.b) > 0; {
+		start := len(entry) - len(r.b)
+		kind, number := r.u8(), r.u32()
+		r.bytes()
 		if r.bad {
-			return fmt.Errorf("%w: slot %d", errRecord, s.number)
+			return fmt.Errorf("%w: slot %d", errRecord, number)
 		}
-		l.data = s.content.Data[:0]
-		if s.kind == recordVoid {
-			continue
+		if kind != recordVoid {
+			l.starts = append(l.starts, uint32(start))
 		}
-		if err := l.take(&s); err != nil {
+	}
+	for _, start := range slices.Backward(l.starts) {
+		if err := l.take(entry[start:]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// slotsAhead is how far a slot's number may lie behind the highest before it: a
-// checkpoint's records stand in an order of their own. It bounds what a damaged
-// number can allocate.
-const slotsAhead = 1 << 22
-
-// take brings a slot to what a record says. A short record may come before the
-// slot's first full one, when the full one before it was trimmed: the later one
-// says all of it again.
-func (l *Loader) take(r *stored) error {
-	s := l.state
-	if uint64(r.number) >= uint64(s.slots.n)+slotsAhead {
-		return fmt.Errorf("%w: slot %d", errRecord, r.number)
+// take takes what the record that b begins with says and none behind it has said:
+// the slot's content, its names, both or nothing.
+func (l *Loader) take(b []byte) error {
+	number := binary.LittleEndian.Uint32(b[1:])
+	if number >= l.header.Slots {
+		return fmt.Errorf("%w: slot %d of %d", errRecord, number, l.header.Slots)
 	}
-	for r.number >= s.slots.n {
+	said := l.said.has(number)
+	if said && (b[0] == recordShort || l.named.has(number)) {
+		return nil
+	}
+	r := reader{b: b}
+	record := r.readRecord(l.data[:0])
+	if r.bad {
+		return fmt.Errorf("%w: slot %d", errRecord, number)
+	}
+	l.data = record.content.Data[:0]
+	s := l.state
+	for number >= s.slots.n {
 		s.slots.add()
 	}
-	live := s.slots.at(r.number)
-	if live.Account == nil {
-		if r.kind != recordFull {
-			return nil
-		}
-		if r.terms == 0 || int(r.terms) > len(s.terms) {
-			return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, r.number, r.terms, len(s.terms))
-		}
-		if err := l.place(live, s.terms[r.terms-1], string(r.account), string(r.group)); err != nil {
-			return err
-		}
+	live := s.slots.at(number)
+	if !said {
+		l.said.set(number)
+		live.Events, live.LastTime, live.Final = record.content.Events, record.content.LastTime, record.content.Final
+		s.setData(live, record.content.Data, nil)
 	}
-	if most := len(live.Terms.Plan.Lines) * rate.LineBytes; len(live.Lines()) > most {
-		return fmt.Errorf("%w: slot %d has more lines than its plan", errRecord, r.number)
+	if record.kind == recordFull && !l.named.has(number) {
+		l.named.set(number)
+		l.known++
+		return l.place(live, &record)
 	}
-	if live.Final != r.content.Final {
-		by := 1
-		if r.content.Final {
-			by = -1
-		}
-		s.count(live.Terms, by)
-	}
-	live.Events, live.LastTime, live.Final = r.content.Events, r.content.LastTime, r.content.Final
-	s.setData(live, r.content.Data, nil)
 	return nil
 }
 
-// place puts a slot that has its number among those of its account.
-func (l *Loader) place(live *rate.Live, t *rate.Terms, account, group string) error {
+// place puts a slot that has its number and its content among those of its
+// account.
+func (l *Loader) place(live *rate.Live, r *stored) error {
 	s := l.state
-	hash := accountHash(account)
-	a := s.accounts.find(account, hash)
+	if r.terms == 0 || int(r.terms) > len(s.terms) {
+		return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, r.number, r.terms, len(s.terms))
+	}
+	t := s.terms[r.terms-1]
+	hash := accountHash(string(r.account))
+	a := s.accounts.find(string(r.account), hash)
 	if a == nil {
-		a = &rate.Account{ID: account, Hash: hash}
+		a = &rate.Account{ID: string(r.account), Hash: hash, Known: true}
+		s.accounts.add(a)
 	}
-	if _, found := a.Find(t, group); found {
-		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, account)
+	group := string(r.group)
+	at, found := l.find(a, t, group)
+	if found {
+		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
 	}
-	s.place(live, a, t, group)
-	l.known++
+	live.Account, live.Terms, live.Group = a, t, group
+	a.Slots = slices.Insert(a.Slots, at, live)
+	if !live.Final {
+		s.count(t, 1)
+	}
 	return nil
 }
 
-// End takes the header and checks that all slots are there.
-func (l *Loader) End(h Header) error {
-	s := l.state
+// find is Account.Find by the ranks of terms, of which there are few: most slots of
+// an account differ by them.
+func (l *Loader) find(a *rate.Account, t *rate.Terms, group string) (at int, found bool) {
+	rank := l.ranks[t.Number-1]
+	return sort.Find(len(a.Slots), func(i int) int {
+		if have := l.ranks[a.Slots[i].Terms.Number-1]; have != rank {
+			return cmp.Compare(rank, have)
+		}
+		return strings.Compare(group, a.Slots[i].Group)
+	})
+}
+
+// rank puts the terms in the order of their keys. Those with the same key have the
+// same rank.
+func (l *Loader) rank() {
+	terms := l.state.terms
+	order := make([]int, len(terms))
+	for i := range order {
+		order[i] = i
+	}
+	key := func(i int) rate.Key { return (&rate.Live{Account: &rate.Account{}, Terms: terms[i]}).Key() }
+	slices.SortFunc(order, func(i, j int) int { return key(i).Compare(key(j)) })
+	l.ranks = make([]uint32, len(terms))
+	for n, i := range order {
+		l.ranks[i] = uint32(n)
+		if n > 0 && key(i) == key(order[n-1]) {
+			l.ranks[i] = l.ranks[order[n-1]]
+		}
+	}
+}
+
+// End shows the header, and checks that all slots are there.
+func (l *Loader) End() error {
+	s, h := l.state, l.header
 	if s.slots.n != h.Slots || l.known != int(h.Slots) {
 		return fmt.Errorf("%w: the checkpoint has %d slots, its journal %d, %d of them with their names", errRecord, h.Slots, s.slots.n, l.known)
 	}

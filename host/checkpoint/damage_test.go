@@ -340,7 +340,13 @@ func TestJournalDamaged(t *testing.T) {
 			return nil
 		})
 		_, entry := d.Entry(modelJournal, 2)
-		found := map[string]error{"LogRange": scan, "Entry": entry, "View": d.View(modelJournal, 2, look), "Verify": d.Verify(t.Context())}
+		back := d.LogBackward(modelJournal, func(n uint64, entry []byte) error {
+			if n < 3 || !bytes.Equal(entry, blobs[n-1]) {
+				t.Errorf("%s: entry %d was handed out", name, n)
+			}
+			return nil
+		})
+		found := map[string]error{"LogRange": scan, "LogBackward": back, "Entry": entry, "View": d.View(modelJournal, 2, look), "Verify": d.Verify(t.Context())}
 		if c.peeks {
 			found["Peek"] = d.Peek(modelJournal, 2, look)
 		}

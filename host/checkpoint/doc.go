@@ -25,7 +25,7 @@
 // and trims them ([Commit.Trim]); so the journal stays about as large as he
 // wants it and no byte of it is sorted, merged or looked at here. A journal's
 // entry has a segment of its own, which [Partition.Entry] reads alone;
-// [Partition.View], [Partition.Peek] and LogRange do not even copy it.
+// [Partition.View], [Partition.Peek], LogRange and LogBackward do not even copy it.
 //
 // # Badger
 //
@@ -39,7 +39,7 @@
 // # Owners
 //
 // One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,
-// LogRange, Entry, View, Peek, LogFirst, LogLast, Header, Verify) may run beside it, and see one checkpoint
+// LogRange, LogBackward, Entry, View, Peek, LogFirst, LogLast, Header, Verify) may run beside it, and see one checkpoint
 // each. Partitions are independent of each other. The fold goroutine is started
 // by [Open], works on one (partition, table) at a time and ends in
 // [Store.Close].

@@ -150,6 +150,25 @@ func (m *model) difference(p *Partition) string {
 		if d := m.logDifference(p, log, m.firstOf(log), 0); d != "" {
 			return d
 		}
+		if d := m.backwardDifference(p, log); d != "" {
+			return d
+		}
+	}
+	return ""
+}
+
+// backwardDifference compares what LogBackward visits.
+func (m *model) backwardDifference(p *Partition, log uint8) string {
+	want, next := m.logs[log], uint64(len(m.logs[log]))
+	err := p.LogBackward(log, func(n uint64, entry []byte) error {
+		if n != next || n < m.firstOf(log) || want[n-1] != string(entry) {
+			return fmt.Errorf("number %d with %d bytes, want number %d", n, len(entry), next)
+		}
+		next--
+		return nil
+	})
+	if err != nil || next != m.firstOf(log)-1 {
+		return fmt.Sprintf("log %d backward, to %d of %d: %v", log, next+1, m.firstOf(log), err)
 	}
 	return ""
 }

@@ -45,6 +45,29 @@ func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64
 	})
 }
 
+// LogBackward calls fn for all entries of a log that were not trimmed, the last
+// one first. What is said of LogRange's fn and errors holds here. A run of entries
+// that share segments, which those of a journal do not, is in memory at once.
+func (p *Partition) LogBackward(log uint8, fn func(n uint64, entry []byte) error) error {
+	return p.view(func(txn *badger.Txn, current *state) error {
+		f := current.find(p.log(log))
+		if f == nil {
+			return nil
+		}
+		scan := logScan{txn: txn, family: f.family, from: f.first, fn: fn, backward: true}
+		for _, r := range slices.Backward(f.runs) {
+			read := scan.turned
+			if p.alone(log, r) {
+				read = scan.lent
+			}
+			if err := read(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // trimmed makes the error of a read of an entry that was dropped.
 func (p *Partition) trimmed(f *familyState, n uint64) error {
 	return fmt.Errorf("checkpoint: partition %d: log %d: entry %d: %w: the first is %d", p.number, f.table, n, ErrTrimmed, f.first)
@@ -56,15 +79,16 @@ func (f *familyState) search(n uint64) int {
 	return sort.Search(len(f.runs), func(i int) bool { return f.runs[i].end() > n })
 }
 
-// logScan is one LogRange.
+// logScan is one LogRange or LogBackward.
 type logScan struct {
-	txn    *badger.Txn
-	family family
-	from   uint64
-	left   int // entries to visit; 0 or less is no limit
-	full   bool
-	fn     func(n uint64, entry []byte) error
-	key    []byte
+	txn      *badger.Txn
+	family   family
+	from     uint64
+	left     int // entries to visit; 0 or less is no limit
+	full     bool
+	backward bool // a run's last entry comes first
+	fn       func(n uint64, entry []byte) error
+	key      []byte
 }
 
 // visit hands an entry out.
@@ -98,11 +122,34 @@ func (l *logScan) run(r run) error {
 	return nil
 }
 
+// turned visits the entries of any run, the last one first.
+func (l *logScan) turned(r run) error {
+	var entries [][]byte
+	forward := *l
+	forward.fn = func(_ uint64, entry []byte) error {
+		entries = append(entries, slices.Clone(entry))
+		return nil
+	}
+	if err := forward.run(r); err != nil {
+		return err
+	}
+	for i, entry := range slices.Backward(entries) {
+		if err := l.visit(r.end()-uint64(len(entries)-i), entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lent visits the entries of a run in which each has a segment of its own,
 // without copying them.
 func (l *logScan) lent(r run) error {
 	start, bytes := max(l.from, r.first), uint64(0)
-	for n := start; n < r.end() && !l.full; n++ {
+	for i := uint64(0); start+i < r.end() && !l.full; i++ {
+		n := start + i
+		if l.backward {
+			n = r.end() - 1 - i
+		}
 		l.key = appendSegmentKey(l.key[:0], l.family, r.id, uint32(n-r.first))
 		err := lendEntry(l.txn, l.family, l.key, r, n, func(value, entry []byte, mapped bool) error {
 			bytes += uint64(len(value))

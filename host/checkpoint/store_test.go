@@ -51,13 +51,14 @@ func TestClosed(t *testing.T) {
 	mustClose(t, s)
 	nothing := func() error { return nil }
 	for name, call := range map[string]func() error{
-		"Partition": func() error { _, err := s.Partition(0); return err },
-		"Header":    func() error { _, _, err := p.Header(); return err },
-		"Commit":    func() error { return p.Commit(&Commit{}) },
-		"Load":      func() error { return p.Load(0, func(_, _ []byte) error { return nothing() }) },
-		"LogRange":  func() error { return p.LogRange(0, 1, 0, func(uint64, []byte) error { return nothing() }) },
-		"Entry":     func() error { _, err := p.Entry(0, 1); return err },
-		"Verify":    func() error { return p.Verify(t.Context()) },
+		"Partition":   func() error { _, err := s.Partition(0); return err },
+		"Header":      func() error { _, _, err := p.Header(); return err },
+		"Commit":      func() error { return p.Commit(&Commit{}) },
+		"Load":        func() error { return p.Load(0, func(_, _ []byte) error { return nothing() }) },
+		"LogRange":    func() error { return p.LogRange(0, 1, 0, func(uint64, []byte) error { return nothing() }) },
+		"LogBackward": func() error { return p.LogBackward(0, func(uint64, []byte) error { return nothing() }) },
+		"Entry":       func() error { _, err := p.Entry(0, 1); return err },
+		"Verify":      func() error { return p.Verify(t.Context()) },
 	} {
 		if err := call(); !errors.Is(err, ErrClosed) {
 			t.Errorf("%s of a closed store: %v", name, err)
