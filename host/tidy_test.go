@@ -35,6 +35,7 @@ var direction = map[string][]string{
 	"examples/tariffs/*":    {"sdk/billing", "sdk/tariff"},
 
 	// What all SDKs must agree on.
+	"sdk/c":                     {},
 	"sdk/conformance":           {},
 	"sdk/conformance/generate":  {"sdk/conformance"},
 	"sdk/conformance/guests/go": {"sdk/billing", "sdk/tariff"},
@@ -43,7 +44,7 @@ var direction = map[string][]string{
 	"plugins/fuel":              {},
 	"plugins":                   {"plugins/fuel", "sdk/abi", "sdk/billing", wazero, "golang.org/x/sys"},
 	"plugins/builtin":           {},
-	"plugins/build":             {"plugins"},
+	"plugins/build":             {"plugins", "sdk/abi", "sdk/c"},
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
 	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},

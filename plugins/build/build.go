@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/tollway/tollway/plugins"
@@ -50,7 +51,7 @@ func (l Language) Available() error {
 
 // Languages returns the languages that tariffs can be written in, the first-class one first.
 func Languages() []Language {
-	return []Language{golang()}
+	return []Language{golang(), c()}
 }
 
 // Detect returns the language of the tariff in a folder.
@@ -113,7 +114,7 @@ func run(ctx context.Context, folder string, environment []string, name string, 
 		if text == "" {
 			text = strings.TrimSpace(out.String()) // some compilers complain where they should print
 		}
-		return nil, fmt.Errorf("%s %s: %w\n%s", name, arguments[0], err, text)
+		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), arguments[0], err, text)
 	}
 	return out.Bytes(), nil
 }

@@ -67,6 +67,7 @@ type guest struct{ language, conformance, graduated string }
 
 var guests = []guest{
 	{"go", "sdk/conformance/guests/go", "examples/tariffs/standard"},
+	{"c", "sdk/conformance/guests/c", "sdk/c/examples/graduated"},
 }
 
 // run builds, runs and compares, and prints a table.
