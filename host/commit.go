@@ -65,8 +65,15 @@ func (c *committer) changed() {
 }
 
 // offer cuts a checkpoint when one is due and none is being committed. When too
-// much waits it waits as well.
+// much waits it waits as well. A partition that has a turn passes it on and has
+// the next one when offer returns: so what follows is not interrupted.
 func (c *committer) offer(ctx context.Context) error {
+	turn := &c.partition.turn
+	if turn.has {
+		if err := turn.pass(ctx); err != nil {
+			return err
+		}
+	}
 	if !c.waiting {
 		return nil
 	}
@@ -84,12 +91,8 @@ func (c *committer) offer(ctx context.Context) error {
 			if bytes < holdBytes {
 				return nil
 			}
-			stage.Checkpoint.Enter()
-			select {
-			case done := <-c.done:
-				c.landed(done)
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := c.land(ctx); err != nil {
+				return err
 			}
 		}
 	}
@@ -104,6 +107,25 @@ func (c *committer) offer(ctx context.Context) error {
 		return ctx.Err()
 	}
 	c.partition.pace.stall.add(now().Sub(begun))
+	return nil
+}
+
+// land waits until the cut that is being committed is durable, and gives the
+// partition's turn to others meanwhile.
+func (c *committer) land(ctx context.Context) error {
+	stage.Checkpoint.Enter()
+	turn := &c.partition.turn
+	had := turn.has
+	turn.give()
+	select {
+	case done := <-c.done:
+		c.landed(done)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if had {
+		return turn.take(ctx)
+	}
 	return nil
 }
 

@@ -76,8 +76,9 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions()); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
+	turns := newTurns()
 	for n := range config.Partitions {
-		h.partitions = append(h.partitions, &partition{number: n, host: h, state: accumulate.NewState()})
+		h.partitions = append(h.partitions, &partition{number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}})
 	}
 	// Reading the state takes longest, and needs neither the log nor plugins.
 	var group errgroup.Group

@@ -41,6 +41,7 @@ type partition struct {
 	sorted    triage
 	last      stream.Message // the last one folded in
 	committer committer
+	turn      turn
 
 	pace pace
 }
@@ -207,7 +208,12 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 		case <-ctx.Done():
 			return ctx.Err()
 		case batch := <-messages:
-			if err := p.fold(ctx, batch); err != nil {
+			err := p.turn.take(ctx)
+			if err == nil {
+				err = p.fold(ctx, batch)
+			}
+			p.turn.give()
+			if err != nil {
 				return err
 			}
 		case done := <-c.done:
