@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -126,7 +127,12 @@ func decodeObjectToken(token string) (catalog.Object, error) {
 // DeadLetterFilter selects dead letters. Zero fields select everything.
 type DeadLetterFilter struct {
 	Account string // as the event wrote it
-	Reason  string
+	Reason  string // of the last replay, where there was one
+	Status  string // see query.DeadLetter
+}
+
+func (f DeadLetterFilter) matches(l *query.DeadLetter) bool {
+	return (f.Account == "" || l.Account == f.Account) && (f.Reason == "" || l.Reason == f.Reason) && (f.Status == "" || l.Status == f.Status)
 }
 
 // letterToken is the place behind which a page of dead letters begins.
@@ -172,33 +178,55 @@ func (h *Host) DeadLetters(f DeadLetterFilter, page query.Page) (list []query.De
 // lettersOf appends a partition's dead letters that match until the list has
 // size of them; more says that there is another one behind.
 func (h *Host) lettersOf(partition int, from uint64, size int, f DeadLetterFilter, list *[]query.DeadLetter) (more bool, err error) {
+	err = h.eachLetter(partition, from, f, func(l *query.DeadLetter) (bool, error) {
+		if more = len(*list) == size; more {
+			return false, nil
+		}
+		*list = append(*list, *l)
+		return true, nil
+	})
+	return more, err
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
+
+// eachLetter calls fn with a partition's dead letters that match, from a number
+// on, until it returns false.
+func (h *Host) eachLetter(partition int, from uint64, f DeadLetterFilter, fn func(*query.DeadLetter) (bool, error)) error {
 	const chunk = 500
-	store := h.partitions[partition].store
-	for last := store.LogLast(accumulate.LogDeadLetters); from <= last; from += chunk {
-		err := store.LogRange(accumulate.LogDeadLetters, from, chunk, func(n uint64, entry []byte) error {
+	p := h.partitions[partition]
+	for last := p.store.LogLast(accumulate.LogDeadLetters); from <= last; from += chunk {
+		err := p.store.LogRange(accumulate.LogDeadLetters, from, chunk, func(n uint64, entry []byte) error {
 			var l accumulate.DeadLetter
 			if err := json.Unmarshal(entry, &l); err != nil {
 				return fmt.Errorf("host: dead letter %d of partition %d: %w", n, partition, err)
 			}
-			if more || f.Account != "" && l.Account != f.Account || f.Reason != "" && l.Reason != f.Reason {
-				return nil
-			}
-			if len(*list) == size {
-				more = true
-				return nil
-			}
-			*list = append(*list, query.DeadLetter{
+			shown := query.DeadLetter{
 				Partition: partition, Number: n, Position: l.Position, Index: l.Index,
 				Source: l.Source, ID: l.ID, Type: l.Type, Account: l.Account, Time: l.Time,
 				Reason: l.Reason, Detail: l.Detail, Event: []byte(cmp.Or(string(l.Event), string(l.Raw))),
-			})
+			}
+			p.letters.show(&shown)
+			if !f.matches(&shown) {
+				return nil
+			}
+			switch goOn, err := fn(&shown); {
+			case err != nil:
+				return err
+			case !goOn:
+				return errEnough
+			}
 			return nil
 		})
-		if err != nil || more {
-			return more, err
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // Counters returns the counters of all partitions added up.
@@ -210,6 +238,7 @@ func (h *Host) Counters() query.Counters {
 		sum.Priced += c.Priced
 		sum.Duplicates += c.Duplicates
 		sum.DeadLettered += c.DeadLettered
+		sum.Discarded += c.Discarded
 	}
 	return sum
 }

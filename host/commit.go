@@ -185,7 +185,7 @@ func (c *committer) write(cut *cut) error {
 	g.Tables(func(table uint8, key, value []byte) {
 		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
 	})
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots} {
+	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots, accumulate.LogVerdicts} {
 		if entries := g.Appends(log); len(entries) > 0 {
 			commit.Appends[log] = entries
 		}
@@ -205,6 +205,9 @@ func (c *committer) write(cut *cut) error {
 	// shows it.
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
+	}
+	if err := p.letters.load(p.store); err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
 	p.state.Durable(g)
 	p.host.committed(p, g.Accounts)

@@ -18,6 +18,7 @@ import (
 //
 //	usage.<p>.ctl.catalog.<revision>              a catalog revision takes effect
 //	usage.<p>.ctl.close.<zone>.<anchor>.<period>  a calendar's period is closed
+//	usage.<p>.ctl.letters.<digest>                dead letters are replayed or discarded
 //
 // Each has a subject of its own and is published with an expected last subject
 // sequence of 0, so it stands in the log once.
@@ -58,8 +59,14 @@ func (p *partition) control(ctx context.Context, what string, m stream.Message) 
 			return p.badControl(m, err)
 		}
 		return p.closePeriod(ctx, c)
+	case "letters":
+		var o letterOrder
+		if err := json.Unmarshal(m.Data, &o); err != nil {
+			return p.badControl(m, err)
+		}
+		return p.settleLetters(ctx, o, m)
 	}
-	return p.badControl(m, fmt.Errorf("this release knows catalog and close, not %q", verb))
+	return p.badControl(m, fmt.Errorf("this release knows catalog, close and letters, not %q", verb))
 }
 
 // badControl stops the partition: a control message decides money, so one that

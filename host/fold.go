@@ -17,6 +17,7 @@ type pending struct {
 	events   []ingest.Event
 	of       []int32 // the message that carried each, as an index
 	messages []carrier
+	replay   *replay // the events are dead letters that are replayed; nil: usage of the log
 }
 
 // carrier is a message with pending events.
@@ -103,6 +104,9 @@ func (q *pending) carrier(i int) *carrier { return &q.messages[q.of[i]] }
 // behind returns what is pending behind the first n events.
 func (q pending) behind(n int) pending {
 	q.events, q.of = q.events[n:], q.of[n:]
+	if q.replay != nil {
+		q.replay.letters = q.replay.letters[n:]
+	}
 	return q
 }
 

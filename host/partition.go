@@ -31,6 +31,8 @@ type partition struct {
 	state  *accumulate.State
 	store  *checkpoint.Partition
 
+	letters verdicts // on dead letters, of the committed state
+
 	// The working goroutine owns these.
 	seen      *identity.Set
 	rater     *rate.Rater
@@ -74,6 +76,13 @@ func (p *partition) load() error {
 	if err := store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error { return loader.Journal(entry) }); err != nil {
 		return err
 	}
+	loader.DeadLetters(store.LogLast(accumulate.LogDeadLetters))
+	if last := store.LogLast(accumulate.LogVerdicts); last > 0 {
+		err := store.LogRange(accumulate.LogVerdicts, 1, int(last), func(_ uint64, entry []byte) error { return loader.Verdict(entry) })
+		if err != nil {
+			return err
+		}
+	}
 	return loader.End()
 }
 
@@ -89,6 +98,9 @@ func (p *partition) join(ctx context.Context) error {
 	}
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
+	}
+	if err := p.letters.load(p.store); err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
 	if h.CatalogRevision == 0 {
 		return nil

@@ -179,7 +179,8 @@ func (h *Host) report() (export.Report, error) {
 			return r, err
 		}
 	}
-	r.Counts = export.Counts(h.Counters())
+	c := h.Counters()
+	r.Counts = export.Counts{Read: c.Read, Priced: c.Priced, Duplicates: c.Duplicates, DeadLettered: c.DeadLettered}
 	return r, nil
 }
 

@@ -25,6 +25,7 @@ type running struct {
 	stop  func()        // ends the host and waits for it
 	parts int
 	idle  bool // opened, but not run
+	fresh bool // its folder has no state, the streams know another one
 }
 
 // startHost runs a host until the test ends.
@@ -40,7 +41,7 @@ func startHost(t testing.TB, partitions int, now string) *running {
 func (r *running) open(config stream.Config) {
 	r.t.Helper()
 	h, err := host.Open(r.t.Context(), host.Config{
-		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true,
+		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true, TakeOver: r.fresh,
 		Now: func() time.Time { return time.Unix(0, r.now.Load()) },
 	})
 	if err != nil {

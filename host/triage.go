@@ -227,18 +227,30 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 			}
 		case fateDuplicate:
 		}
-		counters.Read++
+		outcome := accumulate.OutcomePriced
 		switch {
 		case why != nil:
+			outcome = accumulate.OutcomeRefused
 			counters.DeadLettered++
-			if err := p.state.AddDeadLetter(p.deadLetter(i, *why)); err != nil {
-				return err
-			}
 		case f.kind == fateDuplicate:
+			outcome = accumulate.OutcomeDuplicate
 			counters.Duplicates++
 		default:
 			counters.Priced++
 			header.SawTime(e.Time)
+		}
+		if replay := p.pending.replay; replay != nil { // it was read before
+			counters.DeadLettered--
+			if err := p.state.AddVerdict(replay.verdict(i, outcome, why)); err != nil {
+				return err
+			}
+			continue
+		}
+		counters.Read++
+		if why != nil {
+			if err := p.state.AddDeadLetter(p.deadLetter(i, *why)); err != nil {
+				return err
+			}
 		}
 	}
 	return p.state.Take(out.Changes)

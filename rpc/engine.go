@@ -59,6 +59,13 @@ type Engine interface {
 
 	// DeadLetters returns a page of dead letters, by partition and number.
 	DeadLetters(ctx context.Context, filter DeadLetterFilter, page query.Page) (DeadLetters, error)
+	// DeadLetter returns one dead letter.
+	DeadLetter(ctx context.Context, partition int, number uint64) (query.DeadLetter, query.AsOf, error)
+	// CountDeadLetters counts the dead letters by reason.
+	CountDeadLetters(ctx context.Context) ([]LetterCount, query.AsOf, error)
+	// SettleDeadLetters replays or discards dead letters and returns when the
+	// outcome is committed.
+	SettleDeadLetters(ctx context.Context, request SettleRequest) (Settled, query.AsOf, error)
 }
 
 // Queries is the reading part of an [Engine] over a host's query engine: embed
@@ -209,7 +216,33 @@ type CatalogPage struct {
 type DeadLetterFilter struct {
 	Account string // as the event wrote it; it may be no valid account
 	Reason  string
+	Status  string // see query.DeadLetter
 }
+
+// LetterCount is how many dead letters of a reason there are.
+type LetterCount struct {
+	Reason    string
+	Open, All uint64
+}
+
+// LetterName names a dead letter.
+type LetterName struct {
+	Partition int
+	Number    uint64 // within the partition, from 1
+}
+
+// SettleRequest says which dead letters are replayed or discarded: those named,
+// or, when none is, all open ones that the filter selects.
+type SettleRequest struct {
+	Names   []LetterName
+	Filter  DeadLetterFilter
+	Discard bool
+	Why     string // they are discarded
+	By      string // who asks, for the record
+}
+
+// Settled counts what became of them; Passed were settled before.
+type Settled struct{ Priced, Duplicates, Refused, Discarded, Passed uint64 }
 
 // DeadLetters is one page.
 type DeadLetters struct {

@@ -33,6 +33,7 @@ type fakeEngine struct {
 	periods   []query.PeriodState
 	apply     func(ctx context.Context, request ApplyRequest) (Applied, error)
 	letters   []query.DeadLetter
+	settled   []SettleRequest
 	reached   uint64 // WaitPosition returns for sequences up to this
 
 	waitedLatest int // calls of WaitLatest
@@ -152,6 +153,26 @@ func (f *fakeEngine) DeadLetters(_ context.Context, _ DeadLetterFilter, page que
 		DeadLetters: f.letters[first:min(first+page.Size, len(f.letters))], NextToken: next, AsOf: testAsOf,
 		Counters: query.Counters{Read: 10, Priced: 7, Duplicates: 1, DeadLettered: 2},
 	}, nil
+}
+
+func (f *fakeEngine) DeadLetter(_ context.Context, partition int, number uint64) (query.DeadLetter, query.AsOf, error) {
+	for _, l := range f.letters {
+		if l.Partition == partition && l.Number == number {
+			return l, testAsOf, nil
+		}
+	}
+	return query.DeadLetter{}, testAsOf, refuse(ReasonNotFound, "", "there is no such dead letter")
+}
+
+func (f *fakeEngine) CountDeadLetters(context.Context) ([]LetterCount, query.AsOf, error) {
+	return []LetterCount{{Reason: "no_meter", Open: 1, All: 2}}, testAsOf, nil
+}
+
+func (f *fakeEngine) SettleDeadLetters(_ context.Context, r SettleRequest) (Settled, query.AsOf, error) {
+	f.mu.Lock()
+	f.settled = append(f.settled, r)
+	f.mu.Unlock()
+	return Settled{Priced: 1, Duplicates: 2, Refused: 3, Discarded: 4, Passed: 5}, testAsOf, nil
 }
 
 func (f *fakeEngine) WaitLatest(ctx context.Context, positions []query.Position) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -390,5 +391,56 @@ func TestDeadLetters(t *testing.T) {
 	answer, err = clients.DeadLetters.List(t.Context(), &tollwayv1.DeadLetterServiceListRequest{PageSize: 1, PageToken: answer.GetNextPageToken()})
 	if err != nil || answer.GetDeadLetters()[0].GetNumber() != 2 || answer.GetDeadLetters()[0].GetEvent() != `{"id":"i"}` || answer.GetNextPageToken() != "" {
 		t.Errorf("got %v, %v", answer, err)
+	}
+}
+
+// What is settled is what was named or matches, never everything by accident.
+func TestSettleDeadLetters(t *testing.T) {
+	engine := bill()
+	_, clients := serve(t, engine, nil)
+	replayed, err := clients.DeadLetters.Replay(t.Context(), &tollwayv1.DeadLetterServiceReplayRequest{
+		Selection: &tollwayv1.DeadLetterSelection{Names: []*tollwayv1.DeadLetterName{{Partition: 1, Number: 2}}}, By: "emma",
+	})
+	if err != nil || replayed.GetPriced() != 1 || replayed.GetDuplicates() != 2 || replayed.GetRefused() != 3 || replayed.GetPassed() != 5 || replayed.GetAsOf() == nil {
+		t.Errorf("got %v, %v", replayed, err)
+	}
+	discarded, err := clients.DeadLetters.Discard(t.Context(), &tollwayv1.DeadLetterServiceDiscardRequest{
+		Selection: &tollwayv1.DeadLetterSelection{Matching: true, Reason: "no_meter"}, Why: "a test of the producer",
+	})
+	if err != nil || discarded.GetDiscarded() != 4 {
+		t.Errorf("got %v, %v", discarded, err)
+	}
+	want := []SettleRequest{
+		{Names: []LetterName{{Partition: 1, Number: 2}}, By: "emma"},
+		{Filter: DeadLetterFilter{Reason: "no_meter"}, Discard: true, Why: "a test of the producer"},
+	}
+	if diff := cmp.Diff(want, engine.settled); diff != "" {
+		t.Error(diff)
+	}
+	for name, selection := range map[string]*tollwayv1.DeadLetterSelection{
+		"nothing": nil, "empty": {}, "a filter alone": {Reason: "no_meter"},
+		"both": {Matching: true, Names: []*tollwayv1.DeadLetterName{{Number: 1}}}, "many": {Names: make([]*tollwayv1.DeadLetterName, settleNamesMax+1)},
+	} {
+		if selection != nil {
+			for i := range selection.GetNames() {
+				selection.Names[i] = &tollwayv1.DeadLetterName{Number: 1}
+			}
+		}
+		if _, err := clients.DeadLetters.Replay(t.Context(), &tollwayv1.DeadLetterServiceReplayRequest{Selection: selection}); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+	}
+	if _, err := clients.DeadLetters.Discard(t.Context(), &tollwayv1.DeadLetterServiceDiscardRequest{Selection: &tollwayv1.DeadLetterSelection{Matching: true}}); err == nil {
+		t.Error("discarded without a reason")
+	}
+	if len(engine.settled) != len(want) {
+		t.Errorf("settled %v", engine.settled[len(want):])
+	}
+	counts, err := clients.DeadLetters.Summarize(t.Context(), &tollwayv1.DeadLetterServiceSummarizeRequest{})
+	if err != nil || len(counts.GetReasons()) != 1 || counts.GetReasons()[0].GetOpen() != 1 || counts.GetReasons()[0].GetAll() != 2 {
+		t.Errorf("got %v, %v", counts, err)
+	}
+	if _, err := clients.DeadLetters.Get(t.Context(), &tollwayv1.DeadLetterServiceGetRequest{Name: &tollwayv1.DeadLetterName{Number: 9}}); err == nil {
+		t.Error("a dead letter that is not there was shown")
 	}
 }

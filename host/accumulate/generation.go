@@ -29,6 +29,7 @@ type Generation struct {
 	terms       []tableEntry
 	deadLetters [][]byte
 	invoices    [][]byte
+	verdicts    [][]byte
 }
 
 // image is a slot as it was before a generation changed it.
@@ -59,7 +60,7 @@ const (
 
 // Empty reports whether the generation changes nothing but the header.
 func (g *Generation) Empty() bool {
-	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0
+	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0
 }
 
 // Bytes is about how much the generation's checkpoint writes.
@@ -68,11 +69,10 @@ func (g *Generation) Bytes() int {
 	if n > 0 {
 		n += len(g.chunks[len(g.chunks)-1]) - chunkBytes
 	}
-	for _, l := range g.deadLetters {
-		n += len(l)
-	}
-	for _, i := range g.invoices {
-		n += len(i)
+	for _, list := range [][][]byte{g.deadLetters, g.invoices, g.verdicts} {
+		for _, entry := range list {
+			n += len(entry)
+		}
 	}
 	return n
 }
@@ -100,6 +100,8 @@ func (g *Generation) Appends(log uint8) [][]byte {
 		return g.invoices
 	case LogSlots:
 		return g.chunks
+	case LogVerdicts:
+		return g.verdicts
 	}
 	return nil
 }

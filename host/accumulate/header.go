@@ -17,6 +17,8 @@ type Counters struct {
 	Priced       uint64 `json:"priced"`
 	Duplicates   uint64 `json:"duplicates"`
 	DeadLettered uint64 `json:"dead_lettered"`
+	// Discarded is how many of the dead-lettered were discarded.
+	Discarded uint64 `json:"discarded,omitempty"`
 }
 
 // Balanced reports whether every event read is accounted for.

@@ -22,7 +22,9 @@ const (
 	LogDeadLetters uint8 = 0 // DeadLetter as JSON
 	LogInvoices    uint8 = 1 // export.Invoice as JSON
 	LogSlots       uint8 = 2 // a journal: records of slots, see below
-	Logs                 = 3 // how many there are
+	Logs                 = 3 // how many there are, but for the next; the set of identities has those behind
+
+	LogVerdicts uint8 = 6 // Verdict as JSON
 )
 
 // An entry of the journal of slots is the version, one byte, and records:

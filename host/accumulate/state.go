@@ -34,7 +34,8 @@ type State struct {
 	terms    []*rate.Terms         // by number, from 1 at index 0
 	turn     uint32                // number of the slot whose full record is next
 	data     []byte                // block that slots' data is cut from
-	spare    chan *Generation      // one that is durable, for its memory
+	letters  letters
+	spare    chan *Generation // one that is durable, for its memory
 }
 
 // span is an open period of a calendar.

@@ -217,6 +217,7 @@ func (s *State) AddDeadLetter(l DeadLetter) error {
 		return fmt.Errorf("accumulate: dead letter of %q: %w", l.ID, err)
 	}
 	s.filling.deadLetters = append(s.filling.deadLetters, b)
+	s.letters.last++
 	return nil
 }
 

@@ -139,7 +139,18 @@ type DeadLetter struct {
 	Reason    string // stable, snake_case
 	Detail    string // for people: what was wrong and where
 	Event     []byte // the event as CloudEvents JSON, or the bytes that could not be decoded
+	// Status is "open", or "priced", "duplicate" or "discarded" once that settled
+	// it. Attempts counts replays; Reason and Detail are those of the last. By, At
+	// and Why tell of the last replay, or of who discarded it and why.
+	Status   string
+	Attempts int
+	By       string
+	At       string // RFC 3339
+	Why      string
 }
+
+// StatusOpen is the status of a dead letter that nothing has settled.
+const StatusOpen = "open"
 
 // Counters balance: Read = Priced + Duplicates + DeadLettered, counted in
 // events; an undecodable message counts as one.
@@ -148,4 +159,5 @@ type Counters struct {
 	Priced       uint64
 	Duplicates   uint64
 	DeadLettered uint64
+	Discarded    uint64 // of those dead-lettered
 }

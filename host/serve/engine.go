@@ -132,3 +132,30 @@ func (e engine) DeadLetters(_ context.Context, f rpc.DeadLetterFilter, page quer
 	list, counts, next, asOf, err := e.host.DeadLetters(host.DeadLetterFilter(f), page)
 	return rpc.DeadLetters{DeadLetters: list, Counters: counts, NextToken: next, AsOf: asOf}, err
 }
+
+// DeadLetter implements rpc.Engine.
+func (e engine) DeadLetter(_ context.Context, partition int, number uint64) (query.DeadLetter, query.AsOf, error) {
+	asOf := e.host.Queries().AsOf()
+	l, err := e.host.DeadLetter(host.LetterName{Partition: partition, Number: number})
+	return l, asOf, err
+}
+
+// CountDeadLetters implements rpc.Engine.
+func (e engine) CountDeadLetters(context.Context) ([]rpc.LetterCount, query.AsOf, error) {
+	counts, asOf, err := e.host.CountLetters()
+	list := make([]rpc.LetterCount, len(counts))
+	for i, c := range counts {
+		list[i] = rpc.LetterCount(c)
+	}
+	return list, asOf, err
+}
+
+// SettleDeadLetters implements rpc.Engine.
+func (e engine) SettleDeadLetters(ctx context.Context, request rpc.SettleRequest) (rpc.Settled, query.AsOf, error) {
+	r := host.SettleRequest{Filter: host.DeadLetterFilter(request.Filter), Discard: request.Discard, Why: request.Why, By: request.By}
+	for _, n := range request.Names {
+		r.Names = append(r.Names, host.LetterName(n))
+	}
+	settled, err := e.host.SettleLetters(ctx, r)
+	return rpc.Settled(settled), e.host.Queries().AsOf(), err
+}

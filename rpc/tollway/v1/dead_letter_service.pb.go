@@ -48,7 +48,18 @@ type DeadLetter struct {
 	// The event as CloudEvents JSON. Empty when it is no JSON: then raw has it.
 	Event string `protobuf:"bytes,11,opt,name=event,proto3" json:"event,omitempty"`
 	// The bytes that could not be read.
-	Raw           []byte `protobuf:"bytes,12,opt,name=raw,proto3" json:"raw,omitempty"`
+	Raw []byte `protobuf:"bytes,12,opt,name=raw,proto3" json:"raw,omitempty"`
+	// "open", or what settled it: "priced", "duplicate" (it had been priced
+	// otherwise when it was replayed) or "discarded".
+	Status string `protobuf:"bytes,13,opt,name=status,proto3" json:"status,omitempty"`
+	// How often it was replayed. reason and detail are those of the last time.
+	Attempts uint32 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Who replayed it last, or discarded it.
+	By string `protobuf:"bytes,15,opt,name=by,proto3" json:"by,omitempty"`
+	// When, RFC 3339.
+	At string `protobuf:"bytes,16,opt,name=at,proto3" json:"at,omitempty"`
+	// Why it was discarded.
+	Why           string `protobuf:"bytes,17,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -167,6 +178,170 @@ func (x *DeadLetter) GetRaw() []byte {
 	return nil
 }
 
+func (x *DeadLetter) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// DeadLetterName names a dead letter.
+type DeadLetterName struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition, as in its position.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Its number there.
+	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterName) Reset() {
+	*x = DeadLetterName{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterName) ProtoMessage() {}
+
+func (x *DeadLetterName) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterName.ProtoReflect.Descriptor instead.
+func (*DeadLetterName) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DeadLetterName) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *DeadLetterName) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// DeadLetterSelection says which dead letters are meant: those named, or all open
+// ones that match.
+type DeadLetterSelection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// These, at most 10,000.
+	Names []*DeadLetterName `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	// All open ones that the next two select. Must be set when there are no names.
+	Matching bool `protobuf:"varint,2,opt,name=matching,proto3" json:"matching,omitempty"`
+	// Only those that name this account.
+	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	// Only those with this reason.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterSelection) Reset() {
+	*x = DeadLetterSelection{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterSelection) ProtoMessage() {}
+
+func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
+func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DeadLetterSelection) GetNames() []*DeadLetterName {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *DeadLetterSelection) GetMatching() bool {
+	if x != nil {
+		return x.Matching
+	}
+	return false
+}
+
+func (x *DeadLetterSelection) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *DeadLetterSelection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // EventCounts balances what was read: read is the sum of the other three.
 type EventCounts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,14 +352,16 @@ type EventCounts struct {
 	// Copies of events that were seen before.
 	Duplicates uint64 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	// Events that could not be priced.
-	DeadLettered  uint64 `protobuf:"varint,4,opt,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty"`
+	DeadLettered uint64 `protobuf:"varint,4,opt,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty"`
+	// How many of these were discarded.
+	Discarded     uint64 `protobuf:"varint,5,opt,name=discarded,proto3" json:"discarded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EventCounts) Reset() {
 	*x = EventCounts{}
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -196,7 +373,7 @@ func (x *EventCounts) String() string {
 func (*EventCounts) ProtoMessage() {}
 
 func (x *EventCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +386,7 @@ func (x *EventCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventCounts.ProtoReflect.Descriptor instead.
 func (*EventCounts) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EventCounts) GetRead() uint64 {
@@ -240,6 +417,13 @@ func (x *EventCounts) GetDeadLettered() uint64 {
 	return 0
 }
 
+func (x *EventCounts) GetDiscarded() uint64 {
+	if x != nil {
+		return x.Discarded
+	}
+	return 0
+}
+
 // DeadLetterServiceListRequest selects dead letters. Empty fields select all.
 type DeadLetterServiceListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -249,18 +433,20 @@ type DeadLetterServiceListRequest struct {
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How many to return at most: 100 when 0, never more than 1,000.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before. Empty for the first page. account and
-	// reason must be as they were then.
+	// next_page_token of the page before. Empty for the first page. account, reason
+	// and status must be as they were then.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// How far the answer has to have seen at least.
-	MinPosition   *MinPosition `protobuf:"bytes,5,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	MinPosition *MinPosition `protobuf:"bytes,5,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// Only those with this status.
+	Status        string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeadLetterServiceListRequest) Reset() {
 	*x = DeadLetterServiceListRequest{}
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +458,7 @@ func (x *DeadLetterServiceListRequest) String() string {
 func (*DeadLetterServiceListRequest) ProtoMessage() {}
 
 func (x *DeadLetterServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +471,7 @@ func (x *DeadLetterServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterServiceListRequest.ProtoReflect.Descriptor instead.
 func (*DeadLetterServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeadLetterServiceListRequest) GetAccount() string {
@@ -323,6 +509,13 @@ func (x *DeadLetterServiceListRequest) GetMinPosition() *MinPosition {
 	return nil
 }
 
+func (x *DeadLetterServiceListRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 // DeadLetterServiceListResponse is one page.
 type DeadLetterServiceListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -340,7 +533,7 @@ type DeadLetterServiceListResponse struct {
 
 func (x *DeadLetterServiceListResponse) Reset() {
 	*x = DeadLetterServiceListResponse{}
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +545,7 @@ func (x *DeadLetterServiceListResponse) String() string {
 func (*DeadLetterServiceListResponse) ProtoMessage() {}
 
 func (x *DeadLetterServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +558,7 @@ func (x *DeadLetterServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterServiceListResponse.ProtoReflect.Descriptor instead.
 func (*DeadLetterServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeadLetterServiceListResponse) GetDeadLetters() []*DeadLetter {
@@ -396,12 +589,543 @@ func (x *DeadLetterServiceListResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+// DeadLetterServiceGetRequest names a dead letter.
+type DeadLetterServiceGetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which one.
+	Name          *DeadLetterName `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceGetRequest) Reset() {
+	*x = DeadLetterServiceGetRequest{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceGetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceGetRequest) ProtoMessage() {}
+
+func (x *DeadLetterServiceGetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceGetRequest.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceGetRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeadLetterServiceGetRequest) GetName() *DeadLetterName {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+// DeadLetterServiceGetResponse is the dead letter.
+type DeadLetterServiceGetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With its payload and what has become of it.
+	DeadLetter *DeadLetter `protobuf:"bytes,1,opt,name=dead_letter,json=deadLetter,proto3" json:"dead_letter,omitempty"`
+	// How far the answer has seen.
+	AsOf          *AsOf `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceGetResponse) Reset() {
+	*x = DeadLetterServiceGetResponse{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceGetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceGetResponse) ProtoMessage() {}
+
+func (x *DeadLetterServiceGetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceGetResponse.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceGetResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeadLetterServiceGetResponse) GetDeadLetter() *DeadLetter {
+	if x != nil {
+		return x.DeadLetter
+	}
+	return nil
+}
+
+func (x *DeadLetterServiceGetResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// DeadLetterServiceSummarizeRequest asks for the counts.
+type DeadLetterServiceSummarizeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far the answer has to have seen at least.
+	MinPosition   *MinPosition `protobuf:"bytes,1,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceSummarizeRequest) Reset() {
+	*x = DeadLetterServiceSummarizeRequest{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceSummarizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceSummarizeRequest) ProtoMessage() {}
+
+func (x *DeadLetterServiceSummarizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceSummarizeRequest.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceSummarizeRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeadLetterServiceSummarizeRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+// DeadLetterServiceSummarizeResponse has the counts.
+type DeadLetterServiceSummarizeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By reason, sorted.
+	Reasons []*DeadLetterCount `protobuf:"bytes,1,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// How far the answer has seen.
+	AsOf          *AsOf `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceSummarizeResponse) Reset() {
+	*x = DeadLetterServiceSummarizeResponse{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceSummarizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceSummarizeResponse) ProtoMessage() {}
+
+func (x *DeadLetterServiceSummarizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceSummarizeResponse.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceSummarizeResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeadLetterServiceSummarizeResponse) GetReasons() []*DeadLetterCount {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *DeadLetterServiceSummarizeResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// DeadLetterCount counts the dead letters of a reason.
+type DeadLetterCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many are open.
+	Open uint64 `protobuf:"varint,2,opt,name=open,proto3" json:"open,omitempty"`
+	// How many there are, the settled ones included.
+	All           uint64 `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterCount) Reset() {
+	*x = DeadLetterCount{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterCount) ProtoMessage() {}
+
+func (x *DeadLetterCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterCount.ProtoReflect.Descriptor instead.
+func (*DeadLetterCount) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeadLetterCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DeadLetterCount) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *DeadLetterCount) GetAll() uint64 {
+	if x != nil {
+		return x.All
+	}
+	return 0
+}
+
+// DeadLetterServiceReplayRequest says what to replay.
+type DeadLetterServiceReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which ones.
+	Selection *DeadLetterSelection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// Who asks; it is kept with the outcome.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceReplayRequest) Reset() {
+	*x = DeadLetterServiceReplayRequest{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceReplayRequest) ProtoMessage() {}
+
+func (x *DeadLetterServiceReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceReplayRequest.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceReplayRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeadLetterServiceReplayRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *DeadLetterServiceReplayRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// DeadLetterServiceReplayResponse counts what became of them.
+type DeadLetterServiceReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Priced now.
+	Priced uint64 `protobuf:"varint,1,opt,name=priced,proto3" json:"priced,omitempty"`
+	// Priced otherwise in the meantime.
+	Duplicates uint64 `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Refused again.
+	Refused uint64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Settled before.
+	Passed uint64 `protobuf:"varint,4,opt,name=passed,proto3" json:"passed,omitempty"`
+	// How far the state is that has the outcome.
+	AsOf          *AsOf `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceReplayResponse) Reset() {
+	*x = DeadLetterServiceReplayResponse{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceReplayResponse) ProtoMessage() {}
+
+func (x *DeadLetterServiceReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceReplayResponse.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceReplayResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeadLetterServiceReplayResponse) GetPriced() uint64 {
+	if x != nil {
+		return x.Priced
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceReplayResponse) GetDuplicates() uint64 {
+	if x != nil {
+		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceReplayResponse) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceReplayResponse) GetPassed() uint64 {
+	if x != nil {
+		return x.Passed
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceReplayResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// DeadLetterServiceDiscardRequest says what to discard.
+type DeadLetterServiceDiscardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which ones.
+	Selection *DeadLetterSelection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// Why they will not be priced. Must not be empty.
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// Who asks; it is kept with the outcome.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceDiscardRequest) Reset() {
+	*x = DeadLetterServiceDiscardRequest{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceDiscardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceDiscardRequest) ProtoMessage() {}
+
+func (x *DeadLetterServiceDiscardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceDiscardRequest.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceDiscardRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeadLetterServiceDiscardRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *DeadLetterServiceDiscardRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *DeadLetterServiceDiscardRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// DeadLetterServiceDiscardResponse counts what became of them.
+type DeadLetterServiceDiscardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Discarded now.
+	Discarded uint64 `protobuf:"varint,1,opt,name=discarded,proto3" json:"discarded,omitempty"`
+	// Settled before.
+	Passed uint64 `protobuf:"varint,2,opt,name=passed,proto3" json:"passed,omitempty"`
+	// How far the state is that has the outcome.
+	AsOf          *AsOf `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterServiceDiscardResponse) Reset() {
+	*x = DeadLetterServiceDiscardResponse{}
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterServiceDiscardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterServiceDiscardResponse) ProtoMessage() {}
+
+func (x *DeadLetterServiceDiscardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_dead_letter_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterServiceDiscardResponse.ProtoReflect.Descriptor instead.
+func (*DeadLetterServiceDiscardResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_dead_letter_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeadLetterServiceDiscardResponse) GetDiscarded() uint64 {
+	if x != nil {
+		return x.Discarded
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceDiscardResponse) GetPassed() uint64 {
+	if x != nil {
+		return x.Passed
+	}
+	return 0
+}
+
+func (x *DeadLetterServiceDiscardResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 var File_tollway_v1_dead_letter_service_proto protoreflect.FileDescriptor
 
 const file_tollway_v1_dead_letter_service_proto_rawDesc = "" +
 	"\n" +
 	"$tollway/v1/dead_letter_service.proto\x12\n" +
-	"tollway.v1\x1a\x19tollway/v1/position.proto\"\xae\x02\n" +
+	"tollway.v1\x1a\x19tollway/v1/position.proto\"\x94\x03\n" +
 	"\n" +
 	"DeadLetter\x120\n" +
 	"\bposition\x18\x01 \x01(\v2\x14.tollway.v1.PositionR\bposition\x12\x14\n" +
@@ -416,28 +1140,81 @@ const file_tollway_v1_dead_letter_service_proto_rawDesc = "" +
 	"\x06detail\x18\n" +
 	" \x01(\tR\x06detail\x12\x14\n" +
 	"\x05event\x18\v \x01(\tR\x05event\x12\x10\n" +
-	"\x03raw\x18\f \x01(\fR\x03raw\"~\n" +
+	"\x03raw\x18\f \x01(\fR\x03raw\x12\x16\n" +
+	"\x06status\x18\r \x01(\tR\x06status\x12\x1a\n" +
+	"\battempts\x18\x0e \x01(\rR\battempts\x12\x0e\n" +
+	"\x02by\x18\x0f \x01(\tR\x02by\x12\x0e\n" +
+	"\x02at\x18\x10 \x01(\tR\x02at\x12\x10\n" +
+	"\x03why\x18\x11 \x01(\tR\x03why\"F\n" +
+	"\x0eDeadLetterName\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x95\x01\n" +
+	"\x13DeadLetterSelection\x120\n" +
+	"\x05names\x18\x01 \x03(\v2\x1a.tollway.v1.DeadLetterNameR\x05names\x12\x1a\n" +
+	"\bmatching\x18\x02 \x01(\bR\bmatching\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x9c\x01\n" +
 	"\vEventCounts\x12\x12\n" +
 	"\x04read\x18\x01 \x01(\x04R\x04read\x12\x16\n" +
 	"\x06priced\x18\x02 \x01(\x04R\x06priced\x12\x1e\n" +
 	"\n" +
 	"duplicates\x18\x03 \x01(\x04R\n" +
 	"duplicates\x12#\n" +
-	"\rdead_lettered\x18\x04 \x01(\x04R\fdeadLettered\"\xc8\x01\n" +
+	"\rdead_lettered\x18\x04 \x01(\x04R\fdeadLettered\x12\x1c\n" +
+	"\tdiscarded\x18\x05 \x01(\x04R\tdiscarded\"\xe0\x01\n" +
 	"\x1cDeadLetterServiceListRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\x12:\n" +
-	"\fmin_position\x18\x05 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\xda\x01\n" +
+	"\fmin_position\x18\x05 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\"\xda\x01\n" +
 	"\x1dDeadLetterServiceListResponse\x129\n" +
 	"\fdead_letters\x18\x01 \x03(\v2\x16.tollway.v1.DeadLetterR\vdeadLetters\x12/\n" +
 	"\x06counts\x18\x02 \x01(\v2\x17.tollway.v1.EventCountsR\x06counts\x12&\n" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12%\n" +
-	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf2u\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"M\n" +
+	"\x1bDeadLetterServiceGetRequest\x12.\n" +
+	"\x04name\x18\x01 \x01(\v2\x1a.tollway.v1.DeadLetterNameR\x04name\"~\n" +
+	"\x1cDeadLetterServiceGetResponse\x127\n" +
+	"\vdead_letter\x18\x01 \x01(\v2\x16.tollway.v1.DeadLetterR\n" +
+	"deadLetter\x12%\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"_\n" +
+	"!DeadLetterServiceSummarizeRequest\x12:\n" +
+	"\fmin_position\x18\x01 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\x82\x01\n" +
+	"\"DeadLetterServiceSummarizeResponse\x125\n" +
+	"\areasons\x18\x01 \x03(\v2\x1b.tollway.v1.DeadLetterCountR\areasons\x12%\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"O\n" +
+	"\x0fDeadLetterCount\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04open\x18\x02 \x01(\x04R\x04open\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\x04R\x03all\"o\n" +
+	"\x1eDeadLetterServiceReplayRequest\x12=\n" +
+	"\tselection\x18\x01 \x01(\v2\x1f.tollway.v1.DeadLetterSelectionR\tselection\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"\xb2\x01\n" +
+	"\x1fDeadLetterServiceReplayResponse\x12\x16\n" +
+	"\x06priced\x18\x01 \x01(\x04R\x06priced\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\x02 \x01(\x04R\n" +
+	"duplicates\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x04R\arefused\x12\x16\n" +
+	"\x06passed\x18\x04 \x01(\x04R\x06passed\x12%\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\x82\x01\n" +
+	"\x1fDeadLetterServiceDiscardRequest\x12=\n" +
+	"\tselection\x18\x01 \x01(\v2\x1f.tollway.v1.DeadLetterSelectionR\tselection\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"\x7f\n" +
+	" DeadLetterServiceDiscardResponse\x12\x1c\n" +
+	"\tdiscarded\x18\x01 \x01(\x04R\tdiscarded\x12\x16\n" +
+	"\x06passed\x18\x02 \x01(\x04R\x06passed\x12%\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf2\x98\x04\n" +
 	"\x11DeadLetterService\x12`\n" +
-	"\x04List\x12(.tollway.v1.DeadLetterServiceListRequest\x1a).tollway.v1.DeadLetterServiceListResponse\"\x03\x90\x02\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
+	"\x04List\x12(.tollway.v1.DeadLetterServiceListRequest\x1a).tollway.v1.DeadLetterServiceListResponse\"\x03\x90\x02\x01\x12]\n" +
+	"\x03Get\x12'.tollway.v1.DeadLetterServiceGetRequest\x1a(.tollway.v1.DeadLetterServiceGetResponse\"\x03\x90\x02\x01\x12o\n" +
+	"\tSummarize\x12-.tollway.v1.DeadLetterServiceSummarizeRequest\x1a..tollway.v1.DeadLetterServiceSummarizeResponse\"\x03\x90\x02\x01\x12f\n" +
+	"\x06Replay\x12*.tollway.v1.DeadLetterServiceReplayRequest\x1a+.tollway.v1.DeadLetterServiceReplayResponse\"\x03\x90\x02\x02\x12i\n" +
+	"\aDiscard\x12+.tollway.v1.DeadLetterServiceDiscardRequest\x1a,.tollway.v1.DeadLetterServiceDiscardResponse\"\x03\x90\x02\x02B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
 	file_tollway_v1_dead_letter_service_proto_rawDescOnce sync.Once
@@ -451,29 +1228,59 @@ func file_tollway_v1_dead_letter_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_dead_letter_service_proto_rawDescData
 }
 
-var file_tollway_v1_dead_letter_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_tollway_v1_dead_letter_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_tollway_v1_dead_letter_service_proto_goTypes = []any{
-	(*DeadLetter)(nil),                    // 0: tollway.v1.DeadLetter
-	(*EventCounts)(nil),                   // 1: tollway.v1.EventCounts
-	(*DeadLetterServiceListRequest)(nil),  // 2: tollway.v1.DeadLetterServiceListRequest
-	(*DeadLetterServiceListResponse)(nil), // 3: tollway.v1.DeadLetterServiceListResponse
-	(*Position)(nil),                      // 4: tollway.v1.Position
-	(*MinPosition)(nil),                   // 5: tollway.v1.MinPosition
-	(*AsOf)(nil),                          // 6: tollway.v1.AsOf
+	(*DeadLetter)(nil),                         // 0: tollway.v1.DeadLetter
+	(*DeadLetterName)(nil),                     // 1: tollway.v1.DeadLetterName
+	(*DeadLetterSelection)(nil),                // 2: tollway.v1.DeadLetterSelection
+	(*EventCounts)(nil),                        // 3: tollway.v1.EventCounts
+	(*DeadLetterServiceListRequest)(nil),       // 4: tollway.v1.DeadLetterServiceListRequest
+	(*DeadLetterServiceListResponse)(nil),      // 5: tollway.v1.DeadLetterServiceListResponse
+	(*DeadLetterServiceGetRequest)(nil),        // 6: tollway.v1.DeadLetterServiceGetRequest
+	(*DeadLetterServiceGetResponse)(nil),       // 7: tollway.v1.DeadLetterServiceGetResponse
+	(*DeadLetterServiceSummarizeRequest)(nil),  // 8: tollway.v1.DeadLetterServiceSummarizeRequest
+	(*DeadLetterServiceSummarizeResponse)(nil), // 9: tollway.v1.DeadLetterServiceSummarizeResponse
+	(*DeadLetterCount)(nil),                    // 10: tollway.v1.DeadLetterCount
+	(*DeadLetterServiceReplayRequest)(nil),     // 11: tollway.v1.DeadLetterServiceReplayRequest
+	(*DeadLetterServiceReplayResponse)(nil),    // 12: tollway.v1.DeadLetterServiceReplayResponse
+	(*DeadLetterServiceDiscardRequest)(nil),    // 13: tollway.v1.DeadLetterServiceDiscardRequest
+	(*DeadLetterServiceDiscardResponse)(nil),   // 14: tollway.v1.DeadLetterServiceDiscardResponse
+	(*Position)(nil),                           // 15: tollway.v1.Position
+	(*MinPosition)(nil),                        // 16: tollway.v1.MinPosition
+	(*AsOf)(nil),                               // 17: tollway.v1.AsOf
 }
 var file_tollway_v1_dead_letter_service_proto_depIdxs = []int32{
-	4, // 0: tollway.v1.DeadLetter.position:type_name -> tollway.v1.Position
-	5, // 1: tollway.v1.DeadLetterServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	0, // 2: tollway.v1.DeadLetterServiceListResponse.dead_letters:type_name -> tollway.v1.DeadLetter
-	1, // 3: tollway.v1.DeadLetterServiceListResponse.counts:type_name -> tollway.v1.EventCounts
-	6, // 4: tollway.v1.DeadLetterServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	2, // 5: tollway.v1.DeadLetterService.List:input_type -> tollway.v1.DeadLetterServiceListRequest
-	3, // 6: tollway.v1.DeadLetterService.List:output_type -> tollway.v1.DeadLetterServiceListResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	15, // 0: tollway.v1.DeadLetter.position:type_name -> tollway.v1.Position
+	1,  // 1: tollway.v1.DeadLetterSelection.names:type_name -> tollway.v1.DeadLetterName
+	16, // 2: tollway.v1.DeadLetterServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 3: tollway.v1.DeadLetterServiceListResponse.dead_letters:type_name -> tollway.v1.DeadLetter
+	3,  // 4: tollway.v1.DeadLetterServiceListResponse.counts:type_name -> tollway.v1.EventCounts
+	17, // 5: tollway.v1.DeadLetterServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	1,  // 6: tollway.v1.DeadLetterServiceGetRequest.name:type_name -> tollway.v1.DeadLetterName
+	0,  // 7: tollway.v1.DeadLetterServiceGetResponse.dead_letter:type_name -> tollway.v1.DeadLetter
+	17, // 8: tollway.v1.DeadLetterServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	16, // 9: tollway.v1.DeadLetterServiceSummarizeRequest.min_position:type_name -> tollway.v1.MinPosition
+	10, // 10: tollway.v1.DeadLetterServiceSummarizeResponse.reasons:type_name -> tollway.v1.DeadLetterCount
+	17, // 11: tollway.v1.DeadLetterServiceSummarizeResponse.as_of:type_name -> tollway.v1.AsOf
+	2,  // 12: tollway.v1.DeadLetterServiceReplayRequest.selection:type_name -> tollway.v1.DeadLetterSelection
+	17, // 13: tollway.v1.DeadLetterServiceReplayResponse.as_of:type_name -> tollway.v1.AsOf
+	2,  // 14: tollway.v1.DeadLetterServiceDiscardRequest.selection:type_name -> tollway.v1.DeadLetterSelection
+	17, // 15: tollway.v1.DeadLetterServiceDiscardResponse.as_of:type_name -> tollway.v1.AsOf
+	4,  // 16: tollway.v1.DeadLetterService.List:input_type -> tollway.v1.DeadLetterServiceListRequest
+	6,  // 17: tollway.v1.DeadLetterService.Get:input_type -> tollway.v1.DeadLetterServiceGetRequest
+	8,  // 18: tollway.v1.DeadLetterService.Summarize:input_type -> tollway.v1.DeadLetterServiceSummarizeRequest
+	11, // 19: tollway.v1.DeadLetterService.Replay:input_type -> tollway.v1.DeadLetterServiceReplayRequest
+	13, // 20: tollway.v1.DeadLetterService.Discard:input_type -> tollway.v1.DeadLetterServiceDiscardRequest
+	5,  // 21: tollway.v1.DeadLetterService.List:output_type -> tollway.v1.DeadLetterServiceListResponse
+	7,  // 22: tollway.v1.DeadLetterService.Get:output_type -> tollway.v1.DeadLetterServiceGetResponse
+	9,  // 23: tollway.v1.DeadLetterService.Summarize:output_type -> tollway.v1.DeadLetterServiceSummarizeResponse
+	12, // 24: tollway.v1.DeadLetterService.Replay:output_type -> tollway.v1.DeadLetterServiceReplayResponse
+	14, // 25: tollway.v1.DeadLetterService.Discard:output_type -> tollway.v1.DeadLetterServiceDiscardResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_dead_letter_service_proto_init() }
@@ -488,7 +1295,7 @@ func file_tollway_v1_dead_letter_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_dead_letter_service_proto_rawDesc), len(file_tollway_v1_dead_letter_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

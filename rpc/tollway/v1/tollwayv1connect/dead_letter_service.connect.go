@@ -26,6 +26,15 @@ const (
 const (
 	// DeadLetterServiceListProcedure is the procedure name of the DeadLetterService's List RPC.
 	DeadLetterServiceListProcedure = "/tollway.v1.DeadLetterService/List"
+	// DeadLetterServiceGetProcedure is the procedure name of the DeadLetterService's Get RPC.
+	DeadLetterServiceGetProcedure = "/tollway.v1.DeadLetterService/Get"
+	// DeadLetterServiceSummarizeProcedure is the procedure name of the DeadLetterService's Summarize
+	// RPC.
+	DeadLetterServiceSummarizeProcedure = "/tollway.v1.DeadLetterService/Summarize"
+	// DeadLetterServiceReplayProcedure is the procedure name of the DeadLetterService's Replay RPC.
+	DeadLetterServiceReplayProcedure = "/tollway.v1.DeadLetterService/Replay"
+	// DeadLetterServiceDiscardProcedure is the procedure name of the DeadLetterService's Discard RPC.
+	DeadLetterServiceDiscardProcedure = "/tollway.v1.DeadLetterService/Discard"
 )
 
 var (
@@ -37,6 +46,38 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	deadLetterServiceGetSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_dead_letter_service_proto.Services().ByName("DeadLetterService").Methods().ByName("Get"),
+			Procedure:        DeadLetterServiceGetProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	deadLetterServiceSummarizeSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_dead_letter_service_proto.Services().ByName("DeadLetterService").Methods().ByName("Summarize"),
+			Procedure:        DeadLetterServiceSummarizeProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	deadLetterServiceReplaySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_dead_letter_service_proto.Services().ByName("DeadLetterService").Methods().ByName("Replay"),
+			Procedure:        DeadLetterServiceReplayProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
+	deadLetterServiceDiscardSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_dead_letter_service_proto.Services().ByName("DeadLetterService").Methods().ByName("Discard"),
+			Procedure:        DeadLetterServiceDiscardProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
 )
 
 // DeadLetterServiceClient is a client for the tollway.v1.DeadLetterService service.
@@ -44,6 +85,17 @@ type DeadLetterServiceClient interface {
 	// List returns dead letters page by page, by partition and number, with the
 	// balance of all events read.
 	List(context.Context, *v1.DeadLetterServiceListRequest) (*v1.DeadLetterServiceListResponse, error)
+	// Get returns one dead letter, or not_found.
+	Get(context.Context, *v1.DeadLetterServiceGetRequest) (*v1.DeadLetterServiceGetResponse, error)
+	// Summarize counts dead letters by reason.
+	Summarize(context.Context, *v1.DeadLetterServiceSummarizeRequest) (*v1.DeadLetterServiceSummarizeResponse, error)
+	// Replay rates dead letters again, after their cause is mended. Each event is
+	// priced once, however often it is replayed; one that is refused again stays
+	// open. It returns when the outcome is committed.
+	Replay(context.Context, *v1.DeadLetterServiceReplayRequest) (*v1.DeadLetterServiceReplayResponse, error)
+	// Discard settles dead letters that will not be priced, for good. They are kept
+	// and counted.
+	Discard(context.Context, *v1.DeadLetterServiceDiscardRequest) (*v1.DeadLetterServiceDiscardResponse, error)
 }
 
 // NewDeadLetterServiceClient constructs a client for the tollway.v1.DeadLetterService service.
@@ -57,6 +109,17 @@ type DeadLetterServiceHandler interface {
 	// List returns dead letters page by page, by partition and number, with the
 	// balance of all events read.
 	List(context.Context, *v1.DeadLetterServiceListRequest) (*v1.DeadLetterServiceListResponse, error)
+	// Get returns one dead letter, or not_found.
+	Get(context.Context, *v1.DeadLetterServiceGetRequest) (*v1.DeadLetterServiceGetResponse, error)
+	// Summarize counts dead letters by reason.
+	Summarize(context.Context, *v1.DeadLetterServiceSummarizeRequest) (*v1.DeadLetterServiceSummarizeResponse, error)
+	// Replay rates dead letters again, after their cause is mended. Each event is
+	// priced once, however often it is replayed; one that is refused again stays
+	// open. It returns when the outcome is committed.
+	Replay(context.Context, *v1.DeadLetterServiceReplayRequest) (*v1.DeadLetterServiceReplayResponse, error)
+	// Discard settles dead letters that will not be priced, for good. They are kept
+	// and counted.
+	Discard(context.Context, *v1.DeadLetterServiceDiscardRequest) (*v1.DeadLetterServiceDiscardResponse, error)
 }
 
 // RegisterDeadLetterServiceHandler registers svc as the tollway.v1.DeadLetterService implementation
@@ -65,6 +128,10 @@ func RegisterDeadLetterServiceHandler(server *connect.Server, svc DeadLetterServ
 	adapter := deadLetterServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: deadLetterServiceListSpec(), Handler: adapter.list},
+		connect.Method{Spec: deadLetterServiceGetSpec(), Handler: adapter.get},
+		connect.Method{Spec: deadLetterServiceSummarizeSpec(), Handler: adapter.summarize},
+		connect.Method{Spec: deadLetterServiceReplaySpec(), Handler: adapter.replay},
+		connect.Method{Spec: deadLetterServiceDiscardSpec(), Handler: adapter.discard},
 	)
 }
 
@@ -73,6 +140,22 @@ type UnimplementedDeadLetterServiceHandler struct{}
 
 func (UnimplementedDeadLetterServiceHandler) List(context.Context, *v1.DeadLetterServiceListRequest) (*v1.DeadLetterServiceListResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.DeadLetterService.List is not implemented")
+}
+
+func (UnimplementedDeadLetterServiceHandler) Get(context.Context, *v1.DeadLetterServiceGetRequest) (*v1.DeadLetterServiceGetResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.DeadLetterService.Get is not implemented")
+}
+
+func (UnimplementedDeadLetterServiceHandler) Summarize(context.Context, *v1.DeadLetterServiceSummarizeRequest) (*v1.DeadLetterServiceSummarizeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.DeadLetterService.Summarize is not implemented")
+}
+
+func (UnimplementedDeadLetterServiceHandler) Replay(context.Context, *v1.DeadLetterServiceReplayRequest) (*v1.DeadLetterServiceReplayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.DeadLetterService.Replay is not implemented")
+}
+
+func (UnimplementedDeadLetterServiceHandler) Discard(context.Context, *v1.DeadLetterServiceDiscardRequest) (*v1.DeadLetterServiceDiscardResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.DeadLetterService.Discard is not implemented")
 }
 
 type deadLetterServiceClient struct {
@@ -87,6 +170,38 @@ func (c *deadLetterServiceClient) List(ctx context.Context, req *v1.DeadLetterSe
 	return &res, nil
 }
 
+func (c *deadLetterServiceClient) Get(ctx context.Context, req *v1.DeadLetterServiceGetRequest) (*v1.DeadLetterServiceGetResponse, error) {
+	var res v1.DeadLetterServiceGetResponse
+	if err := c.client.CallUnary(ctx, deadLetterServiceGetSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *deadLetterServiceClient) Summarize(ctx context.Context, req *v1.DeadLetterServiceSummarizeRequest) (*v1.DeadLetterServiceSummarizeResponse, error) {
+	var res v1.DeadLetterServiceSummarizeResponse
+	if err := c.client.CallUnary(ctx, deadLetterServiceSummarizeSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *deadLetterServiceClient) Replay(ctx context.Context, req *v1.DeadLetterServiceReplayRequest) (*v1.DeadLetterServiceReplayResponse, error) {
+	var res v1.DeadLetterServiceReplayResponse
+	if err := c.client.CallUnary(ctx, deadLetterServiceReplaySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *deadLetterServiceClient) Discard(ctx context.Context, req *v1.DeadLetterServiceDiscardRequest) (*v1.DeadLetterServiceDiscardResponse, error) {
+	var res v1.DeadLetterServiceDiscardResponse
+	if err := c.client.CallUnary(ctx, deadLetterServiceDiscardSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
 type deadLetterServiceHandler struct{ svc DeadLetterServiceHandler }
 
 func (h deadLetterServiceHandler) list(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
@@ -95,6 +210,54 @@ func (h deadLetterServiceHandler) list(ctx context.Context, _ connect.Spec, stre
 		return err
 	}
 	res, err := h.svc.List(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h deadLetterServiceHandler) get(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.DeadLetterServiceGetRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Get(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h deadLetterServiceHandler) summarize(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.DeadLetterServiceSummarizeRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Summarize(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h deadLetterServiceHandler) replay(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.DeadLetterServiceReplayRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Replay(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h deadLetterServiceHandler) discard(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.DeadLetterServiceDiscardRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Discard(ctx, &req)
 	if err != nil {
 		return err
 	}
