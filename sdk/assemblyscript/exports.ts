@@ -1,0 +1,3 @@
+// What `export * from "@tollway/tariff/exports"` finds.
+
+export * from "./assembly/exports";
