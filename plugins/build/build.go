@@ -3,7 +3,8 @@
 // `tollway plugin build` and `make conformance` all do this and nothing else.
 //
 // Go compiles a tariff twice: once for WebAssembly, and once for this machine, to ask the tariff for its manifest.
-// In the other languages the manifest stands beside the sources, in manifest.json.
+// AssemblyScript is asked likewise, in Node.js. In the other languages the manifest stands beside the sources, in
+// manifest.json.
 package build
 
 import (
@@ -51,7 +52,7 @@ func (l Language) Available() error {
 
 // Languages returns the languages that tariffs can be written in, the first-class one first.
 func Languages() []Language {
-	return []Language{golang(), c()}
+	return []Language{golang(), assemblyscript(), c()}
 }
 
 // Detect returns the language of the tariff in a folder.

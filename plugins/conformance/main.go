@@ -67,6 +67,7 @@ type guest struct{ language, conformance, graduated string }
 
 var guests = []guest{
 	{"go", "sdk/conformance/guests/go", "examples/tariffs/standard"},
+	{"assemblyscript", "sdk/conformance/guests/assemblyscript", "sdk/assemblyscript/examples/graduated"},
 	{"c", "sdk/conformance/guests/c", "sdk/c/examples/graduated"},
 }
 

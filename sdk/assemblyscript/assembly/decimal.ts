@@ -10,10 +10,6 @@ import {
 /** The number of decimal places that every decimal carries. */
 export const SCALE: i32 = 18;
 
-// The result of the functions below that make a number of two words.
-let resultHi: u64 = 0;
-let resultLo: u64 = 0;
-
 /**
  * An exact decimal number: a signed integer of 128 bits, two's complement, in units of 10^-18. It reaches from about
  * -1.7e20 to 1.7e20 and never loses a digit inside that range.
@@ -44,6 +40,15 @@ export class Decimal {
     const magnitude: u64 = n < 0 ? 0 - <u64>n : <u64>n;
     setProduct(0, magnitude, 0, WHOLE);
     return signed(n < 0, w1, w0);
+  }
+
+  /**
+   * The number that a text says, where it may say none: `parseProblem` is then what is wrong with it, "" otherwise. It
+   * rejects nothing by itself.
+   */
+  static read(text: string): Decimal {
+    written.clear().str(text);
+    return parseDecimal(written.at, written.length);
   }
 
   /**
@@ -313,6 +318,11 @@ export class Sum {
     return Sum.words(0, 0, 0, 0);
   }
 
+  /** A sum of its two halves, as a slot keeps it. */
+  static of2(low: Decimal, high: Decimal): Sum {
+    return Sum.words(<u64>high.hi, high.lo, <u64>low.hi, low.lo);
+  }
+
   /** The product of two decimals, exact. */
   static of(a: Decimal, b: Decimal): Sum {
     setProduct(a.magnitudeHi, a.magnitudeLo, b.magnitudeHi, b.magnitudeLo);
@@ -390,7 +400,12 @@ export class Sum {
 
 // Reading numbers.
 
-/** What is wrong with a text that is no decimal, "" when it is one. */
+/** What can be wrong with a text. */
+export const SYNTAX: string = "invalid syntax";
+export const TOO_PRECISE: string = "more than 18 decimal places";
+export const TOO_LARGE: string = "overflow: beyond ±170141183460469231731.687303715884105727";
+
+/** What is wrong with the text read last: one of the above, "" when it is a decimal. */
 export let parseProblem: string = "";
 
 function parseConstant(text: string): Decimal {
@@ -420,7 +435,7 @@ function parseExponent(from: usize, length: i32): i64 {
   const minus = length > 1 && load<u8>(from + 1) == 45;
   if (length > 1 && (minus || load<u8>(from + 1) == 43)) i++;
   if (letter != 101 || i == length || digitsEnd(from, length, i) != length) {
-    parseProblem = "invalid syntax";
+    parseProblem = SYNTAX;
     return 0;
   }
   let e: i64 = 0;
@@ -446,7 +461,7 @@ export function parseDecimal(from: usize, length: i32): Decimal {
     exponent = -<i64>(end - point - 1);
   }
   if (point == 0 || end == point + 1) {
-    parseProblem = "invalid syntax";
+    parseProblem = SYNTAX;
     return ZERO;
   }
   if (end < length) exponent += parseExponent(from + end, length - end);
@@ -468,7 +483,7 @@ function parseDigits(from: usize, end: i32, exponent: i64, negative: bool): Deci
   if (count == 0) return ZERO;
   const shift = exponent + SCALE; // what the digits are multiplied by, as a power of ten
   if (shift < 0) {
-    parseProblem = "more than 18 decimal places";
+    parseProblem = TOO_PRECISE;
     return ZERO;
   }
   if (<i64>count + shift > 39) return tooLarge(); // 2^127 has 39 digits
@@ -489,6 +504,6 @@ function parseDigits(from: usize, end: i32, exponent: i64, negative: bool): Deci
 }
 
 function tooLarge(): Decimal {
-  parseProblem = "overflow: beyond ±170141183460469231731.687303715884105727";
+  parseProblem = TOO_LARGE;
   return ZERO;
 }

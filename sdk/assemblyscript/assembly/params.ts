@@ -4,6 +4,7 @@ import { Kind, kindName, Node } from "./json";
 import { EXACT, NONE, parseMode, Rounding, SCALE_MAX, SCALE_MIN } from "./rounding";
 import { Field, FieldKind, fieldName, roundingSpec, Spec } from "./spec";
 import { Dimension } from "./table";
+import { parseWhole, wholeProblem } from "./whole";
 import { parseTime } from "./time";
 import { validName } from "./text";
 
@@ -120,33 +121,25 @@ export class Params {
     return this.number(name, about, false, absent);
   }
 
-  private whole(name: string, about: string, least: i32, most: i32, required: bool, absent: i32): i32 {
+  private whole(name: string, about: string, least: i64, most: i64, required: bool, absent: i64): i64 {
     const f = new Field(name, about, FieldKind.Int);
     f.least = least;
     f.most = most;
     const n = this.find(f, required, Kind.Number, Kind.Number);
     if (!n) return absent;
-    let value: i64 = 0;
-    const minus = load<u8>(n.text) == 45;
-    for (let i = i32(minus); i < n.textLength; i++) {
-      const digit = <i64>load<u8>(n.text + i) - 48;
-      value = digit < 0 || digit > 9 ? i64.MAX_VALUE : value > i32.MAX_VALUE ? value : value * 10 + digit;
-    }
-    if (minus) value = -value;
-    if (value < least || value > most) {
-      this.fail(name, "must be a whole number from " + least.toString() + " to " + most.toString());
-      return least;
-    }
-    return <i32>value;
+    const value = parseWhole(n.text, n.textLength);
+    if (!wholeProblem && value >= least && value <= most) return value;
+    this.fail(name, "must be a whole number from " + least.toString() + " to " + most.toString());
+    return least;
   }
 
   /** Reads a whole number of at least least and at most most. */
-  int(name: string, about: string, least: i32, most: i32): i32 {
+  int(name: string, about: string, least: i64, most: i64): i64 {
     return this.whole(name, about, least, most, true, least);
   }
 
   /** Reads such a number that may be absent. */
-  intOr(name: string, about: string, least: i32, most: i32, absent: i32): i32 {
+  intOr(name: string, about: string, least: i64, most: i64, absent: i64): i64 {
     return this.whole(name, about, least, most, false, absent);
   }
 
@@ -230,7 +223,7 @@ export class Params {
       r.intOr("scale", "", SCALE_MIN, SCALE_MAX, 0);
       return EXACT;
     }
-    return new Rounding(r.int("scale", "", SCALE_MIN, SCALE_MAX), parseMode(mode));
+    return new Rounding(<i32>r.int("scale", "", SCALE_MIN, SCALE_MAX), parseMode(mode));
   }
 
   /** Gives the parameters inside the named one while the schema is made. */

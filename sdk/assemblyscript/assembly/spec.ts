@@ -35,8 +35,8 @@ export function fieldName(kind: FieldKind): string {
 /** One parameter. */
 export class Field {
   required: bool = false;
-  least: i32 = 0;
-  most: i32 = 0;
+  least: i64 = 0;
+  most: i64 = 0;
   choices: string[] = [];
   inner: Spec | null = null;
 

@@ -1,5 +1,5 @@
 import { Config } from "./config";
-import { Decimal } from "./decimal";
+import { Decimal, Sum } from "./decimal";
 import { faultWith } from "./failure";
 import { replace, Slot } from "./slot";
 
@@ -25,6 +25,12 @@ export class Cells {
   /** Claims a number: units, or money. */
   decimal(): Cell {
     return new Cell(this.claim());
+  }
+
+  /** Claims an exact sum of products. */
+  sum(): SumCell {
+    const low = this.claim();
+    return new SumCell(low, this.claim());
   }
 
   /** Claims a whole number, such as a count or an instant. */
@@ -69,6 +75,23 @@ export class IntCell {
   /** Replaces what the slot keeps. */
   set(s: Slot, v: i64): void {
     replace(s.cellAt(this.index), v, 0);
+  }
+}
+
+/** An exact sum of products that a slot keeps. */
+@final
+export class SumCell {
+  constructor(private low: u32, private high: u32) {}
+
+  /** What the slot keeps. */
+  get(s: Slot): Sum {
+    return Sum.of2(changetype<Decimal>(s.cellAt(this.low)), changetype<Decimal>(s.cellAt(this.high)));
+  }
+
+  /** Replaces what the slot keeps. */
+  set(s: Slot, v: Sum): void {
+    replace(s.cellAt(this.low), v.w0, <i64>v.w1);
+    replace(s.cellAt(this.high), v.w2, <i64>v.w3);
   }
 }
 

@@ -18,7 +18,7 @@ export class Conversion {
     if (factor.sign <= 0) p.fail("factor", "must be greater than 0");
     const mode = p.choiceOr("rounding", "How converted units are rounded; none keeps 18 decimal places.", "none",
       ["none", "ceiling", "floor", "half_up", "half_even"]);
-    const precision = p.intOr("precision", "The decimal places that rounding keeps; 0 without.", SCALE_MIN, SCALE_MAX, 0);
+    const precision = <i32>p.intOr("precision", "The decimal places that rounding keeps; 0 without.", SCALE_MIN, SCALE_MAX, 0);
     const rounding = mode == "none" ? EXACT : new Rounding(precision, parseMode(mode));
     return new Conversion(operation == "multiply", factor, rounding);
   }
