@@ -32,8 +32,8 @@ GUEST_PACKAGES := ./sdk/billing ./sdk/abi ./sdk/tariff $(BUILTINS:%=./examples/t
 TOLLWAY := .build/tollway
 TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 # What a plugin's bytes depend on: the tariffs, the SDK, and the code that appends the manifest.
-TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go')
-SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*')
+TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go' ! -path '*/node_modules/*')
+SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/node_modules/*')
 
 .PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 

@@ -153,7 +153,7 @@ func (s source) at(p token.Pos) string {
 // repository walks the files that belong to the repository: everything but what .gitignore names.
 func repository(t *testing.T, visit func(name string, entry fs.DirEntry)) {
 	t.Helper()
-	madeByMake := []string{".git", ".build", ".tmp", "node_modules", "plugins/builtin/standard.wasm", "plugins/builtin/metered.wasm", "plugins/builtin/rules.wasm"}
+	madeByMake := []string{".git", ".build", ".tmp", "plugins/builtin/standard.wasm", "plugins/builtin/metered.wasm", "plugins/builtin/rules.wasm"}
 	madeByGo := []string{".test", ".prof", ".out"}
 	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -161,7 +161,7 @@ func repository(t *testing.T, visit func(name string, entry fs.DirEntry)) {
 		}
 		name := filepath.ToSlash(strings.TrimPrefix(file, ".."+string(filepath.Separator)))
 		switch {
-		case slices.Contains(madeByMake, name) && entry.IsDir():
+		case (slices.Contains(madeByMake, name) || entry.Name() == "node_modules") && entry.IsDir():
 			return filepath.SkipDir
 		case name == "..", slices.Contains(madeByMake, name), slices.Contains(madeByGo, path.Ext(name)):
 			return nil
