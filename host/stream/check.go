@@ -112,7 +112,16 @@ func (c *Conn) CheckStreams(ctx context.Context) (warnings []string, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	problems := missingStreams(wanted, found)
+	problems, warnings := c.check(wanted, found)
+	if len(problems) > 0 {
+		return warnings, &StreamsError{Problems: problems}
+	}
+	return warnings, nil
+}
+
+// check holds the streams of a log that were found against those wanted.
+func (c *Conn) check(wanted []jetstream.StreamConfig, found map[string]*jetstream.StreamInfo) (problems []Problem, warnings []string) {
+	problems = missingStreams(wanted, found)
 	lonely := false
 	for _, w := range wanted {
 		info, ok := found[w.Name]
@@ -131,10 +140,7 @@ func (c *Conn) CheckStreams(ctx context.Context) (warnings []string, err error) 
 	if c.embedded != nil && c.embedded.config.Unsynced {
 		warnings = append(warnings, "the embedded NATS server does not sync: a power cut can lose acknowledged events")
 	}
-	if len(problems) > 0 {
-		return warnings, &StreamsError{Problems: problems}
-	}
-	return warnings, nil
+	return problems, warnings
 }
 
 // checkConfig compares one stream with the rules.

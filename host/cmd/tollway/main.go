@@ -34,9 +34,10 @@ type cli struct {
 	Subtotals   subtotalsCommand   `cmd:"" help:"Look at live subtotals."`
 	Periods     periodsCommand     `cmd:"" help:"List and close billing periods."`
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
-	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced."`
+	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Build and inspect tariff plugins."`
+	Doctor      doctorCommand      `cmd:"" help:"Look whether a host, its log and its disk are well, and print what a NATS server needs."`
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
