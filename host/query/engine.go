@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,7 +192,7 @@ func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
 		return Subtotals{}, err
 	}
 	out := Subtotals{AsOf: e.asOfView(f.view())}
-	for _, account := range e.accountsFrom(f, after) {
+	for account := range e.accountsFrom(f, after) {
 		slots, _ := e.partitions[billing.Partition(billing.AccountID(account), len(e.partitions))].State.Slots(account, f.view())
 		match, err := f.matcher(slots)
 		if err != nil {
@@ -217,15 +216,30 @@ func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
 	return out, out.total()
 }
 
-// accountsFrom yields account ids in order, from the one in a page token on.
-func (e *Engine) accountsFrom(f Filter, after rate.Key) []string {
-	if f.Account != "" {
-		return []string{string(f.Account)}
+// accountsFrom yields account ids in order, from the one in a page token on. A
+// page takes the first of them only, so the partitions' lists are merged as far as
+// they are asked for.
+func (e *Engine) accountsFrom(f Filter, after rate.Key) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if f.Account != "" {
+			yield(string(f.Account))
+			return
+		}
+		lists := make([][]string, len(e.partitions))
+		for i, p := range e.partitions {
+			lists[i] = p.State.AccountsFrom(after.Account)
+		}
+		for {
+			next := -1
+			for i, list := range lists {
+				if len(list) > 0 && (next < 0 || list[0] < lists[next][0]) {
+					next = i
+				}
+			}
+			if next < 0 || !yield(lists[next][0]) {
+				return
+			}
+			lists[next] = lists[next][1:]
+		}
 	}
-	var all []string
-	for _, p := range e.partitions {
-		all = append(all, p.State.AccountsFrom(after.Account)...)
-	}
-	slices.SortFunc(all, strings.Compare)
-	return all
 }
