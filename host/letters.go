@@ -162,10 +162,14 @@ func (p *partition) carried(ctx context.Context, position uint64) ([]ingest.Even
 			return nil, ctx.Err()
 		}
 		p.host.log.Warn("a message to be replayed cannot be read, trying again", "partition", p.number, "position", position, "after", wait, "error", err)
+		p.turn.give()
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		}
+		if err := p.turn.take(ctx); err != nil {
+			return nil, err
 		}
 	}
 }
