@@ -33,7 +33,7 @@ const rawBytesMax = 64 << 10
 // settleEvents are rated at a time, or a message's events more: enough that a
 // call into a plugin costs each of them little, and few enough that they and their
 // slots stay in the processor's second cache while they are worked on.
-const settleEvents = 2_048
+const settleEvents = 1_024
 
 // fold takes messages into the state: usage is decoded and rated, control
 // messages act at their place in the log. Between batches of events a checkpoint

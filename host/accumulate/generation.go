@@ -146,7 +146,8 @@ func (g *Generation) changing(l *rate.Live, absent bool) {
 	g.dirty = append(g.dirty, l)
 	was := image{absent: absent, epoch: l.Epoch, before: l.Before}
 	if !absent {
-		was.Content = rate.Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: g.copy(l.Data)}
+		was.Content = l.Content()
+		was.Data = g.copy(was.Data)
 	}
 	g.images = append(g.images, was)
 	l.Epoch, l.Before, l.Record = g.number, uint32(len(g.images)-1), noRecord
@@ -184,36 +185,39 @@ func (g *Generation) takeBlock(room int) []byte {
 // record writes what a slot is now, in place of what the generation has written
 // of it before where that has the same length.
 func (g *Generation) record(l *rate.Live) {
-	kind := recordShort
-	if g.images[l.Before].absent {
-		kind = recordFull
-	}
-	at := l.Record
-	if at != noRecord {
-		old := g.chunks[at>>recordOffsetBits][at&(1<<recordOffsetBits-1):]
-		kind = old[0]
-		g.scratch = appendRecord(g.scratch[:0], kind, l)
-		if len(g.scratch) == recordLen(old) {
-			copy(old, g.scratch)
-			return
+	if l.Record == noRecord {
+		kind := recordShort
+		if g.images[l.Before].absent {
+			kind = recordFull
 		}
-		old[0] = recordVoid
-	} else {
-		g.scratch = appendRecord(g.scratch[:0], kind, l)
+		l.Record = g.append(kind, l)
+		return
 	}
-	l.Record = g.append(g.scratch)
+	old := g.at(l.Record)
+	g.scratch = appendRecord(g.scratch[:0], old[0], l)
+	if len(g.scratch) == recordLen(old) {
+		copy(old, g.scratch)
+		return
+	}
+	l.Record = g.append(old[0], l)
+	old[0] = recordVoid
+}
+
+// at returns what is written from a record on.
+func (g *Generation) at(record uint64) []byte {
+	return g.chunks[record>>recordOffsetBits][record&(1<<recordOffsetBits-1):]
 }
 
 // append writes a record behind the others and returns where it is.
-func (g *Generation) append(record []byte) uint64 {
+func (g *Generation) append(kind byte, l *rate.Live) uint64 {
 	g.written++
-	n := len(g.chunks) - 1
-	if n < 0 || cap(g.chunks[n])-len(g.chunks[n]) < len(record) {
-		g.chunks = append(g.chunks, g.takeChunk(len(record)))
+	n, room := len(g.chunks)-1, recordRoom(l)
+	if n < 0 || cap(g.chunks[n])-len(g.chunks[n]) < room {
+		g.chunks = append(g.chunks, g.takeChunk(room))
 		n++
 	}
 	at := len(g.chunks[n])
-	g.chunks[n] = append(g.chunks[n], record...)
+	g.chunks[n] = appendRecord(g.chunks[n], kind, l)
 	return uint64(n)<<recordOffsetBits | uint64(at)
 }
 
@@ -230,16 +234,16 @@ func (g *Generation) takeChunk(room int) []byte {
 // repeat writes the full record of a slot, which the generation need not have
 // changed.
 func (g *Generation) repeat(l *rate.Live) {
-	if l.Epoch == g.number && l.Record != noRecord {
-		old := g.chunks[l.Record>>recordOffsetBits][l.Record&(1<<recordOffsetBits-1):]
+	changed := l.Epoch == g.number && l.Record != noRecord
+	if changed {
+		old := g.at(l.Record)
 		if old[0] == recordFull {
 			return // it has said all of it
 		}
 		old[0] = recordVoid
 	}
-	g.scratch = appendRecord(g.scratch[:0], recordFull, l)
-	at := g.append(g.scratch)
-	if l.Epoch == g.number {
+	at := g.append(recordFull, l)
+	if changed {
 		l.Record = at
 	}
 }

@@ -1,14 +1,11 @@
 package accumulate
 
 import (
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"sort"
-	"strings"
 
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
@@ -29,7 +26,6 @@ type Loader struct {
 	said   bitmap   // slots whose last record has been read
 	named  bitmap   // slots of which a full record has been read
 	known  int      // how many those are
-	ranks  []uint32 // of terms, by number: where they stand in the order of keys
 }
 
 // bitmap has a bit for each slot.
@@ -98,9 +94,6 @@ func (l *Loader) Journal(entry []byte) error {
 	if len(entry) == 0 || entry[0] != recordVersion || uint64(len(entry)) > math.MaxUint32 {
 		return fmt.Errorf("%w: a journal entry of another version", errRecord)
 	}
-	if len(l.ranks) != len(l.state.terms) {
-		l.rank()
-	}
 	l.starts = l.starts[:0]
 	for r := (reader{b: entry[chunkHead:]}); len(r.b) > 0; {
 		start := len(entry) - len(r.b)
@@ -146,7 +139,7 @@ func (l *Loader) take(b []byte) error {
 	if !said {
 		l.said.set(number)
 		live.Events, live.LastTime, live.Final = record.content.Events, record.content.LastTime, record.content.Final
-		s.setData(live, record.content.Data, nil)
+		live.SetData(record.content.Data, nil)
 	}
 	if record.kind == recordFull && !l.named.has(number) {
 		l.named.set(number)
@@ -171,47 +164,16 @@ func (l *Loader) place(live *rate.Live, r *stored) error {
 		s.accounts.add(a)
 	}
 	group := string(r.group)
-	at, found := l.find(a, t, group)
+	at, found := a.Find(t, group)
 	if found {
 		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
 	}
 	live.Account, live.Terms, live.Group = a, t, group
-	a.Slots = slices.Insert(a.Slots, at, live)
+	a.Insert(at, live)
 	if !live.Final {
 		s.count(t, 1)
 	}
 	return nil
-}
-
-// find is Account.Find by the ranks of terms, of which there are few: most slots of
-// an account differ by them.
-func (l *Loader) find(a *rate.Account, t *rate.Terms, group string) (at int, found bool) {
-	rank := l.ranks[t.Number-1]
-	return sort.Find(len(a.Slots), func(i int) int {
-		if have := l.ranks[a.Slots[i].Terms.Number-1]; have != rank {
-			return cmp.Compare(rank, have)
-		}
-		return strings.Compare(group, a.Slots[i].Group)
-	})
-}
-
-// rank puts the terms in the order of their keys. Those with the same key have the
-// same rank.
-func (l *Loader) rank() {
-	terms := l.state.terms
-	order := make([]int, len(terms))
-	for i := range order {
-		order[i] = i
-	}
-	key := func(i int) rate.Key { return (&rate.Live{Account: &rate.Account{}, Terms: terms[i]}).Key() }
-	slices.SortFunc(order, func(i, j int) int { return key(i).Compare(key(j)) })
-	l.ranks = make([]uint32, len(terms))
-	for n, i := range order {
-		l.ranks[i] = uint32(n)
-		if n > 0 && key(i) == key(order[n-1]) {
-			l.ranks[i] = l.ranks[order[n-1]]
-		}
-	}
 }
 
 // End shows the header, and checks that all slots are there.

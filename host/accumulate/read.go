@@ -56,7 +56,7 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 
 // content returns what a slot is in a state, false when it is not there.
 func (s *State) content(l *rate.Live, v View) (rate.Content, bool) {
-	c := rate.Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: l.Data}
+	c := l.Content()
 	if v == Latest {
 		return c, true
 	}

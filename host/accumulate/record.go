@@ -99,6 +99,13 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	return b
 }
 
+// recordRoom is at least the length of a slot's record, of either kind.
+func recordRoom(l *rate.Live) int {
+	const numbers, perLine = 96, 2 // beside the slot's bytes
+	data := len(l.Data())
+	return numbers + len(l.Account.ID) + len(l.Group) + data + data/rate.LineBytes*perLine
+}
+
 // recordLen returns the length of the record that b begins with, which this
 // package wrote.
 func recordLen(b []byte) int {

@@ -2,7 +2,9 @@ package accumulate
 
 import (
 	"sync"
+	"unsafe"
 
+	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 )
 
@@ -33,7 +35,6 @@ type State struct {
 	termsOf  map[string]uint32     // canonical form of terms → their number
 	terms    []*rate.Terms         // by number, from 1 at index 0
 	turn     uint32                // number of the slot whose full record is next
-	data     []byte                // block that slots' data is cut from
 	letters  letters
 	spare    chan *Generation // one that is durable, for its memory
 }
@@ -64,16 +65,23 @@ func NewState() *State {
 
 // slab holds slots by number, in blocks that stay where they are.
 type slab struct {
-	blocks []*[slabSlots]rate.Live
+	blocks [][]rate.Live
+	room   []rate.Live // for more blocks
 	n      uint32
 }
 
-const slabSlots = 1024
+// A slab takes memory for one block at a time while it is small, and for as many
+// that large pages pay when it is not.
+const (
+	slabSlots  = 1024
+	slabSmall  = 16 // blocks
+	slabBlocks = 32 // that are taken together
+)
 
 // add returns the next slot, which is empty but for its number.
 func (s *slab) add() *rate.Live {
 	if s.n%slabSlots == 0 {
-		s.blocks = append(s.blocks, new([slabSlots]rate.Live))
+		s.blocks = append(s.blocks, s.block())
 	}
 	l := s.at(s.n)
 	l.Number = s.n
@@ -81,45 +89,23 @@ func (s *slab) add() *rate.Live {
 	return l
 }
 
+// block returns an empty block.
+func (s *slab) block() []rate.Live {
+	if len(s.room) == 0 {
+		n := slabSlots
+		if len(s.blocks) >= slabSmall {
+			n *= slabBlocks
+		}
+		s.room = make([]rate.Live, n)
+		memory.Large(unsafe.Pointer(&s.room[0]), uintptr(n)*unsafe.Sizeof(s.room[0]))
+	}
+	b := s.room[:slabSlots:slabSlots]
+	s.room = s.room[slabSlots:]
+	return b
+}
+
 // at returns a slot by its number.
 func (s *slab) at(n uint32) *rate.Live { return &s.blocks[n/slabSlots][n%slabSlots] }
-
-// Blocks of slots' data. A slot's data has some room to grow; beyond, it gets
-// other memory, and large data memory of its own, so that what it leaves behind is
-// little.
-const (
-	dataBlock  = 256 << 10
-	dataShared = 1 << 10 // bytes, at most, of data in a shared block
-	dataAlign  = 16
-)
-
-// setData puts lines and state in place of a slot's data.
-func (s *State) setData(l *rate.Live, lines, state []byte) {
-	n := len(lines) + len(state)
-	if cap(l.Data) < n {
-		l.Data = s.room(n, cap(l.Data) > 0)
-	}
-	l.Data = l.Data[:n]
-	copy(l.Data, lines)
-	copy(l.Data[len(lines):], state)
-}
-
-// room returns memory for n bytes; what grows gets more.
-func (s *State) room(n int, grows bool) []byte {
-	if grows {
-		n += n / 4
-	}
-	if n > dataShared {
-		return make([]byte, n)
-	}
-	n = (n + dataAlign - 1) &^ (dataAlign - 1)
-	if cap(s.data)-len(s.data) < n {
-		s.data = make([]byte, 0, dataBlock)
-	}
-	first := len(s.data)
-	s.data = s.data[:first+n]
-	return s.data[first : first+n : first+n]
-}
 
 // count keeps the open periods: a final slot does not hold its period open.
 func (s *State) count(t *rate.Terms, by int) {

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
+	"unsafe"
 
+	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 )
 
@@ -46,8 +47,16 @@ func (s *State) Publish() {
 func (s *State) ClosedUntil(c rate.Calendar) int64 { return s.header.ClosedUntil(c) }
 
 // Account returns an account by its id and the hash of it, nil when it has no
-// slots. It is the book's of a rater: for the owner.
+// slots. It is for the owner.
 func (s *State) Account(id string, hash uint32) *rate.Account { return s.accounts.find(id, hash) }
+
+// Accounts finds the accounts of events; nil for those that have no slots. It is
+// the book's of a rater: for the owner.
+func (s *State) Accounts(events []rate.Event, into []*rate.Account) { s.accounts.findAll(events, into) }
+
+// takeAhead is how many changes before its turn a slot is read ahead. It has been
+// read for the pricing, but much has been read since.
+const takeAhead = 8
 
 // Take makes the changes of a batch.
 func (s *State) Take(changes []rate.Change) error {
@@ -56,9 +65,15 @@ func (s *State) Take(changes []rate.Change) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	records := s.filling.records()
+	g := s.filling
+	records := g.records()
 	for i := range changes {
 		c := &changes[i]
+		if later := i + takeAhead; later < len(changes) {
+			if l := changes[later].Slot; l != nil {
+				l.Ahead()
+			}
+		}
 		l := c.Slot
 		if l == nil {
 			var err error
@@ -67,16 +82,16 @@ func (s *State) Take(changes []rate.Change) error {
 			}
 			c.Made(l)
 		} else {
-			s.filling.changing(l, false)
+			g.changing(l, false)
 		}
 		if l.Events == 0 || c.LastTime > l.LastTime {
 			l.LastTime = c.LastTime
 		}
 		l.Events += c.Events
-		s.setData(l, c.Lines, c.State)
-		s.filling.record(l)
+		l.SetData(c.Lines, c.State)
+		g.record(l)
 	}
-	s.takeTurns(s.filling.records() - records)
+	s.takeTurns(g.records() - records)
 	return nil
 }
 
@@ -107,7 +122,7 @@ func (s *State) Put(slot *rate.Slot) error {
 		s.count(l.Terms, by)
 	}
 	l.Events, l.LastTime, l.Final = slot.Events, slot.LastTime, slot.Final
-	s.setData(l, slot.Data(), nil)
+	l.SetData(slot.Data(), nil)
 	s.filling.record(l)
 	s.takeTurns(1)
 	return nil
@@ -141,7 +156,7 @@ func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string
 	}
 	l.Account, l.Terms, l.Group = a, t, group
 	at, _ := a.Find(t, group)
-	a.Slots = slices.Insert(a.Slots, at, l)
+	a.Insert(at, l)
 	s.count(t, 1)
 }
 
@@ -197,11 +212,27 @@ func (s *State) takeTurns(n int) {
 	g := s.filling
 	for ; n > 0 && !g.wrapped; n-- {
 		g.turns++
+		s.turnAhead()
 		g.repeat(s.slots.at(s.turn))
 		if s.turn++; s.turn == s.slots.n {
 			s.turn, g.wrapped = 0, true
 		}
 	}
+}
+
+// turnsAhead is how many turns lie between the reading ahead of a slot, that of its
+// account, that of the account's id and its own turn: a full record has its names.
+const turnsAhead = 8
+
+func (s *State) turnAhead() {
+	later := s.turn + 3*turnsAhead
+	if later >= s.slots.n {
+		return
+	}
+	s.slots.at(later).Ahead()
+	s.slots.at(later - turnsAhead).Account.Ahead()
+	id := s.slots.at(later - 2*turnsAhead).Account.ID
+	memory.Ahead(unsafe.Pointer(unsafe.StringData(id)), uintptr(len(id)))
 }
 
 // turnsMin is how many full records a generation has at least. Each adds an entry

@@ -1,72 +1,159 @@
 package rate
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/memory"
 )
 
 // Book is the state that a rater prices against. It belongs to the goroutine of
 // the rater.
 type Book interface {
-	// Account returns an account that has slots, nil when it has none; hash is that
-	// of the id, see ingest.Event.
-	Account(id string, hash uint32) *Account
+	// Accounts finds the accounts of events, as many as there is room for in into:
+	// those that have slots; nil for others.
+	Accounts(events []Event, into []*Account)
 	// ClosedUntil returns the end of the calendar's last closed period, unix ns.
 	ClosedUntil(Calendar) int64
 }
 
 // Account is an account with its slots as a book keeps them. The slots are the
 // book's to change, the rest is the rater's.
+//
+// An account that the book does not have yet has an id in memory of its event:
+// the book puts a copy in its place.
 type Account struct {
 	ID    string
 	Hash  uint32
-	Known bool    // it stands in the book; the book sets it
-	Slots []*Live // sorted by key
+	epoch uint32 // of the catalog that the ways were found by
+	// By the number of an event type, the slot that took the last one, where none
+	// can meet two: of the first types, and of those behind them.
+	near [waysNear]*Live
+	far  []*Live
 
-	epoch uint32  // of the catalog that the ways were found by
-	ways  []*Live // by the number of an event type: the slot that took the last one, where none can meet two
+	Known   bool  // it stands in the book; the book sets it
+	held    bool  // the rater has a lane for it
+	fresh   int32 // the last cell of a new slot without group in the batch with the number below
+	freshIn uint32
+
+	Slots []*Live  // sorted by key; Insert adds to them
+	by    []*Terms // of the slots, so that one is found without a look at the others
+	few   slotsRoom4
 }
+
+// waysNear is for how many event types an account has room without a look at
+// other memory.
+const waysNear = 10
+
+// The rooms for an account's slots: most have few, and memory in pieces is slow to
+// get and to find.
+type (
+	slotsRoom4 struct {
+		slots [4]*Live
+		by    [4]*Terms
+	}
+	slotsRoom16 struct {
+		slots [16]*Live
+		by    [16]*Terms
+	}
+)
+
+// Ahead has the caches read what routing will read of the account.
+func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.Known)) }
 
 // Live is a slot as a book keeps it: it changes in place. Only the book may
 // change it, through what a rater's outcome says.
+//
+// Its parts stand in the order in which they are needed, most of all in four lines
+// of the processor's caches: with a million slots, each event costs as many looks
+// at memory as it touches lines.
 type Live struct {
 	Account  *Account
 	Terms    *Terms
-	Group    string
 	Events   uint64 // events priced
 	LastTime int64  // latest event time priced, unix ns; meaningless without events
-	// Data has the lines, LineBytes each, as many as the plan has, and behind them
-	// the plugin's state.
-	Data  []byte
-	Final bool // the period is closed and the closing fold is in the lines
 
-	Number uint32 // the book's, and what follows too
+	Record uint64 // the book's, and what follows too
+	Number uint32
 	Epoch  uint32
 	Before uint32
 
 	cell  int32 // the slot's cell in the batch with this number
 	batch uint32
 
-	Record uint64 // the book's
+	size  uint16 // of the data in near; none of far
+	Final bool   // the period is closed and the closing fold is in the lines
+
+	near  [nearBytes]byte
+	Group string
+	far   []byte // data that is longer than near; nil for none
+}
+
+const (
+	lineBytes = 64 // by which processors read memory
+	liveBytes = 4 * lineBytes
+	nearBytes = liveBytes - lineBytes - 16 - 24
+)
+
+// Ahead has the caches read the slot.
+func (l *Live) Ahead() { memory.Ahead(unsafe.Pointer(l), liveBytes) }
+
+// Data has the lines, LineBytes each, as many as the plan has, and behind them
+// the plugin's state.
+func (l *Live) Data() []byte {
+	if l.far != nil {
+		return l.far
+	}
+	return l.near[:l.size:l.size]
+}
+
+// SetData puts lines and state in place of the data. They are copied.
+func (l *Live) SetData(lines, state []byte) {
+	n := len(lines) + len(state)
+	if l.far == nil && n <= nearBytes {
+		l.size = uint16(n)
+		copy(l.near[:], lines)
+		copy(l.near[len(lines):], state)
+		return
+	}
+	if cap(l.far) < n {
+		l.far = make([]byte, n, n+n/4) // what grows grows on
+	}
+	l.far = l.far[:n]
+	copy(l.far, lines)
+	copy(l.far[len(lines):], state)
 }
 
 // Lines returns the part of the data that has the lines.
-func (l *Live) Lines() []byte { return l.Data[:l.linesEnd():l.linesEnd()] }
+func (l *Live) Lines() []byte {
+	data := l.Data()
+	end := l.linesEnd(data)
+	return data[:end:end]
+}
 
 // State returns the part of the data that is the plugin's.
-func (l *Live) State() []byte { return l.Data[l.linesEnd():] }
+func (l *Live) State() []byte {
+	data := l.Data()
+	return data[l.linesEnd(data):]
+}
 
-func (l *Live) linesEnd() int { return min(len(l.Terms.Plan.Lines)*LineBytes, len(l.Data)) }
+func (l *Live) linesEnd(data []byte) int { return min(len(l.Terms.Plan.Lines)*LineBytes, len(data)) }
 
 // Key names the slot.
 func (l *Live) Key() Key { return l.Terms.key(l.Account.ID, l.Group) }
 
 // Slot returns the slot as it stands, in memory of its own.
 func (l *Live) Slot() *Slot {
-	return NewSlot(l.Account.ID, l.Terms, l.Group, Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: l.Data})
+	return NewSlot(l.Account.ID, l.Terms, l.Group, l.Content())
+}
+
+// Content returns what changes of the slot, in the slot's own memory.
+func (l *Live) Content() Content {
+	return Content{Events: l.Events, LastTime: l.LastTime, Final: l.Final, Data: l.Data()}
 }
 
 // Content is what changes of a slot.
@@ -119,26 +206,52 @@ func (t *Terms) key(account, group string) Key {
 	return Key{Account: account, Subscription: t.Subscription, Tariff: t.Tariff, Version: t.Version, Period: t.Period, Group: group}
 }
 
-// compare orders the slots of an account as Key.Compare does.
-func (l *Live) compare(t *Terms, group string) int {
-	if l.Terms == t {
-		return strings.Compare(l.Group, group)
+// compare orders the slots of an account as Key.Compare does: terms first.
+func (t *Terms) compare(o *Terms) int {
+	if t == o {
+		return 0
 	}
-	k := l.Terms.key("", l.Group)
-	return k.Compare(t.key("", group))
+	if c := cmp.Compare(t.Period, o.Period); c != 0 {
+		return c
+	}
+	if c := strings.Compare(t.Tariff, o.Tariff); c != 0 {
+		return c
+	}
+	if c := strings.Compare(t.Subscription, o.Subscription); c != 0 {
+		return c
+	}
+	return cmp.Compare(t.Version, o.Version)
 }
 
 // Find returns where the slot with these terms and group stands, or belongs.
 func (a *Account) Find(t *Terms, group string) (at int, found bool) {
-	return sort.Find(len(a.Slots), func(i int) int { return -a.Slots[i].compare(t, group) })
+	return sort.Find(len(a.by), func(i int) int {
+		if c := t.compare(a.by[i]); c != 0 {
+			return c
+		}
+		return strings.Compare(group, a.Slots[i].Group)
+	})
+}
+
+// Insert puts a slot with its terms and group in, at the place that Find returned.
+func (a *Account) Insert(at int, l *Live) {
+	switch n := len(a.Slots); n {
+	case 0:
+		a.Slots, a.by = a.few.slots[:0], a.few.by[:0]
+	case len(a.few.slots):
+		more := &slotsRoom16{}
+		a.Slots, a.by = append(more.slots[:0], a.Slots...), append(more.by[:0], a.by...)
+		a.few = slotsRoom4{}
+	}
+	a.Slots, a.by = slices.Insert(a.Slots, at, l), slices.Insert(a.by, at, l.Terms)
 }
 
 // groups counts the slots that differ from these terms by the group at most.
 func (a *Account) groups(t *Terms) int {
-	first := sort.Search(len(a.Slots), func(i int) bool { return a.Slots[i].compare(t, "") >= 0 })
-	k, n := t.key("", ""), 0
-	for _, l := range a.Slots[first:] {
-		if l.Terms.key("", "") != k {
+	first := sort.Search(len(a.by), func(i int) bool { return a.by[i].compare(t) >= 0 })
+	n := 0
+	for _, by := range a.by[first:] {
+		if by.compare(t) != 0 {
 			break
 		}
 		n++
@@ -151,17 +264,40 @@ type kindNumber uint16
 
 // kind is what the catalog says of an event type.
 type kind struct {
+	name   string
 	number kindNumber
 	meters []*catalog.Meter
 	// single says that an event of the type meets one slot at most if its account
 	// has one subscription to the meter, by a tariff that does not group.
 	single bool
+	usual  usual
+}
+
+// usual is the way of a single event type for the accounts that the catalog does
+// not list: it is the same for all of them.
+type usual struct {
+	known, one bool // it was looked for; there is one subscription, and it does not group
+	calendar   *calendar
+	stop       stop
+}
+
+// kindPlaces is how many event types are found without a map.
+const kindPlaces = 64
+
+// kindPlace chooses among them: the ends of types differ.
+func kindPlace(eventType string) int {
+	n := len(eventType)
+	if n == 0 {
+		return 0
+	}
+	return int(eventType[n-1]^eventType[n/2]<<1) % kindPlaces
 }
 
 // kind returns what the catalog says of an event type, nil when no meter selects
 // it.
 func (r *Rater) kind(eventType string) *kind {
-	if k := r.lastKind; k != nil && r.lastType == eventType {
+	place := &r.kindNear[kindPlace(eventType)]
+	if k := *place; k != nil && k.name == eventType {
 		return k
 	}
 	k := r.kinds[eventType]
@@ -170,10 +306,12 @@ func (r *Rater) kind(eventType string) *kind {
 		if len(meters) == 0 {
 			return nil // not kept: anything can be sent
 		}
-		k = &kind{number: kindNumber(len(r.kinds)), meters: meters, single: len(meters) == 1 && len(meters[0].Filter) == 0}
-		r.kinds[meters[0].EventType] = k
+		k = &kind{
+			name: meters[0].EventType, number: kindNumber(len(r.kinds)), meters: meters, single: len(meters) == 1 && len(meters[0].Filter) == 0,
+		}
+		r.kinds[k.name] = k
 	}
-	r.lastKind, r.lastType = k, k.meters[0].EventType
+	*place = k
 	return k
 }
 
@@ -184,10 +322,14 @@ const waysMax = 64
 // way returns the slot that took the account's last event of a type, nil when it
 // is not remembered.
 func (a *Account) way(k *kind, epoch uint32) *Live {
-	if a.epoch != epoch || int(k.number) >= len(a.ways) {
-		return nil
+	switch n := int(k.number); {
+	case a.epoch != epoch:
+	case n < waysNear:
+		return a.near[n]
+	case n-waysNear < len(a.far):
+		return a.far[n-waysNear]
 	}
-	return a.ways[k.number]
+	return nil
 }
 
 // remember has the account's next events of a type go to a slot at first.
@@ -196,11 +338,17 @@ func (a *Account) remember(k *kind, epoch uint32, l *Live) {
 		return
 	}
 	if a.epoch != epoch {
-		clear(a.ways)
+		clear(a.near[:])
+		clear(a.far)
 		a.epoch = epoch
 	}
-	if n := int(k.number) + 1; n > len(a.ways) {
-		a.ways = append(a.ways, make([]*Live, n-len(a.ways))...)
+	n := int(k.number)
+	if n < waysNear {
+		a.near[n] = l
+		return
 	}
-	a.ways[k.number] = l
+	if n -= waysNear; n >= len(a.far) {
+		a.far = append(a.far, make([]*Live, n+1-len(a.far))...)
+	}
+	a.far[n] = l
 }

@@ -55,7 +55,7 @@ func (r *Rater) lane(a *Account, k *kind) *lane {
 	if len(r.lanes) >= lanesMax {
 		clear(r.lanes)
 	}
-	r.lanes[key] = l
+	r.lanes[key], a.held = l, true
 	return l
 }
 

@@ -30,6 +30,7 @@ type cell struct {
 	events   uint64 // that it took in the end
 	lastTime int64  // the latest of theirs, unix ns
 	taken    int    // events that it took so far
+	next     int32  // of a new slot without group: the account's cell before it, -1 for none
 	used     bool   // it has had events, or a close, before the batch
 	careful  bool   // price its events one at a time from the start
 	placed   bool   // already in the outcome
@@ -49,13 +50,16 @@ type batch struct {
 	book     Book
 	events   []Event
 	accounts []*Account // of the events; nil where the book has none
+	kinds    []*kind    // of the events; nil where there is no meter
 	met      []*Live    // of the events: the slot that their account remembers for the type, or nil
-	touched  int        // a sum over what foresee has read, so that it is read
 	hits     []hit      // by event, then in the order of the subscriptions
 	cells    []cell
 	kept     []byte                  // block of what plugins returned
-	made     map[newSlot]int32       // cells of slots that the book does not have
+	made     map[newSlot]int32       // cells of slots with a group that the book does not have
 	comers   map[string]*Account     // accounts that the book does not have
+	came     []*Account              // the same
+	vacant   []*Account              // that have come before and were not taken into the book
+	fresh    []Account               // memory for more
 	groups   map[newSlot]*groupCount // by what differs in the group alone, which is ""
 
 	bulk   []int32 // hits that are priced at once
@@ -111,8 +115,18 @@ func (b *batch) begin(book Book, events []Event) {
 	}
 	b.book, b.events = book, events
 	b.kept = b.kept[:0]
-	b.hits = slices.Grow(b.hits, len(events))
-	b.accounts = slices.Grow(b.accounts[:0], len(events))[:len(events)]
+	n := len(events)
+	b.hits = slices.Grow(b.hits, n)
+	b.accounts = slices.Grow(b.accounts[:0], n)[:n]
+	b.kinds = slices.Grow(b.kinds[:0], n)[:n]
+	b.met = slices.Grow(b.met[:0], n)[:n]
+	for _, a := range b.came {
+		if !a.Known && !a.held {
+			*a = Account{}
+			b.vacant = append(b.vacant, a)
+		}
+	}
+	b.came = b.came[:0]
 }
 
 // end forgets the events and slots, of which nothing must be kept alive.
@@ -120,6 +134,7 @@ func (b *batch) end() {
 	b.book, b.events = nil, nil
 	b.hits = b.hits[:0]
 	clear(b.accounts)
+	clear(b.kinds)
 	clear(b.met)
 	b.cells = b.cells[:0]
 	clear(b.made)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +77,11 @@ type book struct {
 	closed   int64
 }
 
-func (b *book) Account(id string, _ uint32) *rate.Account { return b.accounts[id] }
+func (b *book) Accounts(events []rate.Event, into []*rate.Account) {
+	for i := range events {
+		into[i] = b.accounts[events[i].Account]
+	}
+}
 
 func (b *book) ClosedUntil(rate.Calendar) int64 { return b.closed }
 
@@ -88,13 +91,13 @@ func (b *book) take(changes []rate.Change) {
 		l := c.Slot
 		if l == nil {
 			l = &rate.Live{Account: c.Account, Terms: c.Terms, Group: c.Group}
-			b.accounts[c.Account.ID] = c.Account
+			b.accounts[c.Account.ID], c.Account.Known = c.Account, true
 			at, _ := c.Account.Find(c.Terms, c.Group)
-			c.Account.Slots = slices.Insert(c.Account.Slots, at, l)
+			c.Account.Insert(at, l)
 		}
 		l.Events += c.Events
 		l.LastTime = max(l.LastTime, c.LastTime)
-		l.Data = append(append(l.Data[:0], c.Lines...), c.State...)
+		l.SetData(c.Lines, c.State)
 	}
 }
 

@@ -60,8 +60,7 @@ type Rater struct {
 	termsOf   map[termsRef]*Terms
 	calendars map[Calendar]*calendar
 	kinds     map[string]*kind // by event type
-	lastKind  *kind
-	lastType  string
+	kindNear  [kindPlaces]*kind
 	epoch     uint32 // of the accounts' ways: older ones are found anew
 	lanes     map[laneKey]*lane
 	batch     batch
@@ -95,7 +94,7 @@ func NewRater(source Modules) *Rater {
 func (r *Rater) SetCatalog(c *catalog.Catalog) {
 	r.catalog = c
 	r.plans, r.termsOf = map[planRef]*Plan{}, map[termsRef]*Terms{}
-	r.kinds, r.lastKind = map[string]*kind{}, nil
+	r.kinds, r.kindNear = map[string]*kind{}, [kindPlaces]*kind{}
 	r.forget()
 }
 
@@ -109,7 +108,7 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	stage.Route.Enter()
 	b.begin(book, events)
 	defer b.end()
-	r.foresee(b)
+	b.foresee()
 	var out Outcome
 	for i := range events {
 		if rejection := b.route(ctx, i); rejection != nil {
@@ -134,43 +133,27 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	return out, nil
 }
 
-// foresee finds the accounts of a batch's events, and looks at what routing and
-// pricing them will read. The loops do little for each event, so that the
-// processor waits for the memory of many at a time; one after the other, an event
-// would cost some seven times the latency of memory.
-func (r *Rater) foresee(b *batch) {
-	b.met = slices.Grow(b.met[:0], len(b.events))[:len(b.events)]
-	for i := range b.events {
-		b.accounts[i] = b.book.Account(b.events[i].Account, b.events[i].AccountHash)
+// foresee finds the accounts of a batch's events and the slots that they have gone
+// to before, and has the caches read those slots. One after the other, an event
+// would wait for memory some seven times.
+func (b *batch) foresee() {
+	r := b.rater
+	if r.catalog == nil {
+		return
 	}
+	b.book.Accounts(b.events, b.accounts)
 	for i, a := range b.accounts {
-		b.met[i] = nil
-		if a == nil || r.catalog == nil {
+		k := r.kind(b.events[i].Type)
+		b.kinds[i], b.met[i] = k, nil
+		if a == nil || k == nil {
 			continue
 		}
-		if k := r.kind(b.events[i].Type); k != nil {
-			b.met[i] = a.way(k, r.epoch)
+		if l := a.way(k, r.epoch); l != nil {
+			l.Ahead()
+			b.met[i] = l
 		}
 	}
-	touched := 0
-	for _, l := range b.met {
-		if l != nil {
-			touched += int(l.cell) + len(l.Data)
-		}
-	}
-	const line = 64 // bytes that memory is read by
-	for _, l := range b.met {
-		if l != nil {
-			for at := 0; at < len(l.Data) && at < touchBytes; at += line {
-				touched += int(l.Data[at])
-			}
-		}
-	}
-	b.touched = touched
 }
-
-// touchBytes is how much of a slot's data is looked at beforehand.
-const touchBytes = 512
 
 // configure readies the plugins for the plans that the batch needs.
 func (b *batch) configure(ctx context.Context) error {

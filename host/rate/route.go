@@ -28,27 +28,58 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	if r.catalog == nil {
 		return refuse(ReasonNoCatalog, "no catalog had been applied when the event was read; apply one and replay the event")
 	}
-	k := r.kind(e.Type)
+	k := b.kinds[i]
 	if k == nil {
 		return noMeter(e)
+	}
+	if s := b.met[i]; s != nil && !s.Final && s.Terms.holds(e.Time) {
+		h := b.nextHit(i)
+		if v := h.measure(e, k.meters[0]); v != nil {
+			return v
+		}
+		return b.hit(ctx, s)
 	}
 	a := b.accounts[i]
 	if a == nil {
 		a = b.comer(e)
 	}
-	if s := b.met[i]; s != nil && !s.Final && s.Terms.holds(e.Time) {
-		h := hit{event: int32(i), quantity: one}
-		if v := h.measure(e, k.meters[0]); v != nil {
-			return v
-		}
-		return b.hit(ctx, h, s)
-	}
 	if k.single {
-		if bindings := r.catalog.Bindings(billing.AccountID(a.ID), k.meters[0]); len(bindings) == 1 && len(bindings[0].Tariff.GroupBy) == 0 {
-			return b.routeSingle(ctx, i, a, k, &bindings[0])
+		if c, s := r.single(a, k); s != nil {
+			return b.routeSingle(ctx, i, a, k, c, s)
 		}
 	}
 	return b.routeLane(ctx, i, a, k)
+}
+
+// single returns the calendar and the one subscription of an account to the one
+// meter of an event type, nil when there is not one or it groups.
+func (r *Rater) single(a *Account, k *kind) (*calendar, *stop) {
+	if _, listed := r.catalog.Accounts[billing.AccountID(a.ID)]; listed {
+		if s, ok := r.oneStop(a.ID, k); ok {
+			return r.calendar(a.ID), &s
+		}
+		return nil, nil
+	}
+	u := &k.usual
+	if !u.known {
+		u.known = true
+		u.stop, u.one = r.oneStop(a.ID, k)
+		u.calendar = r.calendar(a.ID)
+	}
+	if !u.one {
+		return nil, nil
+	}
+	return u.calendar, &u.stop
+}
+
+// oneStop returns the one subscription of an account to the one meter of an event
+// type, false when there is not one or it groups.
+func (r *Rater) oneStop(account string, k *kind) (stop, bool) {
+	bindings := r.catalog.Bindings(billing.AccountID(account), k.meters[0])
+	if len(bindings) != 1 || len(bindings[0].Tariff.GroupBy) > 0 {
+		return stop{}, false
+	}
+	return stop{binding: &bindings[0]}, true
 }
 
 func noMeter(e *Event) *verdict {
@@ -64,36 +95,53 @@ func noSubscription(e *Event) *verdict {
 func (b *batch) comer(e *Event) *Account {
 	a := b.comers[e.Account]
 	if a == nil {
-		a = &Account{ID: clone(e.Account), Hash: e.AccountHash}
+		a = b.newAccount()
+		a.ID, a.Hash = e.Account, e.AccountHash
 		b.comers[a.ID] = a
+		b.came = append(b.came, a)
 	}
+	return a
+}
+
+// newAccount returns memory for an account.
+func (b *batch) newAccount() *Account {
+	if n := len(b.vacant); n > 0 {
+		a := b.vacant[n-1]
+		b.vacant = b.vacant[:n-1]
+		return a
+	}
+	const together = 64
+	if len(b.fresh) == 0 {
+		b.fresh = make([]Account, together)
+	}
+	a := &b.fresh[0]
+	b.fresh = b.fresh[1:]
 	return a
 }
 
 // routeSingle routes an event that meets the slot of one subscription at most,
 // and remembers the slot.
-func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, binding *catalog.Binding) *verdict {
+func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, c *calendar, s *stop) *verdict {
 	e := &b.events[i]
-	c := b.rater.calendar(a.ID)
-	t := b.rater.termsAt(binding, e.Time, c)
-	if t == nil {
+	if !s.at(e.Time, b.rater, c) {
 		return noSubscription(e)
 	}
-	h := hit{event: int32(i), quantity: one}
+	h := b.nextHit(i)
 	if v := h.measure(e, k.meters[0]); v != nil {
 		return v
 	}
 	if v := b.closed(e, c); v != nil {
 		return v
 	}
-	s := a.slot(t, "")
-	if s == nil {
-		return b.hitNew(ctx, h, newSlot{a, t, ""}, k)
+	t := s.terms
+	l := a.slot(t, "")
+	if l == nil {
+		return b.hitNew(ctx, newSlot{a, t, ""}, k)
 	}
-	if s.Terms.PeriodEnd == t.PeriodEnd && s.Terms.ActiveFrom == t.ActiveFrom && s.Terms.ActiveUntil == t.ActiveUntil && s.Terms.Calendar == t.Calendar {
-		a.remember(k, b.rater.epoch, s)
+	if l.Terms.PeriodEnd == t.PeriodEnd && l.Terms.ActiveFrom == t.ActiveFrom && l.Terms.ActiveUntil == t.ActiveUntil && l.Terms.Calendar == t.Calendar {
+		a.remember(k, b.rater.epoch, l)
 	}
-	return b.hit(ctx, h, s)
+	return b.hit(ctx, l)
 }
 
 // slot returns the account's slot with these terms and group, nil when it has
@@ -134,18 +182,17 @@ func (b *batch) routeLane(ctx context.Context, i int, a *Account, k *kind) *verd
 // meter adds the hits of an event by one of the meters that select it.
 func (b *batch) meter(ctx context.Context, i int, a *Account, l *lane, m *laneMeter) *verdict {
 	e := &b.events[i]
-	h := hit{event: int32(i), quantity: one}
-	read := false
+	first := len(b.hits) // the subscriptions share what is measured
 	for n := range m.stops {
 		s := &m.stops[n]
 		if !s.at(e.Time, b.rater, l.calendar) {
 			continue
 		}
-		if !read {
-			if v := h.measure(e, m.meter); v != nil {
-				return v
-			}
-			read = true
+		h := b.nextHit(i)
+		if before := len(b.hits); before > first {
+			*h = b.hits[before-1]
+		} else if v := h.measure(e, m.meter); v != nil {
+			return v
 		}
 		if v := b.closed(e, l.calendar); v != nil {
 			return v
@@ -156,7 +203,7 @@ func (b *batch) meter(ctx context.Context, i int, a *Account, l *lane, m *laneMe
 			slot = a.slot(s.terms, group)
 		}
 		if slot == nil {
-			if v := b.hitNew(ctx, h, newSlot{a, s.terms, group}, nil); v != nil {
+			if v := b.hitNew(ctx, newSlot{a, s.terms, group}, nil); v != nil {
 				return v
 			}
 			continue
@@ -164,7 +211,7 @@ func (b *batch) meter(ctx context.Context, i int, a *Account, l *lane, m *laneMe
 		if len(s.binding.Tariff.GroupBy) == 0 {
 			s.slot = slot
 		}
-		if v := b.hit(ctx, h, slot); v != nil {
+		if v := b.hit(ctx, slot); v != nil {
 			return v
 		}
 	}
@@ -211,17 +258,37 @@ func badNumber(reason string, meter *catalog.Meter, key, text string, err error)
 	return refuse(reason, "data.%s: %s, read by meter %q: %v", key, quote(text), meter.Name, err)
 }
 
-// hit adds a hit of a slot that the book has.
-func (b *batch) hit(ctx context.Context, h hit, s *Live) *verdict {
+// nextHit makes the hit that hit or hitNew will add, unless another is made before.
+func (b *batch) nextHit(event int) *hit {
+	n := len(b.hits)
+	if n == cap(b.hits) {
+		b.hits = slices.Grow(b.hits, n)
+	}
+	h := &b.hits[:n+1][n]
+	*h = hit{event: int32(event), quantity: one}
+	return h
+}
+
+// add adds the hit that nextHit has made.
+func (b *batch) add(cell int32) {
+	n := len(b.hits)
+	b.hits = b.hits[:n+1]
+	b.hits[n].cell = cell
+}
+
+// hit adds the hit of a slot that the book has.
+func (b *batch) hit(ctx context.Context, s *Live) *verdict {
 	if s.batch != b.number {
-		n, err := b.newCell(ctx, cell{slot: s, account: s.Account, terms: s.Terms, group: s.Group, lines: s.Lines(), state: s.State(), used: true})
+		c, err := b.newCell(ctx, s.Terms)
 		if err != nil {
 			return &verdict{err: err}
 		}
-		s.batch, s.cell = b.number, n
+		data := s.Data()
+		end := s.linesEnd(data)
+		c.slot, c.account, c.group, c.lines, c.state, c.used = s, s.Account, s.Group, data[:end:end], data[end:], true
+		s.batch, s.cell = b.number, int32(len(b.cells)-1)
 	}
-	h.cell = s.cell
-	b.hits = append(b.hits, h)
+	b.add(s.cell)
 	return nil
 }
 
@@ -233,43 +300,67 @@ type newSlot struct {
 	group   string
 }
 
-// hitNew adds a hit of a slot that the book does not have; single is its event
+// hitNew adds the hit of a slot that the book does not have; single is its event
 // type if events of it can meet no other.
-func (b *batch) hitNew(ctx context.Context, h hit, name newSlot, single *kind) *verdict {
-	n, ok := b.made[name]
+func (b *batch) hitNew(ctx context.Context, name newSlot, single *kind) *verdict {
+	n, ok := b.freshCell(&name)
 	if !ok {
-		name.group = clone(name.group)
-		var err error
-		if n, err = b.newCell(ctx, cell{account: name.account, terms: name.terms, group: name.group, single: single}); err != nil {
+		c, err := b.newCell(ctx, name.terms)
+		if err != nil {
 			return &verdict{err: err}
 		}
-		if name.group != "" {
-			b.group(&b.cells[n]).cells++
+		n = int32(len(b.cells) - 1)
+		c.account, c.single = name.account, single
+		if name.group == "" {
+			c.next = name.account.fresh // which freshCell has put right
+			name.account.fresh = n
+		} else {
+			name.group = clone(name.group)
+			c.group = name.group
+			b.group(c).cells++
+			b.made[name] = n
 		}
-		b.made[name] = n
 	}
-	h.cell = n
-	b.hits = append(b.hits, h)
+	b.add(n)
 	return nil
 }
 
-// newCell makes a cell of the batch.
-func (b *batch) newCell(ctx context.Context, c cell) (int32, error) {
-	r := b.rater
-	if c.terms.ready == nil || c.terms.readyIn != r.instances {
-		m, err := r.module(ctx, c.terms.Plan.Module)
-		if err != nil {
-			return 0, err
-		}
-		c.terms.ready, c.terms.readyIn = m.want(c.terms.Plan), r.instances
+// freshCell returns the batch's cell of a new slot, false when it has none.
+func (b *batch) freshCell(name *newSlot) (int32, bool) {
+	if name.group != "" {
+		n, ok := b.made[*name]
+		return n, ok
 	}
-	c.configured = c.terms.ready
+	a := name.account
+	if a.freshIn != b.number {
+		a.fresh, a.freshIn = -1, b.number
+	}
+	for n := a.fresh; n >= 0; n = b.cells[n].next { // a few: one for each subscription at most
+		if b.cells[n].terms == name.terms {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// newCell makes a cell of the batch. It is valid until the next one is made.
+func (b *batch) newCell(ctx context.Context, t *Terms) (*cell, error) {
+	r := b.rater
+	if t.ready == nil || t.readyIn != r.instances {
+		m, err := r.module(ctx, t.Plan.Module)
+		if err != nil {
+			return nil, err
+		}
+		t.ready, t.readyIn = m.want(t.Plan), r.instances
+	}
 	n := len(b.cells)
 	if n == cap(b.cells) { // append alone would copy five times as much
 		b.cells = slices.Grow(b.cells, n+64)
 	}
-	b.cells = append(b.cells, c)
-	return int32(n), nil
+	b.cells = b.cells[:n+1]
+	c := &b.cells[n]
+	*c = cell{terms: t, configured: t.ready}
+	return c, nil
 }
 
 // groupOf makes the group key of an event.
