@@ -36,6 +36,7 @@ var direction = map[string][]string{
 
 	// What all SDKs must agree on.
 	"sdk/c":                     {},
+	"sdk/rust":                  {},
 	"sdk/conformance":           {},
 	"sdk/conformance/generate":  {"sdk/conformance"},
 	"sdk/conformance/guests/go": {"sdk/billing", "sdk/tariff"},
@@ -44,7 +45,7 @@ var direction = map[string][]string{
 	"plugins/fuel":              {},
 	"plugins":                   {"plugins/fuel", "sdk/abi", "sdk/billing", wazero, "golang.org/x/sys"},
 	"plugins/builtin":           {},
-	"plugins/build":             {"plugins", "sdk/abi", "sdk/c"},
+	"plugins/build":             {"plugins", "sdk/abi", "sdk/c", "sdk/rust"},
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
 	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},

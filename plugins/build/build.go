@@ -52,7 +52,7 @@ func (l Language) Available() error {
 
 // Languages returns the languages that tariffs can be written in, the first-class one first.
 func Languages() []Language {
-	return []Language{golang(), assemblyscript(), c()}
+	return []Language{golang(), assemblyscript(), c(), rust()}
 }
 
 // Detect returns the language of the tariff in a folder.

@@ -69,6 +69,7 @@ var guests = []guest{
 	{"go", "sdk/conformance/guests/go", "examples/tariffs/standard"},
 	{"assemblyscript", "sdk/conformance/guests/assemblyscript", "sdk/assemblyscript/examples/graduated"},
 	{"c", "sdk/conformance/guests/c", "sdk/c/examples/graduated"},
+	{"rust", "sdk/conformance/guests/rust", "sdk/rust/examples/graduated"},
 }
 
 // run builds, runs and compares, and prints a table.

@@ -1,0 +1,113 @@
+package build_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/plugins/build"
+)
+
+// TestExamplesBuildTheSameBytesAnywhere builds the example of each language in its place and in a copy of its folder.
+func TestExamplesBuildTheSameBytesAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs compilers")
+	}
+	for _, language := range build.Languages() {
+		if language.Name != "c" && language.Name != "rust" {
+			continue // tests of their own
+		}
+		folder := "../../sdk/" + language.Name + "/examples/graduated"
+		t.Run(language.Name, func(t *testing.T) {
+			if err := language.Available(); err != nil {
+				t.Skip(err)
+			}
+			if detected, err := build.Detect(folder); err != nil || detected.Name != language.Name {
+				t.Fatalf("it is taken for %s, %v", detected.Name, err)
+			}
+			here, err := build.Folder(t.Context(), folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			elsewhere := filepath.Join(t.TempDir(), "a folder of another name")
+			if err := os.CopyFS(elsewhere, os.DirFS(folder)); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("TMPDIR", t.TempDir())
+			there, err := build.Folder(t.Context(), elsewhere)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(here, there) {
+				t.Errorf("built twice, %s and %s", plugins.Digest(here), plugins.Digest(there))
+			}
+			inspection, err := plugins.Inspect(here)
+			if err != nil || len(inspection.Problems) > 0 {
+				t.Fatalf("%v, %v", err, inspection.Problems)
+			}
+			if _, found := inspection.Manifest.Tariff("graduated"); !found || !strings.HasPrefix(inspection.Manifest.SDK, "tollway-"+language.Name) {
+				t.Errorf("the manifest is %+v", inspection.Manifest)
+			}
+			t.Logf("%d bytes", len(here))
+		})
+	}
+}
+
+const manifest = `{"name":"x","version":"1","tariffs":[{"name":"x","title":"X","params_schema":{}}]}`
+
+func TestDetectSaysWhatIsWrong(t *testing.T) {
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"nothing":         {nil, "holds no tariff: expected *.go (Go)"},
+		"two languages":   {map[string]string{"main.go": "package main", "t.c": ""}, "holds a tariff in Go and one in C"},
+		"no manifest":     {map[string]string{"t.c": ""}, "manifest.json is missing"},
+		"broken manifest": {map[string]string{"t.c": "", "manifest.json": "{"}, "manifest.json: unexpected end"},
+		"named twice":     {map[string]string{"t.c": "", "manifest.json": `{"abi":"1.0","abi":"1.0",` + manifest[1:]}, `member "abi" is there twice`},
+		"broken C":        {map[string]string{"t.c": "nonsense", "manifest.json": manifest}, "does not build for WebAssembly"},
+		"a dropped error": {map[string]string{"t.c": "#include \"tollway_tariff.h\"\nvoid f(void);\nvoid f(void) { tw_decimal d; tw_add(TW_ONE, TW_ONE, &d); }\n", "manifest.json": manifest}, "unused-result"},
+		"broken Rust":     {map[string]string{"lib.rs": "nonsense", "manifest.json": manifest}, "does not build for WebAssembly"},
+		"dependencies":    {map[string]string{"src/lib.rs": "", "Cargo.toml": "[dependencies]\ntollway-tariff = \"1\"\nserde = \"1\"\n", "manifest.json": manifest}, "depends on serde"},
+		"a dependency":    {map[string]string{"src/lib.rs": "", "Cargo.toml": "[dependencies.serde]\nversion = \"1\"\n", "manifest.json": manifest}, "depends on serde"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			for file, text := range test.files {
+				if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, file)), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(folder, file), text)
+			}
+			if detected, err := build.Detect(folder); err == nil {
+				if err := detected.Available(); err != nil {
+					t.Skip(err)
+				}
+			}
+			_, err := build.Folder(t.Context(), folder)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+	if _, err := build.Detect(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Error("a folder that there is not has a language")
+	}
+}
+
+// TestWithoutToolchains holds that each language says how its toolchain is installed.
+func TestWithoutToolchains(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, language := range build.Languages() {
+		err := language.Available()
+		if err == nil {
+			continue // it is found where Debian puts it
+		}
+		if language.Install != "" && !strings.Contains(err.Error(), language.Install) {
+			t.Errorf("%s: %v", language.Name, err)
+		}
+	}
+}

@@ -1,0 +1,353 @@
+use crate::decimal::{Decimal, Mode, Result, Rounding};
+use crate::memory::{keep_list, Buffer};
+use crate::params::{Config, Params};
+use crate::slot::{Cell, Line, Slot};
+use crate::text::TEXT_MAX;
+use crate::wide::{keeps_all, Sum, UNIT};
+use core::fmt::Write;
+
+/// What prices units.
+pub trait Adder {
+    /// Adds units to a slot.
+    fn add(&self, s: &mut Slot, units: Decimal) -> Result<()>;
+
+    /// Does what falls due when the period ends.
+    fn close(&self, _s: &mut Slot) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A small whole number of units, and so one whose product with a plain price fits one word.
+#[inline]
+fn small(units: Decimal, price: Decimal, r: Rounding) -> Option<u64> {
+    let n = units.0 as u64 / UNIT; // at most 18
+    let plain = (units.0 >> 64) as u64 | (price.0 >> 59) as u64 == 0;
+    if keeps_all(r) && plain && n * UNIT == units.0 as u64 {
+        return Some(n);
+    }
+    None
+}
+
+/// units * price, rounded once: [`Decimal::mul`], and quick where both are plain.
+#[inline]
+pub fn multiply(units: Decimal, price: Decimal, r: Rounding) -> Result<Decimal> {
+    match small(units, price, r) {
+        Some(n) => Ok(Decimal((n * price.0 as u64) as i128)),
+        None => units.mul(price, r),
+    }
+}
+
+/// What units+more cost, given what units cost and how many there are then. For a plain number more that is so much
+/// more: the product is a whole number of the last decimal place, so that rounding it adds up.
+#[inline]
+fn extend(more: Decimal, sum: Decimal, amount: Decimal, price: Decimal, r: Rounding) -> Result<Decimal> {
+    match small(more, price, r) {
+        Some(n) if !amount.is_negative() => amount.add(Decimal((n * price.0 as u64) as i128)),
+        _ => sum.mul(price, r),
+    }
+}
+
+/// Every unit has the same price, on one line. The amount is the rounded price of all units so far.
+pub struct PerUnit {
+    line: Line,
+    price: Decimal,
+    rounding: Rounding,
+}
+
+impl PerUnit {
+    /// Claims the line.
+    pub fn new(c: &mut Config, line: &str, description: &str, price: Decimal, rounding: Rounding) -> PerUnit {
+        PerUnit { line: c.line(line, description), price, rounding }
+    }
+}
+
+impl Adder for PerUnit {
+    #[inline]
+    fn add(&self, s: &mut Slot, units: Decimal) -> Result<()> {
+        let sum = self.line.quantity(s).add(units)?;
+        let amount = extend(units, sum, self.line.amount(s), self.price, self.rounding)?;
+        self.line.set(s, sum, amount);
+        Ok(())
+    }
+}
+
+/// Whole packages of units after free ones: the first unit of a package costs all of it. The line's quantity is units.
+pub struct Package {
+    line: Line,
+    size: Decimal,
+    free: Decimal,
+    price: Decimal,
+    rounding: Rounding,
+}
+
+impl Package {
+    /// Claims the line. The size must be above 0.
+    pub fn new(
+        c: &mut Config, line: &str, description: &str, size: Decimal, free: Decimal, price: Decimal, rounding: Rounding,
+    ) -> Package {
+        Package { line: c.line(line, description), size, free, price, rounding }
+    }
+}
+
+impl Adder for Package {
+    fn add(&self, s: &mut Slot, units: Decimal) -> Result<()> {
+        let sum = self.line.quantity(s).add(units)?;
+        let paid = sum.sub(self.free)?;
+        let mut amount = Decimal::ZERO;
+        if paid.is_positive() {
+            let packages = paid.quo(self.size, Rounding { scale: 0, mode: Mode::Ceiling })?;
+            amount = multiply(packages, self.price, self.rounding)?;
+        }
+        self.line.set(s, sum, amount);
+        Ok(())
+    }
+}
+
+/// An amount that is due once per period, whatever the usage.
+pub struct Flat {
+    line: Line,
+    amount: Decimal,
+}
+
+impl Flat {
+    /// Claims the line.
+    pub fn new(c: &mut Config, line: &str, description: &str, amount: Decimal) -> Flat {
+        Flat { line: c.line(line, description), amount }
+    }
+
+    /// Makes the amount due. Doing it again changes nothing.
+    pub fn charge(&self, s: &mut Slot) {
+        if self.line.quantity(s).is_zero() {
+            self.line.set(s, Decimal::ONE, self.amount);
+        }
+    }
+}
+
+/// A range of units with a price: above the end of the tier before, up to and including its own.
+#[derive(Clone, Copy, Default)]
+pub struct Tier {
+    /// The last unit; nothing in the last tier, which is open.
+    pub up_to: Option<Decimal>,
+    /// The price of one unit.
+    pub price: Decimal,
+    /// Due once, when the tier is entered; that of the first tier always.
+    pub fee: Decimal,
+    above: Decimal, // the end of the tier before
+}
+
+/// A list of tiers, in order, the last of them open.
+pub type Tiers = &'static [Tier];
+
+const TIERS_MAX: usize = 256;
+
+impl Params {
+    /// Reads the parameter `tiers`, a list of {up_to, unit_price, flat_fee}.
+    pub fn tiers(self) -> Tiers {
+        let mut list = self.list("tiers");
+        let count = list.len();
+        if count > TIERS_MAX {
+            self.fail("tiers", format_args!("must be at most {}", TIERS_MAX));
+        }
+        let mut above = Decimal::ZERO;
+        keep_list(count, |i| {
+            let entry = match list.next() {
+                Some(entry) => entry,
+                None => return Tier::default(),
+            };
+            let up_to = entry.optional_decimal("up_to");
+            let t =
+                Tier { up_to, price: entry.decimal("unit_price"), fee: entry.optional_decimal("flat_fee").unwrap_or_default(), above };
+            match (i + 1 == count, up_to) {
+                _ if count > TIERS_MAX => {}
+                (false, None) if !entry.present("up_to") => entry.fail("up_to", "only the last tier is open"),
+                (true, Some(_)) => entry.fail("up_to", "must be null: the last tier is open"),
+                (false, Some(end)) if end <= above => entry.fail("up_to", format_args!("must be greater than {}", above)),
+                _ => {}
+            }
+            above = up_to.unwrap_or(above);
+            t
+        })
+    }
+}
+
+/// A tier with its lines.
+#[derive(Clone, Copy)]
+struct Step {
+    above: Decimal,
+    up_to: Decimal, // of an open tier the largest number
+    price: Decimal,
+    fee: Decimal,
+    usage: Line,
+    flat: Option<Line>, // where there is a fee
+}
+
+/// Tiers with their lines: tier_1, tier_1_flat_fee (where there is one), tier_2 and so on, each rounded.
+struct Ladder {
+    steps: &'static [Step],
+    rounding: Rounding,
+}
+
+impl Ladder {
+    fn new(c: &mut Config, tiers: Tiers, rounding: Rounding) -> Ladder {
+        let count = tiers.len().min(TIERS_MAX);
+        let room: &'static mut [u8] = keep_list(192, |_| 0); // the texts of a line
+        let mut text = Buffer::new(room);
+        let mut made = |c: &mut Config, id: core::fmt::Arguments, about: core::fmt::Arguments| {
+            text.clear();
+            let _ = text.write_fmt(id); // there is room
+            let split = text.length;
+            let _ = text.write_fmt(about);
+            c.line(&text.text()[..split], &text.text()[split..])
+        };
+        let steps = keep_list(count, |i| {
+            let (t, n) = (&tiers[i], i + 1);
+            if t.fee.round(rounding).is_err() {
+                c.params.fail("", format_args!("flat fee of tier {} is beyond the range when it is rounded", n));
+            }
+            let usage = match (i, t.up_to) {
+                (0, None) => made(c, format_args!("tier_1"), format_args!("Tier 1")),
+                (0, Some(end)) => made(c, format_args!("tier_1"), format_args!("Tier 1, up to {}", end)),
+                (_, None) => made(c, format_args!("tier_{}", n), format_args!("Tier {}, over {}", n, t.above)),
+                (_, Some(end)) => made(c, format_args!("tier_{}", n), format_args!("Tier {}, over {} up to {}", n, t.above, end)),
+            };
+            let mut flat = None;
+            if !t.fee.is_zero() {
+                flat = Some(made(c, format_args!("tier_{}_flat_fee", n), format_args!("Tier {} flat fee", n)));
+            }
+            Step {
+                above: t.above, up_to: t.up_to.unwrap_or(Decimal::MAX), price: t.price,
+                fee: t.fee.round(rounding).unwrap_or_default(), usage, flat,
+            }
+        });
+        Ladder { steps, rounding }
+    }
+
+    /// The step that so many units end in. What is below 0 ends in the first.
+    #[inline]
+    fn at(&self, units: Decimal) -> usize {
+        let mut i = 0;
+        while i + 1 < self.steps.len() && self.steps[i].up_to < units {
+            i += 1;
+        }
+        i
+    }
+
+    /// Writes the lines of a step.
+    fn bill(&self, s: &mut Slot, step: &Step, units: Decimal, entered: bool) -> Result<()> {
+        step.usage.set(s, units, multiply(units, step.price, self.rounding)?);
+        if let Some(flat) = step.flat {
+            if entered {
+                flat.set(s, Decimal::ONE, step.fee);
+            } else {
+                flat.set(s, Decimal::ZERO, Decimal::ZERO);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each part of the units has its tier's price; the flat fees of all entered tiers are due.
+pub struct Graduated {
+    ladder: Ladder,
+    units: Cell,
+}
+
+impl Graduated {
+    /// Claims the lines of the tiers, each rounded.
+    pub fn new(c: &mut Config, tiers: Tiers, rounding: Rounding) -> Graduated {
+        Graduated { ladder: Ladder::new(c, tiers, rounding), units: c.state() }
+    }
+
+    /// Writes the lines of tier i when there are so many units in all.
+    fn bill(&self, s: &mut Slot, i: usize, units: Decimal) -> Result<()> {
+        let step = &self.ladder.steps[i];
+        if i > 0 && units <= step.above {
+            return self.ladder.bill(s, step, Decimal::ZERO, false);
+        }
+        let part = units.min(step.up_to).sub(step.above)?;
+        self.ladder.bill(s, step, part, true)
+    }
+
+    /// Brings all tiers from the one of before to that of after up to date.
+    #[inline(never)]
+    fn climb(&self, s: &mut Slot, before: Decimal, after: Decimal) -> Result<()> {
+        let (a, b) = (self.ladder.at(before), self.ladder.at(after));
+        for i in a.min(b)..=a.max(b) {
+            self.bill(s, i, after)?;
+        }
+        Ok(())
+    }
+}
+
+impl Adder for Graduated {
+    #[inline]
+    fn add(&self, s: &mut Slot, units: Decimal) -> Result<()> {
+        let before = self.units.get(s);
+        let after = before.add(units)?;
+        self.units.set(s, after);
+        let step = &self.ladder.steps[self.ladder.at(before)];
+        if !before.is_positive() || after <= step.above || after > step.up_to {
+            return self.climb(s, before, after);
+        }
+        // From here on the units begin and end in the same tier, as nearly all do.
+        let part = step.usage.quantity(s).add(units)?;
+        let amount = extend(units, part, step.usage.amount(s), step.price, self.ladder.rounding)?;
+        step.usage.set(s, part, amount);
+        Ok(())
+    }
+
+    /// The flat fee of the first tier is due even without usage.
+    fn close(&self, s: &mut Slot) -> Result<()> {
+        self.bill(s, 0, self.units.get(s))
+    }
+}
+
+/// All units have the price of the one tier that their sum ends in; only that tier's flat fee is due.
+pub struct Volume {
+    ladder: Ladder,
+    units: Cell,
+}
+
+impl Volume {
+    /// Claims the lines of the tiers, each rounded.
+    pub fn new(c: &mut Config, tiers: Tiers, rounding: Rounding) -> Volume {
+        Volume { ladder: Ladder::new(c, tiers, rounding), units: c.state() }
+    }
+
+    fn bill(&self, s: &mut Slot, units: Decimal) -> Result<()> {
+        self.ladder.bill(s, &self.ladder.steps[self.ladder.at(units)], units, true)
+    }
+}
+
+impl Adder for Volume {
+    fn add(&self, s: &mut Slot, units: Decimal) -> Result<()> {
+        let before = self.units.get(s);
+        let after = before.add(units)?;
+        self.units.set(s, after);
+        let left = self.ladder.at(before);
+        if left != self.ladder.at(after) {
+            self.ladder.bill(s, &self.ladder.steps[left], Decimal::ZERO, false)?;
+        }
+        self.bill(s, after)
+    }
+
+    /// The flat fee is due even without usage.
+    fn close(&self, s: &mut Slot) -> Result<()> {
+        self.bill(s, self.units.get(s))
+    }
+}
+
+/// What so many units cost by graduated tiers, exact: for other bills than one by lines.
+pub fn graduated_cost(tiers: Tiers, units: Decimal) -> Result<Sum> {
+    let mut sum = Sum::ZERO;
+    for (i, t) in tiers.iter().enumerate() {
+        if i > 0 && units <= t.above {
+            break;
+        }
+        let part = units.min(t.up_to.unwrap_or(Decimal::MAX)).sub(t.above)?;
+        sum = sum.add(Sum::of(part, t.price))?.add(Sum::of(Decimal::ONE, t.fee))?;
+    }
+    Ok(sum)
+}
+
+const _: () = assert!(TEXT_MAX < 64); // two of them and some words fit the texts of a line
