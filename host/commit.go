@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -160,7 +161,7 @@ func (c *committer) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case cut := <-c.cuts:
-			if err := c.write(cut); err != nil {
+			if err := c.write(ctx, cut); err != nil {
 				return err
 			}
 			c.done <- cut // it has room for the one that there is
@@ -172,7 +173,7 @@ func (c *committer) run(ctx context.Context) error {
 //
 // A crash before it returns leaves the last checkpoint: the same messages are read
 // again and, the log being all that decides, come to the same.
-func (c *committer) write(cut *cut) error {
+func (c *committer) write(ctx context.Context, cut *cut) error {
 	p := c.partition
 	begun := p.host.config.Now()
 	g := cut.state
@@ -195,7 +196,7 @@ func (c *committer) write(cut *cut) error {
 		commit.Trim[accumulate.LogSlots] = c.roundFrom
 	}
 	cut.seen.Put(&commit)
-	if err := p.store.Commit(&commit); err != nil {
+	if err := c.store(ctx, &commit); err != nil {
 		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, position, err)
 	}
 	if wrapped {
@@ -215,4 +216,31 @@ func (c *committer) write(cut *cut) error {
 	// checkpoint's logs by the outbox, which finds its place by itself.
 	p.pace.commit.add(p.host.config.Now().Sub(begun))
 	return nil
+}
+
+// fullRetry is how often a partition looks whether a full disk has space again.
+const fullRetry = 2 * time.Second
+
+// store writes a checkpoint. While the disk is full it waits: the partition goes
+// on until as much is uncommitted as it may hold, and then reads no further.
+func (c *committer) store(ctx context.Context, commit *checkpoint.Commit) error {
+	p := c.partition
+	for waited := false; ; waited = true {
+		err := p.store.Commit(commit)
+		var full *checkpoint.DiskFullError
+		if !errors.As(err, &full) {
+			if waited && err == nil {
+				p.host.log.Warn("the disk has space again: the partition goes on", "partition", p.number)
+			}
+			return err
+		}
+		if !waited {
+			p.host.log.Error("the disk is full: the partition waits until there is space, nothing is lost", "partition", p.number, "error", full)
+		}
+		select {
+		case <-time.After(fullRetry):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -41,6 +41,10 @@ type Config struct {
 	// Temporary makes a small state store that is not synced: for a directory that
 	// is thrown away with the process.
 	Temporary bool
+	// FreeMinBytes is the space that has to stay free on the disk of the state:
+	// below, no checkpoint is written, and a partition stops reading soon after. 0
+	// is what the state store holds for right.
+	FreeMinBytes int64
 }
 
 // Logs of a partition in the checkpoint store, beside those of package accumulate:
@@ -57,6 +61,9 @@ func (c Config) stateOptions() checkpoint.Options {
 	if c.Temporary {
 		o = checkpoint.SmallOptions()
 		o.NoSync = true
+	}
+	if c.FreeMinBytes != 0 {
+		o.FreeMinBytes = c.FreeMinBytes
 	}
 	o.Logger = c.Log
 	o.Journals = []uint8{accumulate.LogSlots, logRecent, logPieces, logFilters}

@@ -25,7 +25,7 @@ func (h *Host) Step(ctx context.Context, partition int) error {
 	if err != nil {
 		return err
 	}
-	if err := p.committer.write(cut); err != nil {
+	if err := p.committer.write(ctx, cut); err != nil {
 		return err
 	}
 	p.committer.landed(cut)

@@ -26,6 +26,8 @@ type running struct {
 	parts int
 	idle  bool // opened, but not run
 	fresh bool // its folder has no state, the streams know another one
+
+	config host.Config // what it has beside the rest: Log, FreeMinBytes
 }
 
 // startHost runs a host until the test ends.
@@ -42,7 +44,7 @@ func (r *running) open(config stream.Config) {
 	r.t.Helper()
 	h, err := host.Open(r.t.Context(), host.Config{
 		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true, TakeOver: r.fresh,
-		Now: func() time.Time { return time.Unix(0, r.now.Load()) },
+		Now: func() time.Time { return time.Unix(0, r.now.Load()) }, Log: r.config.Log, FreeMinBytes: r.config.FreeMinBytes,
 	})
 	if err != nil {
 		r.t.Fatal(err)
