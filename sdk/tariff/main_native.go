@@ -14,11 +14,20 @@ import (
 const sdkName = "tollway-go/" + abi.Version
 
 // Main answers the command line of a plugin that runs natively: -manifest prints the manifest
-// that the build appends to the module. It exits 2 on anything else and 1 on an error.
-func (m *Module) Main() { os.Exit(m.main(os.Args[1:], os.Stdout, os.Stderr)) }
+// that the build appends to the module, and -serve prices what stands on standard input, for
+// `tollway plugin check` and `bench`, which compare the tariff with itself in the engine. It exits
+// 2 on anything else and 1 on an error.
+func (m *Module) Main() { os.Exit(m.main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-func (m *Module) main(args []string, stdout, stderr io.Writer) int {
+func (m *Module) main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	say := func(text string) { _, _ = io.WriteString(stderr, m.Name+": "+text+"\n") }
+	if len(args) == 1 && args[0] == "-serve" {
+		if err := m.serve(stdin, stdout); err != nil {
+			say(err.Error())
+			return 1
+		}
+		return 0
+	}
 	if len(args) != 1 || args[0] != "-manifest" && args[0] != "--manifest" {
 		say("this is a tariff plugin; build it with `tollway plugin build`, or run it with -manifest")
 		return 2

@@ -46,7 +46,7 @@ func TestMainPrintsTheManifest(t *testing.T) {
 		`"required":["price","in"],"title":"<A>","type":"object"},"title":"<A>"}],"version":"2"}` + "\n"
 	for range 2 { // the same bytes every time
 		var out, problems bytes.Buffer
-		if code := m.main([]string{"-manifest"}, &out, &problems); code != 0 || out.String() != want || problems.Len() > 0 {
+		if code := m.main([]string{"-manifest"}, nil, &out, &problems); code != 0 || out.String() != want || problems.Len() > 0 {
 			t.Errorf("exit code %d, %s\n%s\nwant\n%s", code, &problems, &out, want)
 		}
 	}
@@ -55,7 +55,7 @@ func TestMainPrintsTheManifest(t *testing.T) {
 func TestMainWithoutManifest(t *testing.T) {
 	m := &Module{Name: "acme", Tariffs: []Tariff{{Name: "a", Configure: nothing}}}
 	var out, problems bytes.Buffer
-	if code := m.main(nil, &out, &problems); code != 2 || out.Len() > 0 || !strings.Contains(problems.String(), "acme: this is a tariff plugin") {
+	if code := m.main(nil, nil, &out, &problems); code != 2 || out.Len() > 0 || !strings.Contains(problems.String(), "acme: this is a tariff plugin") {
 		t.Errorf("exit code %d, %s%s", code, &out, &problems)
 	}
 }
@@ -69,7 +69,7 @@ func TestManifestOfATariffThatCannotBeDescribed(t *testing.T) {
 	}}}}
 	var out, problems bytes.Buffer
 	want := "acme: tariff a: Configure panicked while its parameters were described: size is 0\n"
-	if code := m.main([]string{"--manifest"}, &out, &problems); code != 1 || problems.String() != want {
+	if code := m.main([]string{"--manifest"}, nil, &out, &problems); code != 1 || problems.String() != want {
 		t.Errorf("exit code %d, %s", code, &problems)
 	}
 }
