@@ -36,7 +36,7 @@ func matches(folder, pattern string) bool {
 func compileGo(ctx context.Context, folder string) (module []byte, manifest plugins.Manifest, err error) {
 	err = temporarily(func(temporary string) error {
 		out := filepath.Join(temporary, "module.wasm")
-		_, err := run(ctx, folder, []string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0"},
+		_, err := run(ctx, folder, []string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "GOWORK=off", "CGO_ENABLED=0"},
 			"go", "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w -buildid=", "-o", out, ".")
 		if err != nil {
 			return fmt.Errorf("%s does not build for WebAssembly: %w", folder, err)
@@ -47,7 +47,7 @@ func compileGo(ctx context.Context, folder string) (module []byte, manifest plug
 	if err != nil {
 		return nil, plugins.Manifest{}, err
 	}
-	printed, err := run(ctx, folder, []string{"GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH}, "go", "run", ".", "-manifest")
+	printed, err := run(ctx, folder, []string{"GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH, "GOWORK=off"}, "go", "run", ".", "-manifest")
 	if err != nil {
 		return nil, plugins.Manifest{}, fmt.Errorf("%s does not print its manifest: %w", folder, err)
 	}
