@@ -48,6 +48,8 @@ var direction = map[string][]string{
 	"plugins/build":             {"plugins", "sdk/abi", "sdk/c", "sdk/rust"},
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
 	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
+	"plugins/author":            {"plugins", "sdk/abi", "sdk/billing", yaml, "github.com/santhosh-tekuri/jsonschema/v6"},
+	"plugins/scaffold":          {"sdk", "sdk/abi"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
 

@@ -15,6 +15,8 @@ import (
 	_ "time/tzdata" // for machines without zone files: billing periods need them
 
 	"github.com/alecthomas/kong"
+
+	"github.com/tollway/tollway/plugins/scaffold"
 )
 
 // Exit codes.
@@ -36,7 +38,7 @@ type cli struct {
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
-	Plugin      pluginCommand      `cmd:"" help:"Build and inspect tariff plugins."`
+	Plugin      pluginCommand      `cmd:"" help:"Write, test, inspect and compare tariff plugins."`
 	Doctor      doctorCommand      `cmd:"" help:"Look whether a host, its log and its disk are well, and print what a NATS server needs."`
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`
@@ -69,6 +71,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		kong.Exit(func(status int) { code, exited = status, true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
+		kong.Vars{"languages": strings.Join(scaffold.Languages(), ", ")},
 	)
 	if err != nil {
 		complain(s.err, err)
@@ -101,6 +104,9 @@ type usageError struct{ error }
 // complain prints an error as people read it.
 func complain(w io.Writer, err error) {
 	text := strings.TrimRight(err.Error(), "\n")
+	if text == "" { // what is wrong has been printed, see errFound
+		return
+	}
 	// Nothing is left to tell when standard error cannot be written.
 	_, _ = fmt.Fprintf(w, "tollway: %s\n", text)
 }
