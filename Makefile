@@ -35,7 +35,7 @@ TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go' ! -path '*/node_modules/*')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/node_modules/*')
 
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-languages bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -87,8 +87,12 @@ vectors: build ## prices the cases of CASES=file.jsonl with the built-in tariffs
 	@test -n "$(CASES)" || { echo "name a file: make vectors CASES=cases.jsonl" >&2; exit 2; }
 	@$(TOLLWAY) vectors "$(CASES)"
 
-bench: build ## measures events/s of the stages and of the whole pipeline
+bench: build ## measures events/s of the stages and of the whole pipeline, and what an event costs in each guest language
 	@$(TOLLWAY) bench $(ARGS)
+	@$(GO) run ./plugins/languages
+
+bench-languages: ## measures what an event costs in each guest language
+	@$(GO) run ./plugins/languages $(ARGS)
 
 bench-pipeline: build ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
 	@$(TOLLWAY) bench pipeline $(ARGS)

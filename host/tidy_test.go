@@ -37,6 +37,7 @@ var direction = map[string][]string{
 	// What all SDKs must agree on.
 	"sdk/c":                     {},
 	"sdk/rust":                  {},
+	"sdk/assemblyscript":        {},
 	"sdk/conformance":           {},
 	"sdk/conformance/generate":  {"sdk/conformance"},
 	"sdk/conformance/guests/go": {"sdk/billing", "sdk/tariff"},
@@ -50,6 +51,7 @@ var direction = map[string][]string{
 	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
 	"plugins/author":            {"plugins", "sdk/abi", "sdk/billing", yaml, "github.com/santhosh-tekuri/jsonschema/v6"},
 	"plugins/scaffold":          {"sdk", "sdk/abi"},
+	"plugins/languages":         {"plugins", "plugins/build", "sdk/billing"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
 
