@@ -40,6 +40,7 @@
 
 #define TW_SDK "tollway-c/1.0"
 #define TW_INLINE static inline __attribute__((unused))
+#define TW_ALWAYS static inline __attribute__((unused, always_inline))
 #define TW_SLOW static __attribute__((unused, noinline))
 #define TW_CHECKED __attribute__((warn_unused_result))
 
@@ -236,11 +237,11 @@ typedef struct {
     uint32_t carry_in_off, carry_in_len, carry_out_off, carry_out_len, carry_out_cap, reserved[3];
 } tw_slot;
 
-TW_INLINE tw_decimal tw_line_quantity(tw_slot *s, tw_line l);
-TW_INLINE tw_decimal tw_line_amount(tw_slot *s, tw_line l);
-TW_INLINE void tw_line_set(tw_slot *s, tw_line l, tw_decimal quantity, tw_decimal amount);
-TW_INLINE tw_decimal tw_cell_get(tw_slot *s, tw_cell c);
-TW_INLINE void tw_cell_set(tw_slot *s, tw_cell c, tw_decimal v);
+TW_ALWAYS tw_decimal tw_line_quantity(tw_slot *s, tw_line l);
+TW_ALWAYS tw_decimal tw_line_amount(tw_slot *s, tw_line l);
+TW_ALWAYS void tw_line_set(tw_slot *s, tw_line l, tw_decimal quantity, tw_decimal amount);
+TW_ALWAYS tw_decimal tw_cell_get(tw_slot *s, tw_cell c);
+TW_ALWAYS void tw_cell_set(tw_slot *s, tw_cell c, tw_decimal v);
 // A whole number in a cell, such as a count or an instant.
 TW_INLINE int64_t tw_cell_int(tw_slot *s, tw_cell c) { return (int64_t)tw_cell_get(s, c).lo; }
 TW_INLINE void tw_cell_set_int(tw_slot *s, tw_cell c, int64_t n) { tw_cell_set(s, c, (tw_decimal){(uint64_t)n, 0}); }
@@ -1504,17 +1505,17 @@ TW_INLINE tw_decimal *tw__cell_at(tw_slot *s, tw_cell c) {
     return (tw_decimal *)(void *)(tw__arena + s->state_off) + c.index;
 }
 
-TW_INLINE tw_decimal tw_line_quantity(tw_slot *s, tw_line l) { return tw__line_at(s, l)[0]; }
-TW_INLINE tw_decimal tw_line_amount(tw_slot *s, tw_line l) { return tw__line_at(s, l)[1]; }
+TW_ALWAYS tw_decimal tw_line_quantity(tw_slot *s, tw_line l) { return tw__line_at(s, l)[0]; }
+TW_ALWAYS tw_decimal tw_line_amount(tw_slot *s, tw_line l) { return tw__line_at(s, l)[1]; }
 
-TW_INLINE void tw_line_set(tw_slot *s, tw_line l, tw_decimal quantity, tw_decimal amount) {
+TW_ALWAYS void tw_line_set(tw_slot *s, tw_line l, tw_decimal quantity, tw_decimal amount) {
     tw_decimal *row = tw__line_at(s, l);
     tw__write(row, quantity);
     tw__write(row + 1, amount);
 }
 
-TW_INLINE tw_decimal tw_cell_get(tw_slot *s, tw_cell c) { return *tw__cell_at(s, c); }
-TW_INLINE void tw_cell_set(tw_slot *s, tw_cell c, tw_decimal v) { tw__write(tw__cell_at(s, c), v); }
+TW_ALWAYS tw_decimal tw_cell_get(tw_slot *s, tw_cell c) { return *tw__cell_at(s, c); }
+TW_ALWAYS void tw_cell_set(tw_slot *s, tw_cell c, tw_decimal v) { tw__write(tw__cell_at(s, c), v); }
 
 TW_INLINE tw_sum tw_cell_sum(tw_slot *s, tw_cell c) {
     tw_decimal low = tw_cell_get(s, c), high = tw_cell_get(s, (tw_cell){c.index + 1});
@@ -1899,16 +1900,27 @@ TW_SLOW int32_t tw__price(uint32_t pointer) {
 // ===============================================================================================================
 // 4 Prices by tiers, their code
 
-// A small whole number of units at a plain price, the commonest event of all, is multiplied in one word.
+// units as a whole number, from 0 to some 3.9e10; false for others. It divides the upper 64 of their lower 96 bits by
+// 10^18/2^32, by a multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then
+// exact. Of anything else it is off by less than 2^64, so the lower half of the product says whether it is one.
+TW_INLINE bool tw__count(tw_decimal units, uint64_t *n) {
+    const uint64_t reciprocal = 10633823966279326984ull; // 2^(64+27+32) / 10^18, rounded up
+    *n = tw__high(((uint64_t)units.hi << 32 | units.lo >> 32) + 1, reciprocal) >> 27;
+    return ((uint64_t)units.hi >> 31 | (*n * TW__UNIT ^ units.lo)) == 0;
+}
+
+// A whole number of units at a price that is not rounded, the commonest event of all: the product needs no rounding,
+// and does not leave the range. It says false for others.
+TW_INLINE bool tw__plain_product(tw_decimal units, tw_decimal price, tw_rounding r, tw_decimal *out) {
+    uint64_t n;
+    if (r.scale != 18 || r.mode != TW_HALF_UP || (uint64_t)price.hi >> 26 != 0 || !tw__count(units, &n))
+        return false;
+    *out = (tw_decimal){n * price.lo, (int64_t)(n * (uint64_t)price.hi + tw__high(n, price.lo))};
+    return true;
+}
+
 TW_INLINE tw_error tw_multiply(tw_decimal units, tw_decimal price, tw_rounding r, tw_decimal *out) {
-    if (r.scale == 18 && r.mode == TW_HALF_UP && units.hi == 0 && price.hi == 0) {
-        uint64_t n = units.lo / TW__UNIT; // at most 18
-        if (n * TW__UNIT == units.lo && price.lo < 1ull << 59) {
-            *out = (tw_decimal){n * price.lo, 0};
-            return TW_OK;
-        }
-    }
-    return tw_mul(units, price, r, out);
+    return tw__plain_product(units, price, r, out) ? TW_OK : tw_mul(units, price, r, out);
 }
 
 TW_SLOW tw_tiers tw_param_tiers(tw_params p) {
@@ -2021,12 +2033,9 @@ TW_INLINE tw_error tw_graduated_add(const tw_graduated *g, tw_slot *s, tw_decima
     // much more: the product is then a whole number of the last decimal place, so that rounding it adds up.
     tw_decimal part, more, billed = tw_line_amount(s, t->usage);
     TW_TRY(tw_add(tw_line_quantity(s, t->usage), units, &part));
-    uint64_t n = units.lo / TW__UNIT;
-    if (g->rounding.scale == 18 && g->rounding.mode == TW_HALF_UP && (units.hi | t->price.hi) == 0 && n * TW__UNIT == units.lo &&
-        t->price.lo < 1ull << 59 && billed.hi >= 0) {
-        more = (tw_decimal){n * t->price.lo, 0};
+    if (billed.hi >= 0 && tw__plain_product(units, t->price, g->rounding, &more))
         TW_TRY(tw_add(billed, more, &amount));
-    } else
+    else
         TW_TRY(tw_mul(part, t->price, g->rounding, &amount));
     tw_line_set(s, t->usage, part, amount);
     return TW_OK;

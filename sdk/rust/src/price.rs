@@ -3,7 +3,7 @@ use crate::memory::{keep_list, Buffer};
 use crate::params::{Config, Params};
 use crate::slot::{Cell, Line, Slot};
 use crate::text::TEXT_MAX;
-use crate::wide::{keeps_all, Sum, UNIT};
+use crate::wide::{high, keeps_all, Sum, UNIT};
 use core::fmt::Write;
 
 /// What prices units.
@@ -17,22 +17,38 @@ pub trait Adder {
     }
 }
 
-/// A small whole number of units, and so one whose product with a plain price fits one word.
+/// Units as a whole number, from 0 to some 3.9e10. This divides the upper 64 of their lower 96 bits by 10^18/2^32, by a
+/// multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then exact. Of anything
+/// else it is off by less than 2^64, so the lower half of the product says whether it is one.
 #[inline]
-fn small(units: Decimal, price: Decimal, r: Rounding) -> Option<u64> {
-    let n = units.0 as u64 / UNIT; // at most 18
-    let plain = (units.0 >> 64) as u64 | (price.0 >> 59) as u64 == 0;
-    if keeps_all(r) && plain && n * UNIT == units.0 as u64 {
+fn count(units: Decimal) -> Option<u64> {
+    const RECIPROCAL: u64 = 10_633_823_966_279_326_984; // 2^(64+27+32) / 10^18, rounded up
+    let (hi, lo) = ((units.0 >> 64) as u64, units.0 as u64);
+    let n = high((hi << 32 | lo >> 32).wrapping_add(1), RECIPROCAL) >> 27;
+    if hi >> 31 | (n.wrapping_mul(UNIT) ^ lo) == 0 {
         return Some(n);
     }
     None
 }
 
+/// A whole number of units at a price that is not rounded, the commonest event of all: the product needs no rounding,
+/// and does not leave the range.
+#[inline]
+fn plain_product(units: Decimal, price: Decimal, r: Rounding) -> Option<Decimal> {
+    let (hi, lo) = ((price.0 >> 64) as u64, price.0 as u64);
+    if !keeps_all(r) || hi >> 26 != 0 {
+        return None;
+    }
+    let n = count(units)?;
+    let upper = (n * hi + high(n, lo)) as u128;
+    Some(Decimal((upper << 64 | n.wrapping_mul(lo) as u128) as i128))
+}
+
 /// units * price, rounded once: [`Decimal::mul`], and quick where both are plain.
 #[inline]
 pub fn multiply(units: Decimal, price: Decimal, r: Rounding) -> Result<Decimal> {
-    match small(units, price, r) {
-        Some(n) => Ok(Decimal((n * price.0 as u64) as i128)),
+    match plain_product(units, price, r) {
+        Some(product) => Ok(product),
         None => units.mul(price, r),
     }
 }
@@ -41,8 +57,8 @@ pub fn multiply(units: Decimal, price: Decimal, r: Rounding) -> Result<Decimal> 
 /// more: the product is a whole number of the last decimal place, so that rounding it adds up.
 #[inline]
 fn extend(more: Decimal, sum: Decimal, amount: Decimal, price: Decimal, r: Rounding) -> Result<Decimal> {
-    match small(more, price, r) {
-        Some(n) if !amount.is_negative() => amount.add(Decimal((n * price.0 as u64) as i128)),
+    match plain_product(more, price, r) {
+        Some(product) if !amount.is_negative() => amount.add(product),
         _ => sum.mul(price, r),
     }
 }
