@@ -15,7 +15,7 @@ import (
 func assemblyscript() Language {
 	return Language{
 		Name: "assemblyscript", Title: "AssemblyScript", Sign: "package.json with assembly/index.ts",
-		Install: "apt-get install --no-install-recommends nodejs npm",
+		Install: "apt-get update && apt-get install -y --no-install-recommends nodejs npm",
 		recognise: func(folder string) bool {
 			return matches(folder, "package.json") && matches(folder, assemblyscriptEntry)
 		},

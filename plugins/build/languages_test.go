@@ -9,6 +9,7 @@ import (
 
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/plugins/build"
+	"github.com/tollway/tollway/plugins/plugintest"
 )
 
 // TestExamplesBuildTheSameBytesAnywhere builds the example of each language in its place and in a copy of its folder.
@@ -54,6 +55,51 @@ func TestExamplesBuildTheSameBytesAnywhere(t *testing.T) {
 			t.Logf("%d bytes", len(here))
 		})
 	}
+}
+
+// TestPagesForAuthors builds the tariffs that the pages of the SDKs show, as they stand there.
+func TestPagesForAuthors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs compilers")
+	}
+	for language, file := range map[string]string{"c": "tariff.c", "rust": "lib.rs"} {
+		t.Run(language, func(t *testing.T) {
+			folder := t.TempDir()
+			write(t, filepath.Join(folder, file), block(t, "../../sdk/"+language+"/README.md", language))
+			write(t, filepath.Join(folder, "manifest.json"), block(t, "../../sdk/c/README.md", "json"))
+			detected, err := build.Detect(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := detected.Available(); err != nil {
+				t.Skip(err)
+			}
+			wasm, err := build.Folder(t.Context(), folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plugintest.Run(t, wasm, []plugintest.Case{{
+				Tariff: "simple", Params: `{"unit_price":"0.25"}`,
+				Events: []plugintest.Event{{Quantity: "3"}, {Quantity: "170141183460469231731"}, {Quantity: "-1.5"}},
+				Want:   map[string]string{"usage": "0.375"}, Rejects: 1,
+			}})
+		})
+	}
+}
+
+// block returns the first block of code in a language on a page.
+func block(t *testing.T, page, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```"+language+"\n")
+	code, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatalf("%s has no block in %s", page, language)
+	}
+	return code
 }
 
 const manifest = `{"name":"x","version":"1","tariffs":[{"name":"x","title":"X","params_schema":{}}]}`

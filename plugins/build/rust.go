@@ -56,13 +56,20 @@ func findRustc() (string, error) {
 		if err != nil {
 			continue
 		}
-		if found, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(libraries)), "libcore-*.rlib")); err == nil && len(found) > 0 {
-			return path, nil
+		place := strings.TrimSpace(string(libraries))
+		if !matches(place, "libcore-*.rlib") {
+			lacking = path + " has no target " + rustTarget
+			continue
 		}
-		lacking = path
+		// Debian's linker is a package of its own; without it this is a link to nowhere.
+		if _, err := os.Stat("/usr/bin/rust-lld"); err != nil && strings.HasPrefix(place, "/usr/lib/rustlib/") {
+			lacking = path + " has no linker, lld-14"
+			continue
+		}
+		return path, nil
 	}
 	if lacking != "" {
-		return "", fmt.Errorf("%s has no target %s", lacking, rustTarget)
+		return "", errors.New(lacking)
 	}
 	return "", errors.New("no rustc")
 }
