@@ -97,6 +97,12 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 // same reference, the digest that they were applied with: a newer program does
 // not change what old versions cost.
 func keepPinned(current, parsed *catalog.Catalog) {
+	keepPinnedRules(current.Billing.InvoiceRules, parsed.Billing.InvoiceRules)
+	for id, a := range parsed.Accounts {
+		if old := current.Accounts[id]; old != nil {
+			keepPinnedRules(old.InvoiceRules, a.InvoiceRules)
+		}
+	}
 	for name, t := range parsed.Tariffs {
 		old := current.Tariffs[name]
 		if old == nil {
@@ -107,6 +113,18 @@ func keepPinned(current, parsed *catalog.Catalog) {
 				if o.EffectiveFrom.Equal(v.EffectiveFrom) && o.Plugin == v.Plugin && !strings.HasSuffix(v.Plugin, ".wasm") {
 					v.Module, v.Name = o.Module, o.Name
 				}
+			}
+		}
+	}
+}
+
+// keepPinnedRules does the same for invoice rules, by their names.
+func keepPinnedRules(current, parsed []catalog.InvoiceRule) {
+	for i := range parsed {
+		r := &parsed[i]
+		for _, o := range current {
+			if o.Name == r.Name && o.Plugin == r.Plugin && !strings.HasSuffix(r.Plugin, ".wasm") {
+				r.Module, r.Entry = o.Module, o.Entry
 			}
 		}
 	}
@@ -240,8 +258,29 @@ type resolver struct {
 	instances map[string]*plugins.Instance
 }
 
-// Lookup finds what a plugin reference stands for.
-func (r *resolver) Lookup(reference string) (module, tariff string, err error) {
+// Lookup finds what a plugin reference stands for, and refuses a rule in the
+// place of a tariff and the reverse.
+func (r *resolver) Lookup(kind catalog.PluginKind, reference string) (module, tariff string, err error) {
+	if module, tariff, err = r.find(reference); err != nil {
+		return "", "", err
+	}
+	m, err := r.registry.Module(r.ctx, module)
+	if err != nil {
+		return "", "", err
+	}
+	manifest := m.Manifest()
+	entry, _ := manifest.Tariff(tariff)
+	if is := catalog.PluginKind(entry.Kind.String()); is != kind {
+		if is == catalog.PluginRule {
+			return "", "", fmt.Errorf("%q is an invoice rule and prices no usage; name it under invoice_rules", tariff)
+		}
+		return "", "", fmt.Errorf("%q is a tariff and no invoice rule; name it in a version of a tariff", tariff)
+	}
+	return module, tariff, nil
+}
+
+// find finds what a plugin reference stands for, of whatever kind.
+func (r *resolver) find(reference string) (module, tariff string, err error) {
 	if name, digest, pinned := strings.Cut(reference, "@"); pinned {
 		m, err := r.registry.Module(r.ctx, digest)
 		if err != nil {
@@ -311,8 +350,9 @@ func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, cu
 	if err != nil {
 		return nil, err
 	}
-	if plans[0].CarrySize > 0 {
-		return nil, fmt.Errorf("tariff %q carries state from one period into the next, which this release does not do", tariff)
+	manifest := m.Manifest()
+	if entry, _ := manifest.Tariff(tariff); entry.Kind == plugins.KindRule && plans[0].CarrySize > 0 {
+		return nil, fmt.Errorf("invoice rule %q carries state from one period into the next, which only tariffs can", tariff)
 	}
 	return plans[0].Dimensions, nil
 }

@@ -1,14 +1,12 @@
 package host
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -16,13 +14,14 @@ import (
 // closeChunk is how many accounts are finished with one plugin call.
 const closeChunk = 1024
 
-// closePeriod closes a calendar's periods up to the end of the one named: it
-// folds the end of the period into every slot, makes each account's invoice,
-// and turns away later events of these periods.
+// closePeriod closes a calendar's periods up to the end of the one named, for the
+// close at a position: it folds the end of the period into every slot, makes each
+// account's invoice, has the next period begin with what this one leaves, and turns
+// away later events of these periods.
 //
 // Earlier periods that are still open are closed first, oldest first: the close
 // says that all usage up to its end is complete.
-func (p *partition) closePeriod(ctx context.Context, c closing) error {
+func (p *partition) closePeriod(ctx context.Context, c closing, position uint64) error {
 	h := p.state.Now()
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
@@ -47,11 +46,20 @@ func (p *partition) closePeriod(ctx context.Context, c closing) error {
 		period = calendar.PeriodOf(time.Unix(0, first))
 	}
 	for ; period.Start.Before(c.End); period = calendar.Next(period) {
-		if err := p.closeOne(ctx, c.Calendar, period); err != nil {
-			return err
+		left, err := p.closeAccounts(ctx, p.concerned(period), c.Calendar, period)
+		if err != nil {
+			return fmt.Errorf("host: partition %d: close of period %s: %w", p.number, period.ID(), err)
 		}
 		h.Close(c.Calendar, period.End.UnixNano())
+		if err := p.inherit(ctx, left, c.Calendar, calendar.Next(period), position); err != nil {
+			return fmt.Errorf("host: partition %d: what period %s leaves: %w", p.number, period.ID(), err)
+		}
+		if len(p.state.Parked()) == 0 {
+			h.ForgetCarrying(c.Calendar, period.Start.UnixNano())
+		}
 	}
+	// What is parked is not final, and must not be met by usage of a closed period.
+	p.rater.Forget()
 	return nil
 }
 
@@ -67,41 +75,130 @@ func (p *partition) firstOpen(c rate.Calendar) int64 {
 	return first
 }
 
-// closeOne closes one period of a calendar.
-func (p *partition) closeOne(ctx context.Context, c rate.Calendar, period billing.Period) error {
-	for chunk := range slices.Chunk(p.concerned(period), closeChunk) {
-		if err := p.closeAccounts(ctx, chunk, c, period); err != nil {
-			return fmt.Errorf("host: partition %d: close of period %s: %w", p.number, period.ID(), err)
+// closeAccounts finishes the slots of accounts in a period and makes their
+// invoices. Where a plugin fails the account is parked: its slots stay as they
+// are, and it has no invoice of the period. It returns the finished slots that
+// leave something to the next period.
+func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period) (left []*rate.Slot, err error) {
+	held := p.heldUp(period)
+	maker := biller{rater: p.rater, catalog: p.catalog}
+	for chunk := range slices.Chunk(accounts, closeChunk) {
+		bills := make([]*bill, 0, len(chunk))
+		for _, id := range chunk {
+			l := &bill{account: billing.AccountID(id), slots: p.due(id, c, period)}
+			waits, err := p.waits(ctx, l, held)
+			if err != nil {
+				return nil, err
+			}
+			if waits {
+				l.park(c, period, accumulate.Parked{Reason: accumulate.ParkedEarlierPeriod, Detail: "an earlier period, which leaves something to this one, has to be invoiced first"})
+				if err := p.state.Park(*l.parked); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			bills = append(bills, l)
+		}
+		if err := maker.make(ctx, c, period, bills); err != nil {
+			return nil, err
+		}
+		for _, l := range bills {
+			if err := p.take(l, period); err != nil {
+				return nil, err
+			}
+			if l.parked != nil {
+				continue
+			}
+			for _, s := range l.finished {
+				if len(s.CarryOut) > 0 {
+					left = append(left, s)
+				}
+			}
 		}
 	}
+	return left, nil
+}
+
+// heldUp returns the accounts that are parked in a period before.
+func (p *partition) heldUp(period billing.Period) map[string]bool {
+	held := map[string]bool{}
+	for _, parked := range p.state.Parked() {
+		if parked.Period < period.Start.UnixNano() {
+			held[parked.Account] = true
+		}
+	}
+	return held
+}
+
+// waits reports whether an account is parked in a period before and may get
+// something from there.
+func (p *partition) waits(ctx context.Context, l *bill, held map[string]bool) (bool, error) {
+	if !held[string(l.account)] {
+		return false, nil
+	}
+	for _, s := range l.slots {
+		if err := p.rater.Settle(ctx, s.Plan); err != nil {
+			return false, err
+		}
+	}
+	return slices.ContainsFunc(l.slots, func(s *rate.Slot) bool { return s.Plan.Carries }), nil
+}
+
+// take puts a bill into the state.
+func (p *partition) take(l *bill, period billing.Period) error {
+	if l.parked != nil {
+		p.host.log.Error("an account's invoices are parked", "partition", p.number, "account", l.account, "period", period.ID(),
+			"reason", l.parked.Reason, "detail", l.parked.Detail)
+		return p.state.Park(*l.parked)
+	}
+	for _, s := range l.finished {
+		if err := p.state.Put(s); err != nil {
+			return err
+		}
+	}
+	for i := range l.invoices {
+		b, err := l.invoices[i].Encode()
+		if err != nil {
+			return fmt.Errorf("invoice %s: %w", l.invoices[i].ID, err)
+		}
+		p.state.AddInvoice(b)
+	}
+	p.state.Unpark(string(l.account), period.Start.UnixNano())
 	return nil
 }
 
-// closeAccounts finishes the slots of accounts in a period and makes their
-// invoices.
-func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period) error {
-	var slots []*rate.Slot
-	ends := make([]int, len(accounts))
-	for i, id := range accounts {
-		slots = append(slots, p.due(id, c, period)...)
-		ends[i] = len(slots)
-	}
-	finished, err := p.rater.Finish(ctx, slots)
-	if err != nil {
-		return err
-	}
-	first := 0
-	for i, id := range accounts {
-		for _, s := range finished[first:ends[i]] {
-			if err := p.state.Put(s); err != nil {
-				return err
+// retryParked makes the invoices that are parked by the catalog that is in force
+// now, which may have mended their cause. Nothing else can: whether a plugin fails
+// follows from the log and the catalog.
+func (p *partition) retryParked(ctx context.Context, position uint64) error {
+	parked := p.state.Parked() // by period: what one leaves, the next gets
+	for len(parked) > 0 {
+		first := parked[0]
+		var accounts []string
+		rest := parked[:0:0]
+		for _, k := range parked {
+			if k.Calendar == first.Calendar && k.Period == first.Period {
+				accounts = append(accounts, k.Account)
+			} else {
+				rest = append(rest, k)
 			}
 		}
-		if err := p.invoice(billing.AccountID(id), period, finished[first:ends[i]]); err != nil {
-			return err
+		parked = rest
+		zone, err := time.LoadLocation(first.Calendar.Zone)
+		if err != nil {
+			return fmt.Errorf("host: partition %d: time zone %q is not known on this machine: %w", p.number, first.Calendar.Zone, err)
 		}
-		first = ends[i]
+		calendar := billing.Calendar{Zone: zone, AnchorDay: first.Calendar.AnchorDay}
+		period := calendar.PeriodOf(time.Unix(0, first.Period))
+		left, err := p.closeAccounts(ctx, accounts, first.Calendar, period)
+		if err == nil {
+			err = p.inherit(ctx, left, first.Calendar, calendar.Next(period), position)
+		}
+		if err != nil {
+			return fmt.Errorf("host: partition %d: parked invoices of period %s: %w", p.number, period.ID(), err)
+		}
 	}
+	p.rater.Forget()
 	return nil
 }
 
@@ -128,104 +225,18 @@ func (p *partition) concerned(period billing.Period) []string {
 	return ids
 }
 
-// due returns the slots of an account that the close of a period finishes: those
-// with usage, and one for each active subscription that has none, so that fees
-// fall due.
+// due returns the slots of an account that the close of a period finishes.
 func (p *partition) due(id string, c rate.Calendar, period billing.Period) []*rate.Slot {
-	var due []*rate.Slot
+	var open []*rate.Slot
 	start := period.Start.UnixNano()
 	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
 		for _, l := range a.Slots {
 			if l.Terms.Calendar == c && l.Terms.Period == start && !l.Final {
-				due = append(due, l.Slot())
+				s := l.Slot()
+				s.CarryIn = p.state.CarryIn(l)
+				open = append(open, s)
 			}
 		}
 	}
-	if p.rater.CalendarOf(id) == c {
-		due = append(due, p.rater.Unused(id, c, period, due)...)
-	}
-	slices.SortFunc(due, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
-	return due
-}
-
-// invoice makes an account's invoices of a period, one for each currency, from
-// its finished slots. Nothing to say makes no invoice.
-func (p *partition) invoice(id billing.AccountID, period billing.Period, slots []*rate.Slot) error {
-	byCurrency := map[billing.Currency][]*rate.Slot{}
-	for _, s := range slots {
-		byCurrency[s.Plan.Currency] = append(byCurrency[s.Plan.Currency], s)
-	}
-	currencies := make([]billing.Currency, 0, len(byCurrency))
-	for c := range byCurrency {
-		currencies = append(currencies, c)
-	}
-	slices.SortFunc(currencies, func(a, b billing.Currency) int { return cmp.Compare(a, b) })
-	for _, c := range currencies {
-		invoices, err := p.split(export.Head{Account: id, Period: period, Currency: c, Seller: p.catalog.Billing.Seller}, byCurrency[c])
-		if err != nil {
-			return fmt.Errorf("host: partition %d: invoice of account %q for period %s: %w", p.number, id, period.ID(), err)
-		}
-		for _, inv := range invoices {
-			b, err := inv.Encode()
-			if err != nil {
-				return fmt.Errorf("host: partition %d: invoice %s: %w", p.number, inv.ID, err)
-			}
-			p.state.AddInvoice(b)
-		}
-	}
-	return nil
-}
-
-// split makes the invoices of an account's finished slots of one currency: one,
-// or as few as hold the sum. Amounts so large come from mistaken usage; the
-// close of everybody else's period must not fail because of it. None says that
-// there is nothing to invoice.
-func (p *partition) split(head export.Head, slots []*rate.Slot) ([]export.Invoice, error) {
-	inv, err := p.newInvoice(head, slots)
-	if errors.Is(err, billing.ErrOverflow) && len(slots) > 1 {
-		half := len(slots) / 2
-		first, err := p.split(head, slots[:half])
-		if err != nil {
-			return nil, err
-		}
-		head.Counter += len(first)
-		second, err := p.split(head, slots[half:])
-		return append(first, second...), err
-	}
-	if err != nil || len(inv.Lines) == 0 {
-		return nil, err
-	}
-	return []export.Invoice{inv}, nil
-}
-
-// newInvoice makes one invoice from finished slots of one currency.
-func (p *partition) newInvoice(head export.Head, slots []*rate.Slot) (export.Invoice, error) {
-	if a := p.catalog.Accounts[head.Account]; a != nil {
-		head.AccountDetails = a.Details
-	}
-	list := make([]export.Slot, len(slots))
-	for i, s := range slots {
-		values, err := rate.DecodeGroup(s.Group)
-		if err != nil {
-			return export.Invoice{}, err
-		}
-		if len(values) != len(s.Plan.GroupBy) || len(s.Lines) != len(s.Plan.Lines) {
-			return export.Invoice{}, fmt.Errorf("slot of tariff %q has %d group values and %d lines, its plan %d and %d",
-				s.Tariff, len(values), len(s.Lines), len(s.Plan.GroupBy), len(s.Plan.Lines))
-		}
-		list[i] = export.Slot{
-			Tariff: s.Tariff, Meter: s.Plan.Meter, Subscription: s.Subscription, Version: time.Unix(0, s.Version).UTC(),
-			Currency: s.Plan.Currency, Rounding: s.Plan.Rounding, Module: s.Plan.Module, Events: s.Events,
-		}
-		for j, v := range values {
-			list[i].Group = append(list[i].Group, billing.Field{Key: s.Plan.GroupBy[j], Text: v})
-		}
-		for j, l := range s.Lines {
-			list[i].Lines = append(list[i].Lines, export.SlotLine{
-				ID: s.Plan.Lines[j].ID, Description: s.Plan.Lines[j].Description,
-				Quantity: billing.Quantity(l.Quantity), Amount: billing.Amount(l.Amount),
-			})
-		}
-	}
-	return export.NewInvoice(head, list)
+	return due(p.rater, id, c, period, open)
 }

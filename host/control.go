@@ -52,13 +52,13 @@ func (p *partition) control(ctx context.Context, what string, m stream.Message) 
 		if err := json.Unmarshal(m.Data, &c); err != nil {
 			return p.badControl(m, err)
 		}
-		return p.takeCatalog(ctx, c)
+		return p.takeCatalog(ctx, c, m.Sequence)
 	case "close":
 		var c closing
 		if err := json.Unmarshal(m.Data, &c); err != nil {
 			return p.badControl(m, err)
 		}
-		return p.closePeriod(ctx, c)
+		return p.closePeriod(ctx, c, m.Sequence)
 	case "letters":
 		var o letterOrder
 		if err := json.Unmarshal(m.Data, &o); err != nil {
@@ -75,8 +75,9 @@ func (p *partition) badControl(m stream.Message, err error) error {
 	return fmt.Errorf("host: partition %d: control message %s at position %d cannot be read (%w); if a newer release wrote it, start that release", p.number, m.Subject, m.Sequence, err)
 }
 
-// takeCatalog puts a catalog revision in force for the messages that follow.
-func (p *partition) takeCatalog(ctx context.Context, c marker) error {
+// takeCatalog puts a catalog revision in force for the messages behind its marker,
+// and tries the invoices again that are parked.
+func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) error {
 	header := p.state.Now()
 	if c.Revision <= header.CatalogRevision {
 		p.host.log.Warn("catalog marker ignored: its revision is not newer than the one in force", "partition", p.number,
@@ -95,7 +96,7 @@ func (p *partition) takeCatalog(ctx context.Context, c marker) error {
 	}
 	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest
 	p.useCatalog(snapshot)
-	return nil
+	return p.retryParked(ctx, position)
 }
 
 // beginCalendars has the calendars that a catalog brings in begin at the period

@@ -172,6 +172,9 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		if err := p.record(t, out); err != nil {
 			return err
 		}
+		if p.rater.Carrying() {
+			p.sawCarrying(t, out.Changes)
+		}
 		t.end()
 		p.pending = p.pending.behind(n)
 	}

@@ -47,6 +47,7 @@ type Host struct {
 	queries    *query.Engine
 	epoch      uint64
 	invoices   *invoiceIndex
+	preview    *previewer
 
 	applying sync.Mutex // one catalog is applied at a time
 	running  atomic.Bool
@@ -179,6 +180,7 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 		h.outboxes = append(h.outboxes, newOutbox(h, p))
 	}
 	h.queries = query.NewEngine(views)
+	h.preview = &previewer{rater: rate.NewRater(h.registry)}
 	return nil
 }
 
@@ -286,6 +288,9 @@ func (h *Host) Close() error {
 	var problems []error
 	for _, p := range h.partitions {
 		problems = append(problems, p.close(ctx))
+	}
+	if h.preview != nil {
+		problems = append(problems, h.preview.rater.Close(ctx))
 	}
 	if h.runtime != nil {
 		problems = append(problems, h.runtime.Close(ctx))

@@ -68,7 +68,7 @@ func (p *partition) load() error {
 		return err
 	}
 	loader := accumulate.NewLoader(p.state, h)
-	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
+	for _, table := range accumulate.Tables() {
 		if err := store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
 			return err
 		}

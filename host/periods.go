@@ -243,8 +243,16 @@ func (h *Host) periodStates() []query.PeriodState {
 			}
 		}
 	}
+	for _, p := range h.partitions {
+		for _, k := range p.state.Parked() {
+			if s := states[periodKey{k.Calendar, k.Period}]; s != nil {
+				s.Parked = append(s.Parked, parkedOf(k, p.number))
+			}
+		}
+	}
 	list := make([]query.PeriodState, 0, len(states))
 	for _, s := range states {
+		slices.SortFunc(s.Parked, func(a, b query.Parked) int { return cmp.Compare(a.Account, b.Account) })
 		list = append(list, *s)
 	}
 	slices.SortFunc(list, func(a, b query.PeriodState) int {

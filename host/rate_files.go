@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -179,6 +181,19 @@ func (h *Host) report() (export.Report, error) {
 			return r, err
 		}
 	}
+	for n, p := range h.partitions {
+		for _, k := range p.state.Parked() {
+			zone, err := time.LoadLocation(k.Calendar.Zone)
+			if err != nil {
+				return r, fmt.Errorf("host: partition %d: %w", n, err)
+			}
+			period := billing.Period{Start: time.Unix(0, k.Period).In(zone), End: time.Unix(0, k.PeriodEnd).In(zone)}
+			r.Parked = append(r.Parked, export.Parked{Account: billing.AccountID(k.Account), Period: period.ID(), Reason: k.Reason, Detail: k.Detail})
+		}
+	}
+	slices.SortFunc(r.Parked, func(a, b export.Parked) int {
+		return cmp.Or(cmp.Compare(a.Period, b.Period), cmp.Compare(a.Account, b.Account))
+	})
 	c := h.Counters()
 	r.Counts = export.Counts{Read: c.Read, Priced: c.Priced, Duplicates: c.Duplicates, DeadLettered: c.DeadLettered}
 	return r, nil

@@ -78,7 +78,7 @@ var direction = map[string][]string{
 	},
 	"rpc/tollway/v1":                  {protobuf},
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
-	"host/serve":                      {"host", "host/export", "host/intake", "host/query", "host/stream", "rpc", "golang.org/x/sync"},
+	"host/serve":                      {"host", "host/export", "host/intake", "host/query", "host/stream", "rpc", "sdk/billing", "golang.org/x/sync"},
 	"host/internal/memory":            {"golang.org/x/sys"},
 	"host/internal/stage":             {},
 	"host/internal/oracle":            {},

@@ -256,17 +256,25 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 	return p.state.Take(out.Changes)
 }
 
-// deadLetter makes the record of a pending event that was refused.
-func (p *partition) deadLetter(i int, why refusal) accumulate.DeadLetter {
-	e := &p.pending.events[i]
+// letterOf makes the record of an event that was refused, without the bytes of its
+// message.
+func letterOf(e *ingest.Event, position uint64, why refusal) accumulate.DeadLetter {
 	l := accumulate.DeadLetter{
-		Position: p.pending.carrier(i).position, Index: e.Index,
-		Source: e.Source, ID: e.ID, Type: e.Type, Account: e.Account,
+		Position: position, Index: e.Index, Source: e.Source, ID: e.ID, Type: e.Type, Account: e.Account,
 		Reason: why.reason, Detail: why.detail,
 	}
 	if e.Problem == nil {
 		l.Time = time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano)
 		l.Event = ingest.FormatJSON(e.Usage())
+	}
+	return l
+}
+
+// deadLetter makes the record of a pending event that was refused.
+func (p *partition) deadLetter(i int, why refusal) accumulate.DeadLetter {
+	e := &p.pending.events[i]
+	l := letterOf(e, p.pending.carrier(i).position, why)
+	if e.Problem == nil {
 		return l
 	}
 	// A message's bytes are kept once, with the first of its elements that is bad:

@@ -133,7 +133,8 @@ func (i *Instance) encodeRequests(requests []ConfigRequest) (encoded [][]byte, s
 		bad := func(text string) {
 			problems = append(problems, &ConfigError{Request: k, Tariff: r.Tariff, Message: text})
 		}
-		if _, ok := i.module.manifest.Tariff(r.Tariff); !ok {
+		entry, ok := i.module.manifest.Tariff(r.Tariff)
+		if !ok {
 			bad(fmt.Sprintf("is not in plugin %s, which has %s", i.module.label(), i.module.tariffNames()))
 			continue
 		}
@@ -141,7 +142,7 @@ func (i *Instance) encodeRequests(requests []ConfigRequest) (encoded [][]byte, s
 		if len(bytes.TrimSpace(params)) == 0 {
 			params = json.RawMessage("{}")
 		}
-		raw, err := json.Marshal(configRequest{Tariff: r.Tariff, Params: params, Currency: r.Currency, Kind: "tariff"})
+		raw, err := json.Marshal(configRequest{Tariff: r.Tariff, Params: params, Currency: r.Currency, Kind: entry.Kind.String()})
 		if err != nil {
 			bad("its parameters are not JSON: " + err.Error())
 			continue

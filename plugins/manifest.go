@@ -37,10 +37,29 @@ type Manifest struct {
 type ManifestTariff struct {
 	// Name chooses the tariff when it is configured, [a-z][a-z0-9_]{0,62}.
 	Name string `json:"name"`
+	// Kind is [KindRule] for an invoice rule; [KindTariff], the default, is not written.
+	Kind Kind `json:"kind,omitempty"`
 	// Title is one line for people.
 	Title string `json:"title"`
 	// ParamsSchema is the JSON Schema (draft 2020-12) of the parameters.
 	ParamsSchema json.RawMessage `json:"params_schema"`
+}
+
+// Kind says what the events of a tariff are, and so where a catalog may name it.
+type Kind string
+
+// The kinds.
+const (
+	KindTariff Kind = ""     // usage events
+	KindRule   Kind = "rule" // the line items of an invoice
+)
+
+// String names the kind: "tariff" or "rule".
+func (k Kind) String() string {
+	if k == KindTariff {
+		return "tariff"
+	}
+	return string(k)
 }
 
 // Tariff returns the tariff of the given name.
@@ -81,6 +100,9 @@ func (m *Manifest) Validate() error {
 			bad("tariffs[%d].name: %q is there twice", i, t.Name)
 		}
 		seen[t.Name] = true
+		if t.Kind != KindTariff && t.Kind != KindRule {
+			bad("tariffs[%d].kind: must be %q, or absent for a tariff, not %q", i, KindRule, string(t.Kind))
+		}
 		if len(t.Title) > titleMax {
 			bad("tariffs[%d].title: is longer than %d bytes", i, titleMax)
 		}

@@ -119,7 +119,21 @@ func periodStatusOut(p *query.PeriodState) *tollwayv1.PeriodStatus {
 	for _, n := range p.Closed {
 		out.ClosedPartitions = append(out.ClosedPartitions, uint32(n))
 	}
+	out.ParkedCount = uint64(len(p.Parked))
+	for i := range p.Parked[:min(len(p.Parked), parkedMax)] {
+		out.Parked = append(out.Parked, parkedOut(&p.Parked[i]))
+	}
 	return out
+}
+
+// parkedMax is how many parked invoices of a period an answer lists.
+const parkedMax = 1000
+
+func parkedOut(k *query.Parked) *tollwayv1.ParkedInvoice {
+	return &tollwayv1.ParkedInvoice{
+		Account: string(k.Account), Partition: uint32(k.Partition), Reason: k.Reason, Detail: k.Detail,
+		Tariff: k.Tariff, Rule: k.Rule, Plugin: k.Module,
+	}
 }
 
 func periodStateOf(p *query.PeriodState) tollwayv1.PeriodState {

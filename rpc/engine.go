@@ -46,6 +46,10 @@ type Engine interface {
 	// Invoice returns the invoice with an id.
 	Invoice(ctx context.Context, id string) (export.Invoice, query.AsOf, error)
 
+	// Preview makes the invoices of an account and a period that is open, as a close
+	// would now; an empty period is the current one.
+	Preview(ctx context.Context, account billing.AccountID, period string) (Preview, error)
+
 	// Periods returns the periods that have subtotals, newest first.
 	Periods(ctx context.Context) ([]query.PeriodState, query.AsOf, error)
 	// ClosePeriod closes periods and returns when every partition has read its
@@ -137,6 +141,14 @@ type UsageRejection struct {
 	Event  int    // its number
 	Reason string // stable
 	Detail string // for people
+}
+
+// Preview is what an account's invoices of an open period would be.
+type Preview struct {
+	Period   billing.Period
+	Invoices []export.Invoice
+	Parked   *query.Parked // why a close would issue none; nil when it would
+	AsOf     query.AsOf
 }
 
 // SubtotalWatch follows subtotals. Its methods are for one goroutine.

@@ -128,6 +128,16 @@ func (f *fakeEngine) Invoice(_ context.Context, id string) (export.Invoice, quer
 	return export.Invoice{}, query.AsOf{}, refuse(ReasonNotFound, "List shows which there are", "there is no invoice %q", id)
 }
 
+func (f *fakeEngine) Preview(_ context.Context, account billing.AccountID, _ string) (Preview, error) {
+	p := Preview{AsOf: testAsOf}
+	for _, v := range f.invoices {
+		if v.Account == account {
+			p.Period, p.Invoices = v.Period, append(p.Invoices, v)
+		}
+	}
+	return p, nil
+}
+
 func (f *fakeEngine) Periods(context.Context) ([]query.PeriodState, query.AsOf, error) {
 	return f.periods, testAsOf, nil
 }

@@ -73,6 +73,43 @@ func (s invoiceService) Get(ctx context.Context, r *tollwayv1.InvoiceServiceGetR
 	return out, nil
 }
 
+// Preview makes the invoices of an open period.
+func (s invoiceService) Preview(ctx context.Context, r *tollwayv1.InvoiceServicePreviewRequest) (*tollwayv1.InvoiceServicePreviewResponse, error) {
+	if r.GetAccount() == "" {
+		return nil, refuse(ReasonInvalidRequest, "", "account is missing")
+	}
+	account := billing.AccountID(r.GetAccount())
+	if err := account.Validate(); err != nil {
+		return nil, refuse(ReasonInvalidRequest, "", "account: %v", err)
+	}
+	if err := checkPeriod(r.GetPeriod()); err != nil {
+		return nil, err
+	}
+	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
+		return nil, err
+	}
+	preview, err := s.engine.Preview(ctx, account, r.GetPeriod())
+	if err != nil {
+		return nil, err
+	}
+	out := &tollwayv1.InvoiceServicePreviewResponse{Period: periodOut(preview.Period), AsOf: asOfOut(preview.AsOf)}
+	for i := range preview.Invoices {
+		v := &preview.Invoices[i]
+		out.Invoices = append(out.Invoices, invoiceOut(v))
+		if r.GetWithDocuments() {
+			document, err := v.Encode()
+			if err != nil {
+				return nil, err
+			}
+			out.Documents = append(out.Documents, document)
+		}
+	}
+	if preview.Parked != nil {
+		out.Parked = parkedOut(preview.Parked)
+	}
+	return out, nil
+}
+
 // How an export is cut into messages: rows double while a message is small, so
 // that the cost of a message spreads over many short invoices and a few long
 // ones do not fill the memory of either side.
@@ -186,7 +223,7 @@ func invoiceOut(v *export.Invoice) *tollwayv1.Invoice {
 		out.Lines = append(out.Lines, &tollwayv1.InvoiceLine{
 			Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Id: l.ID, Group: groupOut(l.Group),
 			Description: l.Description, Quantity: l.Quantity.String(), Amount: l.AmountText, Plugin: l.Module,
-			EffectiveFrom: timestamp(l.Version), UnroundedAmount: l.Unrounded.String(),
+			EffectiveFrom: timestamp(l.Version), Rule: l.Rule, UnroundedAmount: l.Unrounded.String(),
 		})
 	}
 	return out

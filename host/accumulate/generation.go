@@ -27,9 +27,12 @@ type Generation struct {
 
 	plans       []tableEntry
 	terms       []tableEntry
+	carries     []tableEntry
+	parked      []tableEntry
 	deadLetters [][]byte
 	invoices    [][]byte
 	verdicts    [][]byte
+	carried     int // bytes of carries
 }
 
 // image is a slot as it was before a generation changed it.
@@ -60,7 +63,7 @@ const (
 
 // Empty reports whether the generation changes nothing but the header.
 func (g *Generation) Empty() bool {
-	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0
+	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0 && len(g.carries) == 0 && len(g.parked) == 0
 }
 
 // Bytes is about how much the generation's checkpoint writes.
@@ -74,7 +77,7 @@ func (g *Generation) Bytes() int {
 			n += len(entry)
 		}
 	}
-	return n
+	return n + g.carried
 }
 
 // Wrapped reports whether a round of full records ends with the generation: what
@@ -88,6 +91,12 @@ func (g *Generation) Tables(put func(table uint8, key, value []byte)) {
 	}
 	for _, e := range g.terms {
 		put(TableTerms, e.key, e.value)
+	}
+	for _, e := range g.carries {
+		put(TableCarries, e.key, e.value)
+	}
+	for _, e := range g.parked {
+		put(TableParked, e.key, e.value)
 	}
 }
 

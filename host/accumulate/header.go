@@ -48,6 +48,39 @@ type Header struct {
 	// is never changed: Close puts another one in its place.
 	Closed map[rate.Calendar]int64
 	Slots  uint32 // how many there are: the journal has a record of each
+	// Carrying has, by calendar and start of a period, the position of the first
+	// message that brought a tariff that carries an event of the period: from there
+	// on its events are read again when the period before leaves something to it. The
+	// map is never changed, as Closed.
+	Carrying map[PeriodKey]uint64
+}
+
+// PeriodKey names a billing period of a calendar.
+type PeriodKey struct {
+	rate.Calendar
+	Start int64 `json:"start"` // unix ns
+}
+
+// SawCarrying records that a message at a position brought a tariff that carries
+// an event of a period, if it is the first.
+func (h *Header) SawCarrying(k PeriodKey, position uint64) {
+	if _, known := h.Carrying[k]; known {
+		return
+	}
+	carrying := maps.Clone(h.Carrying)
+	if carrying == nil {
+		carrying = map[PeriodKey]uint64{}
+	}
+	carrying[k] = position
+	h.Carrying = carrying
+}
+
+// ForgetCarrying drops what SawCarrying has recorded of a calendar's periods up to
+// one that starts at a time, unix ns.
+func (h *Header) ForgetCarrying(c rate.Calendar, start int64) {
+	carrying := maps.Clone(h.Carrying)
+	maps.DeleteFunc(carrying, func(k PeriodKey, _ uint64) bool { return k.Calendar == c && k.Start <= start })
+	h.Carrying = carrying
 }
 
 // ClosedUntil returns the end of the calendar's last closed period, unix ns, or
@@ -81,6 +114,12 @@ type closedJSON struct {
 	Until int64 `json:"until"`
 }
 
+// carryingJSON is one entry of Carrying as it is written.
+type carryingJSON struct {
+	PeriodKey
+	Position uint64 `json:"position"`
+}
+
 // headerJSON is a header as it is written.
 type headerJSON struct {
 	Format          int          `json:"format"`
@@ -95,6 +134,8 @@ type headerJSON struct {
 	Counters        Counters     `json:"counters"`
 	Closed          []closedJSON `json:"closed"`
 	Slots           uint32       `json:"slots"`
+
+	Carrying []carryingJSON `json:"carrying,omitempty"`
 }
 
 // headerFormat is the version of the header's and the records' layout.
@@ -114,6 +155,12 @@ func (h Header) Encode() ([]byte, error) {
 	for _, c := range calendars {
 		out.Closed = append(out.Closed, closedJSON{Calendar: c, Until: h.Closed[c]})
 	}
+	for k, position := range h.Carrying {
+		out.Carrying = append(out.Carrying, carryingJSON{k, position})
+	}
+	slices.SortFunc(out.Carrying, func(a, b carryingJSON) int {
+		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.AnchorDay, b.AnchorDay), cmp.Compare(a.Start, b.Start))
+	})
 	return json.Marshal(out)
 }
 
@@ -133,6 +180,12 @@ func DecodeHeader(b []byte) (Header, error) {
 	}
 	for _, c := range in.Closed {
 		h.Closed[c.Calendar] = c.Until
+	}
+	for _, c := range in.Carrying {
+		if h.Carrying == nil {
+			h.Carrying = map[PeriodKey]uint64{}
+		}
+		h.Carrying[c.PeriodKey] = c.Position
 	}
 	return h, nil
 }

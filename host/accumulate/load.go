@@ -1,6 +1,7 @@
 package accumulate
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// Loader brings a state back from what a checkpoint holds: first the plans, then
-// the terms, each in the order of their keys, then the journal of slots from its
+// Loader brings a state back from what a checkpoint holds: first the tables
+// in the order of [Tables], each in the order of their keys, then the journal of slots from its
 // newest entry to its oldest. The state must be new, and nobody else may have it
 // yet.
 //
@@ -69,6 +70,17 @@ func (l *Loader) Table(table uint8, key, value []byte) error {
 		t.Number = n
 		s.terms = append(s.terms, t)
 		s.termsOf[string(value)] = n
+	case TableCarries:
+		if len(key) != 4 {
+			return fmt.Errorf("%w: carry of slot %x", errRecord, key)
+		}
+		s.carries[binary.BigEndian.Uint32(key)] = bytes.Clone(value)
+	case TableParked:
+		var p Parked
+		if err := json.Unmarshal(value, &p); err != nil {
+			return fmt.Errorf("%w: parked invoice: %w", errRecord, err)
+		}
+		s.parked[p.key()] = p
 	default:
 		return fmt.Errorf("%w: table %d", errRecord, table)
 	}

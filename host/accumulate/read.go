@@ -48,7 +48,9 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	slots := make([]*rate.Slot, 0, len(a.Slots))
 	for _, l := range a.Slots {
 		if c, ok := s.content(l, v); ok {
-			slots = append(slots, rate.NewSlot(a.ID, l.Terms, l.Group, c))
+			slot := rate.NewSlot(a.ID, l.Terms, l.Group, c)
+			slot.CarryIn = s.carries[l.Number]
+			slots = append(slots, slot)
 		}
 	}
 	return slots, s.headerOf(v)

@@ -24,8 +24,10 @@ type State struct {
 	latest    Header
 	committed Header
 	filling   *Generation
-	flying    *Generation // cut, and not durable yet; nil for none
-	durable   uint32      // number of the last generation that is
+	flying    *Generation       // cut, and not durable yet; nil for none
+	durable   uint32            // number of the last generation that is
+	carries   map[uint32][]byte // what slots were left by the period before, by slot number
+	parked    map[parkedKey]Parked
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published
@@ -59,6 +61,8 @@ func NewState() *State {
 		plans:   map[string]uint32{},
 		planAt:  map[*rate.Plan]uint32{},
 		termsOf: map[string]uint32{},
+		carries: map[uint32][]byte{},
+		parked:  map[parkedKey]Parked{},
 		spare:   make(chan *Generation, 1),
 	}
 }

@@ -3,6 +3,8 @@ package catalog
 import (
 	"strconv"
 	"time"
+
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // writer writes one canonical JSON object. The caller keeps the members in
@@ -98,15 +100,20 @@ func (m *Meter) encode() []byte {
 
 // encode writes the stored form of a tariff.
 func (t *Tariff) encode() []byte {
-	var w, r writer
+	var w writer
 	w.text("currency", string(t.Currency))
 	w.raw("group_by", texts(t.GroupBy))
 	w.text("meter", t.Meter)
 	w.text("name", t.Name)
-	r.text("mode", t.Rounding.Mode.String())
-	r.number("scale", t.Rounding.Scale)
-	w.raw("rounding", r.end())
+	w.raw("rounding", encodeRounding(t.Rounding))
 	w.raw("versions", appendList(nil, t.Versions, func(b []byte, v *TariffVersion) []byte { return append(b, v.encode()...) }))
+	return w.end()
+}
+
+func encodeRounding(r billing.Rounding) []byte {
+	var w writer
+	w.text("mode", r.Mode.String())
+	w.number("scale", r.Scale)
 	return w.end()
 }
 
@@ -152,9 +159,12 @@ func appendRule(b []byte, r InvoiceRule) []byte {
 	var w writer
 	w.raw("applies_to", texts(r.AppliesTo))
 	w.text("currency", string(r.Currency))
+	w.text("entry", r.Entry)
+	w.text("module", r.Module)
 	w.text("name", r.Name)
 	w.raw("params", r.Params)
 	w.text("plugin", r.Plugin)
+	w.raw("rounding", encodeRounding(r.Rounding))
 	return append(b, w.end()...)
 }
 

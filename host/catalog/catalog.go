@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -183,14 +184,50 @@ func DefaultBilling() Billing {
 	}
 }
 
-// InvoiceRule is a plugin that runs over the lines of an invoice. Rules are
-// read completely, but refused: this release does not run them.
+// InvoiceRule is a plugin of the kind rule, which runs over the lines of an
+// invoice when it is made and adds its own.
 type InvoiceRule struct {
-	Name      string
-	Plugin    string
-	Params    json.RawMessage // canonical JSON object
-	Currency  billing.Currency
-	AppliesTo []string // tariffs, in alphabetical order; empty: all
+	Name   string // unique in its list; the invoice's lines carry it
+	Plugin string // reference, as that of a TariffVersion
+	// Module and Entry are what the reference stands for, set by Resolve: the
+	// digest of the plugin, "sha256:…", and the rule within it.
+	Module   string
+	Entry    string
+	Params   json.RawMessage // canonical JSON object
+	Currency billing.Currency
+	// Rounding is that of the rule's finished lines, as a tariff's is.
+	Rounding billing.Rounding
+	// AppliesTo are the tariffs whose lines the rule sees, in alphabetical order;
+	// empty: all. See Sees for the lines of other rules.
+	AppliesTo []string
+
+	at         origin
+	pluginLine int
+	params     *node // as written; nil when stored
+}
+
+// Covers reports whether the rule sees the lines of a tariff.
+func (r *InvoiceRule) Covers(tariff string) bool {
+	return len(r.AppliesTo) == 0 || slices.Contains(r.AppliesTo, tariff)
+}
+
+// Sees reports whether the rule sees the lines of a rule before it: that one
+// must look at no tariff that this one does not, so that a tax on one tariff
+// counts a discount on it, and not a minimum over all.
+func (r *InvoiceRule) Sees(earlier *InvoiceRule) bool {
+	if len(r.AppliesTo) == 0 {
+		return true
+	}
+	return len(earlier.AppliesTo) > 0 && !slices.ContainsFunc(earlier.AppliesTo, func(tariff string) bool { return !r.Covers(tariff) })
+}
+
+// RulesOf returns the invoice rules of an account, in the order in which they
+// run: its own, or those of the billing settings.
+func (c *Catalog) RulesOf(id billing.AccountID) []InvoiceRule {
+	if a := c.Accounts[id]; a != nil && a.InvoiceRules != nil {
+		return a.InvoiceRules
+	}
+	return c.Billing.InvoiceRules
 }
 
 // origin is where an object was written. Stored objects have none.

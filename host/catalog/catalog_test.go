@@ -42,8 +42,11 @@ type plugins struct {
 	digest          string // of all plugins; "sha256:00…" when empty
 }
 
-func (p *plugins) Lookup(reference string) (module, tariff string, err error) {
+func (p *plugins) Lookup(kind PluginKind, reference string) (module, tariff string, err error) {
 	p.lookups++
+	if kind == PluginRule && reference == "minimum_commitment" {
+		return "sha256:" + strings.Repeat("1", 64), reference, nil
+	}
 	switch reference {
 	case "flat", "per_unit", "graduated", "price_table":
 		if p.digest == "" {

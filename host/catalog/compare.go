@@ -301,6 +301,9 @@ func (c *comparison) billing() {
 	if old.Clock != next.Clock {
 		add(false, nil, "clock changed from %s to %s", old.Clock, next.Clock)
 	}
+	if !slices.EqualFunc(old.InvoiceRules, next.InvoiceRules, func(a, b InvoiceRule) bool { return bytes.Equal(appendRule(nil, a), appendRule(nil, b)) }) {
+		add(false, nil, "invoice rules changed, for the periods that are closed from now on")
+	}
 	if !bytes.Equal(old.Seller, next.Seller) {
 		add(false, nil, "seller changed")
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,10 +37,22 @@ func (c *comparison) account(id billing.AccountID, old, next *Account) {
 	}
 	c.calendar(change, old, next)
 	c.subscriptions(change, before, after)
+	if old != nil && next != nil && !sameRules(old.InvoiceRules, next.InvoiceRules) {
+		change.What = "invoice rules changed, for the periods that are closed from now on"
+		c.changes = append(c.changes, change)
+	}
 	if old != nil && next != nil && !bytes.Equal(old.Details, next.Details) {
 		change.What = "details changed"
 		c.changes = append(c.changes, change)
 	}
+}
+
+// sameRules reports whether two lists of invoice rules do the same. None at all,
+// which leaves it to the billing settings, is not the same as an empty list.
+func sameRules(old, next []InvoiceRule) bool {
+	return (old == nil) == (next == nil) && slices.EqualFunc(old, next, func(a, b InvoiceRule) bool {
+		return bytes.Equal(appendRule(nil, a), appendRule(nil, b))
+	})
 }
 
 // calendar compares the calendar of an account's billing periods. A difference

@@ -130,7 +130,8 @@ func (d *decoder) tariff(n *node, at *path) *Tariff {
 	return t
 }
 
-// rounding decodes a tariff's rounding, by default that of the currency.
+// rounding decodes the rounding of a tariff or an invoice rule, by default that of
+// the currency.
 func (f fields) rounding(currency billing.Currency) billing.Rounding {
 	r := billing.Rounding{Scale: currency.Digits(), Mode: billing.RoundHalfUp}
 	n := f.n.get("rounding")

@@ -122,8 +122,7 @@ func overlap(a, b *Subscription) bool {
 	return !before(a, b) && !before(b, a)
 }
 
-// rules decodes invoice rules, and refuses them: applying a catalog whose
-// rules are not run would make wrong invoices.
+// rules decodes invoice rules.
 func (d *decoder) rules(f fields) []InvoiceRule {
 	n := f.n.get("invoice_rules")
 	if n == nil {
@@ -133,7 +132,7 @@ func (d *decoder) rules(f fields) []InvoiceRule {
 	items := f.list("invoice_rules", RulesMax)
 	at := f.at.key("invoice_rules")
 	for i := range items {
-		rule, ok := d.rule(&items[i], at.at(i))
+		rule, ok := d.rule(&items[i], at.at(i), i)
 		if !ok {
 			continue
 		}
@@ -142,26 +141,33 @@ func (d *decoder) rules(f fields) []InvoiceRule {
 		}
 		rules = append(rules, rule)
 	}
-	if len(items) > 0 {
-		d.report(items[0].line, at, "invoice rules are not supported by this release; leave the list empty")
-	}
 	return rules
 }
 
 // rule decodes one invoice rule.
-func (d *decoder) rule(n *node, at *path) (InvoiceRule, bool) {
-	f, ok := d.fields(n, at, "name", "plugin", "params", "currency", "applies_to")
+func (d *decoder) rule(n *node, at *path, item int) (InvoiceRule, bool) {
+	known := []string{"name", "plugin", "params", "currency", "rounding", "applies_to"}
+	if d.stored {
+		known = append(known, "module", "entry")
+	}
+	f, ok := d.fields(n, at, known...)
 	if !ok {
 		return InvoiceRule{}, false
 	}
-	r := InvoiceRule{Name: f.name("name", "minimum")}
-	r.Plugin, _ = f.plugin()
-	if r.Params, _ = f.object("params", ParamsMaxBytes); r.Params == nil {
+	r := InvoiceRule{Name: f.name("name", "minimum"), at: d.here(n, item)}
+	if d.stored {
+		r.Module, _ = f.text("module")
+		r.Entry, _ = f.text("entry")
+		r.Module, r.Entry = d.intern(r.Module), d.intern(r.Entry)
+	}
+	r.Plugin, r.pluginLine = f.plugin()
+	if r.Params, r.params = f.object("params", ParamsMaxBytes); r.Params == nil {
 		r.Params = json.RawMessage("{}")
 	}
 	if r.Currency, ok = f.currency("currency"); !ok && n.get("currency") == nil {
 		f.missing("currency", "EUR")
 	}
+	r.Rounding = f.rounding(r.Currency)
 	r.AppliesTo = f.words("applies_to", SubscriptionsMax, func(word string) string {
 		if !validName(word) {
 			return fmt.Sprintf("%q is no name of a tariff", shorten(word))

@@ -20,13 +20,23 @@ type Resolver interface {
 	// .wasm file (relative ones start at the folder of the catalog file, see
 	// [Catalog.Plugins]) with the name of a tariff in it (FILE.wasm#NAME) where
 	// it has several, or NAME@sha256:DIGEST. It returns the plugin's digest,
-	// "sha256:…", and the name of the tariff in it.
-	Lookup(reference string) (module, tariff string, err error)
+	// "sha256:…", and the name of the tariff in it. One that is not of the kind is
+	// an error.
+	Lookup(kind PluginKind, reference string) (module, tariff string, err error)
 	// CheckParams asks the plugin whether it takes the parameters, and returns
 	// the dimensions that it reads. An error begins with the place in the
 	// parameters where it knows one: "params.tiers[1].up_to: must be …".
 	CheckParams(module, tariff string, params json.RawMessage, currency billing.Currency) (dimensions []string, err error)
 }
+
+// PluginKind says as what a plugin is named: as a tariff or as an invoice rule.
+type PluginKind string
+
+// The kinds.
+const (
+	PluginTariff PluginKind = "tariff"
+	PluginRule   PluginKind = "rule"
+)
 
 // Resolve checks that everything the catalog names exists and that plugins take
 // their parameters, sets Module and Name of tariff versions that have none, and
@@ -41,14 +51,16 @@ type Resolver interface {
 // A catalog in which Parse found problems can be resolved to find more, but
 // does not become ready.
 func (c *Catalog) Resolve(r Resolver) []Problem {
-	v := &resolution{c: c, resolver: r, modules: map[string]lookedUp{}, checks: map[[sha256.Size]byte]checked{}}
+	v := &resolution{c: c, resolver: r, modules: map[[2]string]lookedUp{}, checks: map[[sha256.Size]byte]checked{}}
 	v.references()
 	for _, name := range slices.Sorted(maps.Keys(c.Tariffs)) {
 		v.tariff(c.Tariffs[name])
 	}
 	for _, a := range c.Accounts {
 		v.account(a)
+		v.rules(a.InvoiceRules, "accounts["+shorten(string(a.ID))+"]", a.resolved)
 	}
+	v.rules(c.Billing.InvoiceRules, sectionBilling, false)
 	problems := SortProblems(v.problems)
 	if len(problems) == 0 && !c.broken {
 		c.finish()
@@ -82,25 +94,43 @@ func (c *Catalog) finish() {
 // give them to the Resolver, sorted.
 func (c *Catalog) Plugins() []string {
 	set := map[string]bool{}
+	for _, rules := range c.allRules() {
+		for i := range rules {
+			if r := &rules[i]; r.Module == "" && r.Plugin != "" {
+				set[startingAt(r.at, r.Plugin)] = true
+			}
+		}
+	}
 	for _, t := range c.Tariffs {
 		for _, v := range t.Versions {
 			if v.Module == "" && v.Plugin != "" {
-				set[v.reference()] = true
+				set[startingAt(v.at, v.Plugin)] = true
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(set))
 }
 
-// reference is the plugin reference with a relative path made to start where
+// allRules returns the lists of invoice rules that the catalog has.
+func (c *Catalog) allRules() [][]InvoiceRule {
+	lists := [][]InvoiceRule{c.Billing.InvoiceRules}
+	for _, a := range c.Accounts {
+		if len(a.InvoiceRules) > 0 {
+			lists = append(lists, a.InvoiceRules)
+		}
+	}
+	return lists
+}
+
+// startingAt is a plugin reference with a relative path made to start where
 // the program runs. A path may have the name of a tariff behind it:
 // ./my.wasm#peak.
-func (v *TariffVersion) reference() string {
-	file, _, _ := strings.Cut(v.Plugin, "#")
-	if !strings.HasSuffix(file, ".wasm") || slashpath.IsAbs(file) || v.at.file == "" {
-		return v.Plugin
+func startingAt(at origin, plugin string) string {
+	file, _, _ := strings.Cut(plugin, "#")
+	if !strings.HasSuffix(file, ".wasm") || slashpath.IsAbs(file) || at.file == "" {
+		return plugin
 	}
-	return slashpath.Join(slashpath.Dir(v.at.file), file) + strings.TrimPrefix(v.Plugin, file)
+	return slashpath.Join(slashpath.Dir(at.file), file) + strings.TrimPrefix(plugin, file)
 }
 
 // resolution is one run of Resolve.
@@ -108,7 +138,7 @@ type resolution struct {
 	c        *Catalog
 	resolver Resolver
 	problems []Problem
-	modules  map[string]lookedUp           // by reference
+	modules  map[[2]string]lookedUp        // by kind and reference
 	checks   map[[sha256.Size]byte]checked // by everything that CheckParams is given
 	near     map[string]string             // end of a message, by section and unknown name
 }
@@ -152,6 +182,15 @@ func (v *resolution) references() {
 			}
 		}
 	}
+	for _, rules := range v.c.allRules() {
+		for i := range rules {
+			for _, name := range rules[i].AppliesTo {
+				if v.c.Tariffs[name] == nil {
+					v.unknown(rules[i].at, "invoice_rules["+rules[i].Name+"].applies_to", "tariff", name)
+				}
+			}
+		}
+	}
 	for _, name := range v.c.DefaultSubscriptions {
 		if v.c.Tariffs[name] == nil {
 			v.unknown(v.c.defaultsAt, sectionDefaults, "tariff", name)
@@ -189,7 +228,7 @@ func (v *resolution) tariff(t *Tariff) {
 	for _, version := range t.Versions {
 		where := fmt.Sprintf("tariffs[%s].versions[%d]", t.Name, version.at.item)
 		if version.Module == "" && version.Plugin != "" {
-			found := v.lookup(version.reference())
+			found := v.lookup(PluginTariff, startingAt(version.at, version.Plugin))
 			if found.err != nil {
 				v.report(version.at, version.pluginLine, where+".plugin", found.err.Error())
 				continue
@@ -201,13 +240,36 @@ func (v *resolution) tariff(t *Tariff) {
 }
 
 // lookup asks for each reference once.
-func (v *resolution) lookup(reference string) lookedUp {
-	found, known := v.modules[reference]
+func (v *resolution) lookup(kind PluginKind, reference string) lookedUp {
+	key := [2]string{string(kind), reference}
+	found, known := v.modules[key]
 	if !known {
-		found.module, found.tariff, found.err = v.resolver.Lookup(reference)
-		v.modules[reference] = found
+		found.module, found.tariff, found.err = v.resolver.Lookup(kind, reference)
+		v.modules[key] = found
 	}
 	return found
+}
+
+// rules looks up the plugins of invoice rules and checks their params.
+func (v *resolution) rules(rules []InvoiceRule, of string, resolved bool) {
+	for i := range rules {
+		r := &rules[i]
+		if resolved || r.Currency == "" || r.Plugin == "" {
+			continue // checked, or reported, already
+		}
+		where := fmt.Sprintf("%s.invoice_rules[%d]", of, r.at.item)
+		if r.Module == "" {
+			found := v.lookup(PluginRule, startingAt(r.at, r.Plugin))
+			if found.err != nil {
+				v.report(r.at, r.pluginLine, where+".plugin", found.err.Error())
+				continue
+			}
+			r.Module, r.Entry = found.module, found.tariff
+		}
+		if answer := v.ask(r.Module, r.Entry, r.Currency, r.Params); answer.err != nil {
+			v.refused(answer.err, place{at: r.at, path: where, params: r.params})
+		}
+	}
 }
 
 // account checks the parameters of an account's subscriptions, each merged
@@ -257,32 +319,43 @@ func (v *resolution) check(t *Tariff, version *TariffVersion, params json.RawMes
 	if version.Module == "" || t.Currency == "" {
 		return // reported already
 	}
-	hash := sha256.New()
-	for _, part := range [...]string{version.Module, version.Name, string(t.Currency), string(params)} {
-		fmt.Fprintf(hash, "%d:%s", len(part), part)
-	}
-	key := [sha256.Size]byte(hash.Sum(nil))
-	answer, known := v.checks[key]
-	if !known {
-		answer.dimensions, answer.err = v.resolver.CheckParams(version.Module, version.Name, params, t.Currency)
-		v.checks[key] = answer
-	}
-	line := where.at.line
+	answer := v.ask(version.Module, version.Name, t.Currency, params)
 	if answer.err != nil {
-		step, message := splitPlace(answer.err.Error())
-		if where.params != nil {
-			line = where.params.lineOf(answer.err.Error(), "params")
-		}
-		v.report(where.at, line, where.path+"."+step, message+where.over)
+		v.refused(answer.err, where)
 		return
 	}
 	m := v.c.Meters[t.Meter]
 	for _, dimension := range answer.dimensions {
 		if m != nil && !slices.Contains(m.Dimensions, dimension) {
-			v.report(where.at, line, where.path, fmt.Sprintf(
+			v.report(where.at, where.at.line, where.path, fmt.Sprintf(
 				"the tariff reads the dimension %q, which meter %s does not keep: add it to the meter's dimensions", dimension, m.Name))
 		}
 	}
+}
+
+// ask asks a plugin about parameters, about equal ones once.
+func (v *resolution) ask(module, name string, currency billing.Currency, params json.RawMessage) checked {
+	hash := sha256.New()
+	for _, part := range [...]string{module, name, string(currency), string(params)} {
+		fmt.Fprintf(hash, "%d:%s", len(part), part)
+	}
+	key := [sha256.Size]byte(hash.Sum(nil))
+	answer, known := v.checks[key]
+	if !known {
+		answer.dimensions, answer.err = v.resolver.CheckParams(module, name, params, currency)
+		v.checks[key] = answer
+	}
+	return answer
+}
+
+// refused reports what a plugin said of parameters, where they were written.
+func (v *resolution) refused(err error, where place) {
+	line := where.at.line
+	step, message := splitPlace(err.Error())
+	if where.params != nil {
+		line = where.params.lineOf(err.Error(), "params")
+	}
+	v.report(where.at, line, where.path+"."+step, message+where.over)
 }
 
 // splitPlace takes the place in the parameters off a plugin's message.

@@ -30,7 +30,7 @@ func CSVColumns() []string {
 	return []string{
 		"invoice", "account", "period", "period_start", "period_end", "currency",
 		"tariff", "meter", "subscription", "version", "line", "group", "description",
-		"quantity", "amount", "unrounded", "module",
+		"quantity", "amount", "unrounded", "module", "rule",
 	}
 }
 
@@ -100,10 +100,14 @@ func (inv *Invoice) row(l *Line) ([]string, error) {
 		}
 		group = string(b)
 	}
+	version := ""
+	if !l.Version.IsZero() {
+		version = l.Version.Format(time.RFC3339Nano)
+	}
 	row := []string{
 		cell(inv.ID), cell(string(inv.Account)), inv.Period.ID(),
 		inv.Period.Start.Format(time.RFC3339Nano), inv.Period.End.Format(time.RFC3339Nano), cell(string(inv.Currency)),
-		cell(l.Tariff), cell(l.Meter), cell(l.Subscription), l.Version.Format(time.RFC3339Nano), cell(l.ID), cell(group), cell(l.Description),
+		cell(l.Tariff), cell(l.Meter), cell(l.Subscription), version, cell(l.ID), cell(group), cell(l.Description),
 	}
 	for _, number := range []string{l.Quantity.String(), l.AmountText, l.Unrounded.String()} {
 		if _, err := billing.ParseDecimal(number); err != nil {
@@ -111,7 +115,7 @@ func (inv *Invoice) row(l *Line) ([]string, error) {
 		}
 		row = append(row, number)
 	}
-	return append(row, cell(l.Module)), nil
+	return append(row, cell(l.Module), cell(l.Rule)), nil
 }
 
 // cell makes a text safe for spreadsheets. What stands behind blanks counts:

@@ -20,7 +20,7 @@ type Invoice struct {
 	Account  billing.AccountID
 	Period   billing.Period // in the account's zone
 	Currency billing.Currency
-	Lines    []Line         // by tariff, subscription, version, group, and as the tariff lists them
+	Lines    []Line         // by tariff, subscription, version, group, and as the tariff lists them; then those of the rules
 	Total    billing.Amount // exact sum of the lines' amounts
 	// TotalText is Total with as many decimals as the finest of the lines has;
 	// without trailing zeros when a line is not rounded.
@@ -31,22 +31,46 @@ type Invoice struct {
 	Seller         json.RawMessage
 }
 
-// Line is one line item.
+// Line is one line item: of a tariff, or of an invoice rule.
 type Line struct {
-	Tariff       string
+	Rule         string // the invoice rule that made it; empty for a tariff's, and only then the next four are set
+	Tariff       string // the tariff that made it
 	Meter        string
 	Subscription string
 	Version      time.Time // effective_from of the tariff's version, UTC
-	ID           string    // the tariff's name for the line, "tier_2"
+	ID           string    // the tariff's or the rule's name for the line, "tier_2"
 	Group        Group     // group_by dimensions and their values
 	Description  string
 	Quantity     billing.Quantity // in the meter's unit
-	Amount       billing.Amount   // rounded once, as the tariff says
+	Amount       billing.Amount   // rounded once, as the tariff or the rule says
 	// AmountText is Amount with the decimals of the tariff's rounding, zeros
 	// included; without trailing zeros when the tariff does not round.
 	AmountText string
 	Unrounded  billing.Amount // as the tariff's plugin made it
 	Module     string         // digest of that plugin, "sha256:…"
+}
+
+// Dimension is what an invoice rule may ask of a line: its own names, and the
+// dimensions that its tariff groups by. What the line does not have is empty.
+func (l *Line) Dimension(name string) string {
+	switch name {
+	case "rule":
+		return l.Rule
+	case "tariff":
+		return l.Tariff
+	case "meter":
+		return l.Meter
+	case "subscription":
+		return l.Subscription
+	case "line":
+		return l.ID
+	}
+	for _, f := range l.Group {
+		if f.Key == name {
+			return f.Text
+		}
+	}
+	return ""
 }
 
 // Head is what an invoice says beside its lines.
@@ -96,17 +120,79 @@ func InvoiceID(account billing.AccountID, period billing.Period, currency billin
 	return account.Token() + "." + period.ID() + "." + string(currency) + "." + strconv.Itoa(counter)
 }
 
-// NewInvoice makes an invoice of an account's finished slots of one period and
+// NewInvoice makes an invoice of an account's finished slots, as NewDraft does,
+// without invoice rules.
+func NewInvoice(head Head, slots []Slot) (Invoice, error) {
+	d, err := NewDraft(head, slots)
+	if err != nil {
+		return Invoice{}, err
+	}
+	return d.Invoice(), nil
+}
+
+// Draft is an invoice while it is made: the lines of the tariffs, and those that
+// invoice rules have added so far.
+type Draft struct {
+	invoice Invoice
+	scale   int // the finest of the lines' roundings
+}
+
+// Rule is an invoice rule with the lines that it adds.
+type Rule struct {
+	Name     string
+	Rounding billing.Rounding // of its finished lines
+	Module   string
+	Lines    []SlotLine
+}
+
+// Lines returns the lines so far. They must not be changed.
+func (d *Draft) Lines() []Line { return d.invoice.Lines }
+
+// Add adds the lines of an invoice rule, each rounded once. Lines with no quantity
+// and no amount are left out. After an error the draft is as it was; it is
+// billing.ErrOverflow, wrapped with the line it concerns.
+func (d *Draft) Add(r Rule) error {
+	total, lines, scale := d.invoice.Total, d.invoice.Lines, d.scale
+	for i := range r.Lines {
+		l := &r.Lines[i]
+		if l.Quantity.IsZero() && l.Amount.IsZero() {
+			continue
+		}
+		rounded, err := l.Amount.Round(r.Rounding)
+		if err == nil {
+			total, err = total.Add(rounded)
+		}
+		if err != nil {
+			return fmt.Errorf("export: invoice rule %s, line %s: %w", r.Name, l.ID, err)
+		}
+		lines = append(lines, Line{
+			Rule: r.Name, ID: l.ID, Description: l.Description, Quantity: l.Quantity,
+			Amount: rounded, AmountText: amountText(rounded, finer(0, r.Rounding)), Unrounded: l.Amount, Module: r.Module,
+		})
+		scale = finer(scale, r.Rounding)
+	}
+	d.invoice.Total, d.invoice.Lines, d.scale = total, lines, scale
+	return nil
+}
+
+// Invoice returns the invoice as it stands. One without lines has nothing to say;
+// the caller drops it.
+func (d *Draft) Invoice() Invoice {
+	inv := d.invoice
+	inv.TotalText = amountText(inv.Total, d.scale)
+	return inv
+}
+
+// NewDraft begins an invoice with an account's finished slots of one period and
 // currency, given in any order. Each line is rounded once, as its tariff says,
 // and the total is the sum of the rounded lines.
 //
 // A line with no quantity and no amount is left out, save the first of a slot
-// that had events: usage that costs nothing is still shown once. An invoice
-// without lines has nothing to say; the caller drops it.
+// that had events: usage that costs nothing is still shown once.
 //
 // Errors are ErrCurrency, ErrSlotTwice, and billing.ErrOverflow, wrapped with
 // the line they concern.
-func NewInvoice(head Head, slots []Slot) (Invoice, error) {
+func NewDraft(head Head, slots []Slot) (*Draft, error) {
 	inv := Invoice{
 		ID:      InvoiceID(head.Account, head.Period, head.Currency, head.Counter),
 		Account: head.Account, Period: head.Period, Currency: head.Currency,
@@ -118,10 +204,10 @@ func NewInvoice(head Head, slots []Slot) (Invoice, error) {
 	for i := range slots {
 		s := &slots[i]
 		if s.Currency != head.Currency {
-			return Invoice{}, fmt.Errorf("%w: tariff %s, %s on an invoice in %s", ErrCurrency, s.Tariff, s.Currency, head.Currency)
+			return nil, fmt.Errorf("%w: tariff %s, %s on an invoice in %s", ErrCurrency, s.Tariff, s.Currency, head.Currency)
 		}
 		if i > 0 && slots[i-1].compare(*s) == 0 {
-			return Invoice{}, fmt.Errorf("%w: tariff %s, subscription %s", ErrSlotTwice, s.Tariff, s.Subscription)
+			return nil, fmt.Errorf("%w: tariff %s, subscription %s", ErrSlotTwice, s.Tariff, s.Subscription)
 		}
 		for j := range s.Lines {
 			if s.skips(j) {
@@ -132,14 +218,13 @@ func NewInvoice(head Head, slots []Slot) (Invoice, error) {
 				inv.Total, err = inv.Total.Add(line.Amount)
 			}
 			if err != nil {
-				return Invoice{}, fmt.Errorf("export: tariff %s, subscription %s, line %s: %w", s.Tariff, s.Subscription, s.Lines[j].ID, err)
+				return nil, fmt.Errorf("export: tariff %s, subscription %s, line %s: %w", s.Tariff, s.Subscription, s.Lines[j].ID, err)
 			}
 			inv.Lines = append(inv.Lines, line)
 			scale = finer(scale, s.Rounding)
 		}
 	}
-	inv.TotalText = amountText(inv.Total, scale)
-	return inv, nil
+	return &Draft{invoice: inv, scale: scale}, nil
 }
 
 // compare orders slots as their lines stand on an invoice.

@@ -71,11 +71,14 @@ type periodJSON struct {
 	End   time.Time `json:"end"`
 }
 
+// lineJSON is a line: of a rule if it has the member, and then it has none of the
+// four that only a tariff's have.
 type lineJSON struct {
-	Tariff       string           `json:"tariff"`
-	Meter        string           `json:"meter"`
-	Subscription string           `json:"subscription"`
-	Version      time.Time        `json:"version"`
+	Rule         string           `json:"rule,omitempty"`
+	Tariff       string           `json:"tariff,omitempty"`
+	Meter        string           `json:"meter,omitempty"`
+	Subscription string           `json:"subscription,omitempty"`
+	Version      time.Time        `json:"version,omitzero"`
 	ID           string           `json:"id"`
 	Group        Group            `json:"group"`
 	Description  string           `json:"description"`
@@ -109,7 +112,7 @@ func (inv *Invoice) Encode() ([]byte, error) {
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
 		out.Lines[i] = lineJSON{
-			Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version, ID: l.ID, Group: l.Group,
+			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version, ID: l.ID, Group: l.Group,
 			Description: l.Description, Quantity: l.Quantity, Amount: l.AmountText, Unrounded: l.Unrounded, Module: l.Module,
 		}
 	}
@@ -145,7 +148,7 @@ func DecodeInvoice(b []byte) (Invoice, error) {
 			return Invoice{}, fmt.Errorf("%w: %s, line %s: %w", errDocument, in.ID, l.ID, err)
 		}
 		inv.Lines = append(inv.Lines, Line{
-			Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version.UTC(), ID: l.ID, Group: l.Group,
+			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version.UTC(), ID: l.ID, Group: l.Group,
 			Description: l.Description, Quantity: l.Quantity, Amount: amount, AmountText: l.Amount, Unrounded: l.Unrounded, Module: l.Module,
 		})
 	}

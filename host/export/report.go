@@ -15,7 +15,9 @@ import (
 type Report struct {
 	Invoices    []Invoice
 	DeadLetters []DeadLetter
-	Counts      Counts
+	// Parked are accounts whose plugins failed; none is what all is well looks like.
+	Parked []Parked
+	Counts Counts
 }
 
 // DeadLetter is an event that could not be priced.
@@ -24,6 +26,14 @@ type DeadLetter struct {
 	ID     string `json:"id"`
 	Reason string `json:"reason"` // stable, snake_case
 	Detail string `json:"detail"` // for people
+}
+
+// Parked is an account whose invoices of a period could not be made.
+type Parked struct {
+	Account billing.AccountID `json:"account"`
+	Period  string            `json:"period"` // id
+	Reason  string            `json:"reason"` // stable, snake_case
+	Detail  string            `json:"detail"` // for people
 }
 
 // Counts are events: Read = Priced + Duplicates + DeadLettered.
@@ -45,8 +55,9 @@ type reportInvoiceJSON struct {
 }
 
 type reportLineJSON struct {
-	Tariff      string           `json:"tariff"`
-	Meter       string           `json:"meter"`
+	Rule        string           `json:"rule,omitempty"` // of an invoice rule's line, instead of the next two
+	Tariff      string           `json:"tariff,omitempty"`
+	Meter       string           `json:"meter,omitempty"`
 	Group       Group            `json:"group"`
 	Description string           `json:"description"`
 	Quantity    billing.Quantity `json:"quantity"`
@@ -83,6 +94,12 @@ func (r Report) WriteJSON(w io.Writer) error {
 	list.text(`],"dead_letters":[`)
 	for i := range letters {
 		list.item(i, letters[i])
+	}
+	if len(r.Parked) > 0 {
+		list.text(`],"parked":[`)
+		for i := range r.Parked {
+			list.item(i, r.Parked[i])
+		}
 	}
 	list.text(`],"counts":`)
 	list.item(0, r.Counts)
@@ -130,7 +147,7 @@ func (inv *Invoice) report() reportInvoiceJSON {
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
 		out.Lines[i] = reportLineJSON{
-			Tariff: l.Tariff, Meter: l.Meter, Group: l.Group, Description: l.Description, Quantity: l.Quantity, Amount: l.AmountText,
+			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Group: l.Group, Description: l.Description, Quantity: l.Quantity, Amount: l.AmountText,
 		}
 	}
 	return out

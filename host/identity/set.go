@@ -106,6 +106,31 @@ type Set struct {
 // said, and it was not added.
 func (s *Set) Add(id, content ingest.Hash, position uint64, until int64) (prior Seen, known bool, err error) {
 	key := keyOf(&id)
+	if prior, known, err = s.find(id, key); known || err != nil {
+		return prior, known, err
+	}
+	if s.adds++; s.adds >= s.pace {
+		s.adds = 0
+		if err := s.advance(); err != nil {
+			return Seen{}, false, err
+		}
+	}
+	g := s.generations[len(s.generations)-1]
+	g.add(&id, key, Seen{Content: content, Position: position}, until)
+	if g.full() {
+		s.generations = append(s.generations, s.takeGeneration())
+	}
+	return Seen{}, false, nil
+}
+
+// Find returns what is remembered of an identity.
+//
+// # Errors
+//
+// Those of Add.
+func (s *Set) Find(id ingest.Hash) (prior Seen, known bool, err error) { return s.find(id, keyOf(&id)) }
+
+func (s *Set) find(id ingest.Hash, key uint64) (prior Seen, known bool, err error) {
 	for i := len(s.generations) - 1; i >= 0; i-- {
 		g := s.generations[i]
 		if at := g.find(&id, key, s.horizon); at >= 0 {
@@ -124,17 +149,6 @@ func (s *Set) Add(id, content ingest.Hash, position uint64, until int64) (prior 
 				return prior, known, err
 			}
 		}
-	}
-	if s.adds++; s.adds >= s.pace {
-		s.adds = 0
-		if err := s.advance(); err != nil {
-			return Seen{}, false, err
-		}
-	}
-	g := s.generations[len(s.generations)-1]
-	g.add(&id, key, Seen{Content: content, Position: position}, until)
-	if g.full() {
-		s.generations = append(s.generations, s.takeGeneration())
 	}
 	return Seen{}, false, nil
 }

@@ -117,6 +117,20 @@ type PeriodState struct {
 	// ClosesAt is the end of the grace time; with clock: event it is compared
 	// with the watermark, else with wall time.
 	ClosesAt time.Time
+	// Parked lists the accounts that have no invoice of the period although it is
+	// closed for them, because a plugin failed; by account.
+	Parked []Parked
+}
+
+// Parked says what stands in the way of an account's invoices of a closed period.
+type Parked struct {
+	Account   billing.AccountID
+	Partition int
+	Reason    string // stable, snake_case: tariff_fault, rule_fault, overflow, …
+	Detail    string // for people
+	Tariff    string // that failed; empty where it was none
+	Rule      string // that failed; empty where it was none
+	Module    string // digest of the plugin that failed; empty where it was none
 }
 
 // NamesPeriod reports whether a name, a period's id or the month in which it

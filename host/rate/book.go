@@ -19,6 +19,8 @@ type Book interface {
 	Accounts(events []Event, into []*Account)
 	// ClosedUntil returns the end of the calendar's last closed period, unix ns.
 	ClosedUntil(Calendar) int64
+	// CarryIn returns what a slot's period before has left to it, nil for nothing.
+	CarryIn(*Live) []byte
 }
 
 // Account is an account with its slots as a book keeps them. The slots are the

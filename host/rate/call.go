@@ -54,7 +54,7 @@ func (p *pluginCall) add(b *batch, i int32) {
 	h := &b.hits[i]
 	e := &b.events[h.event]
 	if n := len(p.cells); n == 0 || p.cells[n-1] != h.cell {
-		p.addSlot(b, h.cell, false)
+		p.addSlot(b, h.cell)
 	}
 	for _, name := range p.names {
 		p.batch.Dims = append(p.batch.Dims, p.value(fieldText(e.Data, name)))
@@ -66,14 +66,20 @@ func (p *pluginCall) add(b *batch, i int32) {
 }
 
 // addSlot puts a cell's slot into the call.
-func (p *pluginCall) addSlot(b *batch, n int32, final bool) {
+func (p *pluginCall) addSlot(b *batch, n int32) {
 	c := &b.cells[n]
 	t := c.terms
+	var carry []byte
+	if c.plan.CarrySize > 0 && c.slot != nil {
+		if carry = b.book.CarryIn(c.slot); len(carry) > c.plan.CarrySize {
+			carry = nil // the slot's finish will be refused
+		}
+	}
 	p.batch.Slots = append(p.batch.Slots, plugins.Slot{
 		Plan:        c.plan,
 		PeriodStart: t.Period, PeriodEnd: t.PeriodEnd, ActiveFrom: t.ActiveFrom, ActiveUntil: t.ActiveUntil,
-		New: !c.used && c.taken == 0, Final: final,
-		State: c.state, Lines: c.lines,
+		New:   !c.used && c.taken == 0,
+		State: c.state, Lines: c.lines, CarryIn: carry,
 	})
 	p.cells = append(p.cells, n)
 }

@@ -65,7 +65,7 @@ func (m *module) want(p *Plan) *configured {
 }
 
 // configure gives the instance the plans that were wanted, all at once.
-func (m *module) configure(ctx context.Context) error {
+func (m *module) configure(ctx context.Context, r *Rater) error {
 	if len(m.wanted) == 0 {
 		return nil
 	}
@@ -79,6 +79,8 @@ func (m *module) configure(ctx context.Context) error {
 	}
 	for i, p := range m.wanted {
 		m.plans[p].plan, m.plans[p].call = plans[i], m.callFor(plans[i].Dimensions)
+		p.Carries = plans[i].CarrySize > 0
+		r.carrying = r.carrying || p.Carries
 		if p.Lines == nil {
 			p.Lines = make([]PlanLine, len(plans[i].Lines))
 			for j, l := range plans[i].Lines {

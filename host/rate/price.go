@@ -28,6 +28,7 @@ type cell struct {
 	lines, state []byte // as they will be; replaced by each call
 
 	events   uint64 // that it took in the end
+	first    int    // the first of them
 	lastTime int64  // the latest of theirs, unix ns
 	taken    int    // events that it took so far
 	next     int32  // of a new slot without group: the account's cell before it, -1 for none

@@ -63,7 +63,7 @@ func (s source) Module(_ context.Context, digest string) (*plugins.Module, error
 
 // Lookup and CheckParams make the source a catalog.Resolver that believes in
 // all parameters: the plugin judges them when it is configured.
-func (s source) Lookup(reference string) (module, tariff string, err error) {
+func (s source) Lookup(_ catalog.PluginKind, reference string) (module, tariff string, err error) {
 	return s.module.Digest(), reference, nil
 }
 
@@ -84,6 +84,8 @@ func (b *book) Accounts(events []rate.Event, into []*rate.Account) {
 }
 
 func (b *book) ClosedUntil(rate.Calendar) int64 { return b.closed }
+
+func (b *book) CarryIn(*rate.Live) []byte { return nil }
 
 // take makes the changes of a batch.
 func (b *book) take(changes []rate.Change) {
@@ -373,7 +375,7 @@ accounts:
 	if len(slots) != 1 {
 		t.Fatalf("%d slots fall due, want 1", len(slots))
 	}
-	finished, err := w.rater.Finish(t.Context(), slots)
+	finished, _, err := w.rater.Finish(t.Context(), slots)
 	if err != nil {
 		t.Fatal(err)
 	}

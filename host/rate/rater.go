@@ -28,6 +28,7 @@ type Change struct {
 	Terms        *Terms
 	Group        string
 	Events       uint64 // that the slot took
+	First        int    // index into the batch of the first of them
 	LastTime     int64  // the latest of theirs, unix ns
 	Lines, State []byte // as they are now
 
@@ -63,6 +64,8 @@ type Rater struct {
 	kindNear  [kindPlaces]*kind
 	epoch     uint32 // of the accounts' ways: older ones are found anew
 	lanes     map[laneKey]*lane
+	rules     map[ruleRef]*Plan
+	carrying  bool // some tariff in use carries something from one period into the next
 	batch     batch
 	order     []int32 // cells in the order of an outcome
 	changes   []Change
@@ -93,7 +96,7 @@ func NewRater(source Modules) *Rater {
 // SetCatalog puts a catalog in force for the events that follow.
 func (r *Rater) SetCatalog(c *catalog.Catalog) {
 	r.catalog = c
-	r.plans, r.termsOf = map[planRef]*Plan{}, map[termsRef]*Terms{}
+	r.plans, r.termsOf, r.rules = map[planRef]*Plan{}, map[termsRef]*Terms{}, map[ruleRef]*Plan{}
 	r.kinds, r.kindNear = map[string]*kind{}, [kindPlaces]*kind{}
 	r.forget()
 }
@@ -158,7 +161,7 @@ func (b *batch) foresee() {
 // configure readies the plugins for the plans that the batch needs.
 func (b *batch) configure(ctx context.Context) error {
 	for _, m := range b.rater.modules {
-		if err := m.configure(ctx); err != nil {
+		if err := m.configure(ctx, b.rater); err != nil {
 			return err
 		}
 	}
@@ -185,7 +188,7 @@ func (b *batch) changes(rejected []Rejection) []Change {
 		}
 		c, t := &b.cells[h.cell], b.events[h.event].Time
 		if !c.placed {
-			c.placed, c.lastTime = true, t
+			c.placed, c.first, c.lastTime = true, int(h.event), t
 			r.order = append(r.order, h.cell)
 		}
 		c.lastTime = max(c.lastTime, t)
@@ -195,61 +198,11 @@ func (b *batch) changes(rejected []Rejection) []Change {
 	for _, n := range r.order {
 		c := &b.cells[n]
 		r.changes = append(r.changes, Change{
-			Slot: c.slot, Account: c.account, Terms: c.terms, Group: c.group, Events: c.events, LastTime: c.lastTime, Lines: c.lines, State: c.state,
+			Slot: c.slot, Account: c.account, Terms: c.terms, Group: c.group, Events: c.events, First: c.first, LastTime: c.lastTime, Lines: c.lines, State: c.state,
 			single: c.single, epoch: r.epoch,
 		})
 	}
 	return r.changes
-}
-
-// Finish folds the end of the period into slots, with or without events, and
-// returns them as they stand on the invoice, in the same order. The slots given
-// are not changed.
-func (r *Rater) Finish(ctx context.Context, slots []*Slot) ([]*Slot, error) {
-	if err := r.trim(ctx); err != nil {
-		return nil, err
-	}
-	b := &batch{rater: r, cells: make([]cell, len(slots))}
-	for i, s := range slots {
-		m, err := r.module(ctx, s.Plan.Module)
-		if err != nil {
-			return nil, err
-		}
-		c := &b.cells[i]
-		*c = cell{terms: s.Terms(), configured: m.want(s.Plan), used: s.Events > 0}
-		if c.used {
-			data := s.Data()
-			end := len(s.Lines) * LineBytes
-			c.lines, c.state = data[:end:end], data[end:]
-		}
-	}
-	if err := b.configure(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.finish(ctx); err != nil {
-		return nil, err
-	}
-	finished := make([]*Slot, len(slots))
-	for i, s := range slots {
-		c, slot := &b.cells[i], *s
-		slot.Final, slot.Lines, slot.State = true, LinesOf(c.lines), slices.Clone(c.state)
-		finished[i] = &slot
-	}
-	return finished, nil
-}
-
-// finish calls the plugins with each cell's slot marked as final.
-func (b *batch) finish(ctx context.Context) error {
-	for i := range b.cells {
-		call := b.cells[i].call
-		if !call.open {
-			call.begin(0)
-			b.calls = append(b.calls, call)
-		}
-		call.addSlot(b, int32(i), true)
-	}
-	_, err := b.run(ctx)
-	return err
 }
 
 // clone copies a string out of the block that a message's events share.

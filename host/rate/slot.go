@@ -74,6 +74,9 @@ type Slot struct {
 	Final       bool   // the period is closed and the closing fold is in the lines
 	State       []byte
 	Lines       []Line
+	// CarryIn is what the slot of the period before has left; CarryOut is what a
+	// finished slot leaves.
+	CarryIn, CarryOut []byte
 }
 
 // Line is a line item so far, before it is rounded.
@@ -124,6 +127,9 @@ type Plan struct {
 	Name     string           `json:"name"`            // tariff within the module
 	Params   string           `json:"params"`          // canonical JSON
 	Lines    []PlanLine       `json:"lines,omitempty"` // answered by the plugin
+	// Carries says that slots leave something to those of the next period; answered
+	// by the plugin.
+	Carries bool `json:"carries,omitempty"`
 }
 
 // PlanLine names one line of a plan's slots.

@@ -9,6 +9,7 @@ import (
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/rpc"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // engine answers the services from a host.
@@ -78,6 +79,12 @@ func (e engine) Invoices(_ context.Context, f rpc.InvoiceFilter, page query.Page
 // Invoice implements rpc.Engine.
 func (e engine) Invoice(_ context.Context, id string) (export.Invoice, query.AsOf, error) {
 	return e.host.Invoice(id)
+}
+
+// Preview implements rpc.Engine.
+func (e engine) Preview(ctx context.Context, account billing.AccountID, period string) (rpc.Preview, error) {
+	preview, err := e.host.Preview(ctx, account, period)
+	return rpc.Preview(preview), err
 }
 
 // Periods implements rpc.Engine.

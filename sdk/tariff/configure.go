@@ -8,9 +8,6 @@ import (
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// kindTariff is the kind of plugin that this SDK makes.
-const kindTariff = "tariff"
-
 // configure answers the request in the arena and returns an abi.RC*.
 func (g *guest) configure(handle, length uint32) (rc int32) {
 	defer func() {
@@ -58,12 +55,12 @@ func (g *guest) requested(doc *document) (t *Tariff, refusal string) {
 	if doc.nodes[0].kind != jsonObject {
 		return nil, "request must be an object"
 	}
-	if kind := text(doc, "kind"); kind != "" && kind != kindTariff {
-		return nil, "kind " + strconv.Quote(kind) + " is not served: this module has tariffs only"
-	}
 	name := text(doc, "tariff")
 	if t = g.module.tariff(name); t == nil {
 		return nil, "tariff " + strconv.Quote(name) + " is not in module " + g.module.Name + "; it has " + g.module.names()
+	}
+	if kind := text(doc, "kind"); kind != "" && kind != t.Kind.String() {
+		return nil, strconv.Quote(name) + " is of kind " + t.Kind.String() + ", not " + strconv.Quote(kind)
 	}
 	return t, ""
 }

@@ -55,6 +55,7 @@ type manifest struct {
 }
 
 type manifestTariff struct {
+	Kind         Kind            `json:"kind,omitempty"`
 	Name         string          `json:"name"`
 	ParamsSchema json.RawMessage `json:"params_schema"`
 	Title        string          `json:"title"`
@@ -76,7 +77,7 @@ func (m *Module) Manifest() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		form.Tariffs = append(form.Tariffs, manifestTariff{m.Tariffs[i].Name, schema, m.Tariffs[i].Title})
+		form.Tariffs = append(form.Tariffs, manifestTariff{m.Tariffs[i].Kind, m.Tariffs[i].Name, schema, m.Tariffs[i].Title})
 	}
 	return marshal(form)
 }

@@ -27,9 +27,29 @@ type Tariff struct {
 	Name string
 	// Title is a short sentence for people.
 	Title string
+	// Kind says what its events are: usage, unless it is an invoice rule.
+	Kind Kind
 	// Configure reads the parameters, claims lines and state, and returns what prices with
 	// them. It notes problems through [Params] and then may return anything.
 	Configure func(c *Config) Pricer
+}
+
+// Kind says what the events of a tariff are. A catalog names tariffs and invoice rules in different places, and the
+// engine refuses one in the place of the other.
+type Kind string
+
+// The kinds.
+const (
+	KindTariff Kind = ""     // the events are usage
+	KindRule   Kind = "rule" // an invoice rule: the events are the line items of an invoice
+)
+
+// String names the kind as requests and manifests do.
+func (k Kind) String() string {
+	if k == KindTariff {
+		return "tariff"
+	}
+	return string(k)
 }
 
 // Pricer prices the events of a slot, with one set of parameters. A Pricer keeps nothing of its
@@ -88,6 +108,9 @@ func (m *Module) problem() string {
 	for i, t := range m.Tariffs {
 		if !abi.ValidName(t.Name) {
 			return "tariff name " + strconv.Quote(t.Name) + " is not of the form [a-z][a-z0-9_]{0,62}"
+		}
+		if t.Kind != KindTariff && t.Kind != KindRule {
+			return "tariff " + t.Name + " is of the unknown kind " + strconv.Quote(string(t.Kind))
 		}
 		if t.Configure == nil {
 			return "tariff " + t.Name + " has no Configure"

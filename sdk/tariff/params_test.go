@@ -149,8 +149,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	m := &tariff.Module{Name: "test", Tariffs: []tariff.Tariff{level, spoiler}}
 	long := `{"tariff":"` + strings.Repeat("x", 5000) + `"}`
 	for request, want := range map[string]string{
-		`{"tariff":"none"}`:                        `{"error":"tariff \"none\" is not in module test; it has level, spoiler"}`,
-		`{"tariff":"level","kind":"invoice_rule"}`: `{"error":"kind \"invoice_rule\" is not served: this module has tariffs only"}`,
+		`{"tariff":"none"}`:                   `{"error":"tariff \"none\" is not in module test; it has level, spoiler"}`,
+		`{"tariff":"level","kind":"rule"}`:    `{"error":"\"level\" is of kind tariff, not \"rule\""}`,
 		`[]`:                                  `{"error":"request must be an object"}`,
 		`{"tariff":"level","params":{"x":1}}`: `{"error":"params.x: unknown parameter; known here: none"}`,
 		`{"tariff":"level"}`:                  `{"lines":[{"id":"level","description":"Level"}],"state_size":48,"state_max":48,"carry_size":32,"dimensions":[]}`,

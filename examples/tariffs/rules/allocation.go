@@ -13,6 +13,7 @@ import (
 var allocation = tariff.Tariff{
 	Name:  "allocation",
 	Title: "Invoice rule: spreads a total by weight, to the last digit",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		r := &allocationRule{total: p.Decimal("total", "What is spread.")}

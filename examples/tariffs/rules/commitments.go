@@ -10,6 +10,7 @@ import (
 var minimumCommitment = tariff.Tariff{
 	Name:  "minimum_commitment",
 	Title: "Invoice rule: tops up to a minimum when the period ends",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		m := &minimumRule{sum: total{c.State.Amount()}, line: c.Line("minimum_commitment", "Minimum commitment")}
@@ -70,6 +71,7 @@ func (m *minimumRule) Finish(s *tariff.Slot) error {
 var maximumCap = tariff.Tariff{
 	Name:  "maximum_cap",
 	Title: "Invoice rule: takes off what exceeds a maximum",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		return &capRule{

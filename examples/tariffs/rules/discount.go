@@ -12,6 +12,7 @@ import (
 var discount = tariff.Tariff{
 	Name:  "discount",
 	Title: "Invoice rule: takes off a percentage, units or an amount",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		d := &discountRule{line: c.Line("discount", "Discount"), unitsLeft: c.State.Quantity(), begun: c.State.Int(), taken: c.State.Amount(), sum: total{c.State.Amount()}}
@@ -121,6 +122,7 @@ func least(a, b billing.Amount) billing.Amount {
 var credits = tariff.Tariff{
 	Name:  "credits",
 	Title: "Invoice rule: draws credits until nothing is due",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		r := &creditRule{sum: total{c.State.Amount()}}
 		for i, d := range c.Params.OptionalDecimals("credits", "The credits that are left, drawn in this order.") {

@@ -9,6 +9,7 @@ import (
 var proration = tariff.Tariff{
 	Name:  "proration",
 	Title: "Invoice rule: the part of an amount for a part of a period",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		r := &prorationRule{line: c.Line("prorated", "Prorated amount")}
@@ -63,6 +64,7 @@ func (r *prorationRule) length(from, to int64) int64 {
 var creditNote = tariff.Tariff{
 	Name:  "credit_note",
 	Title: "Invoice rule: gives back the unused days of a fee",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		return &creditNoteRule{

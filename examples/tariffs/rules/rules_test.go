@@ -362,7 +362,7 @@ var (
 		"progressive_threshold": {`{"thresholds":["1","2"],"unit_price":"1","subscription_fee":"3"}`},
 		"proration":             {`{"amount":"1"}`, `{"amount":"1","from":"2026-01-01T00:00:00Z","basis":"days"}`},
 		"allocation":            {`{"total":"1","scale":2,"weights":[{"key":"a","weight":1}]}`},
-		"invoice_totals":        {`{}`, `{"coupons":[{"type":"percentage","value":"10"}],"line_items":3}`},
+		"invoice_totals":        {`{}`, `{"tax_percent":"20, 3.5"}`, `{"coupons":[{"type":"percentage","value":"10"}],"line_items":3}`},
 		"credit_note":           {`{"fee":"1","period_days":30,"unused_days":3,"tax_percent":"20"}`},
 	}
 	refused = map[string][]string{

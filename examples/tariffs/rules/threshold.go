@@ -10,6 +10,7 @@ import (
 var progressiveThreshold = tariff.Tariff{
 	Name:  "progressive_threshold",
 	Title: "Invoice rule: invoices on the way when a threshold is reached",
+	Kind:  tariff.KindRule,
 	Configure: func(c *tariff.Config) tariff.Pricer {
 		p := c.Params
 		t := &thresholdRule{

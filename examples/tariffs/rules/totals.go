@@ -10,10 +10,11 @@ import (
 
 // invoiceTotals takes coupons off the line items, spread by their amounts, and adds the taxes that each line item
 // has, each rounded by itself. Tax rates come with the line items, in the dimension tax_percent: "20", or "12,5" for
-// two.
+// two; a line item without takes those of the parameters.
 var invoiceTotals = tariff.Tariff{
 	Name:      "invoice_totals",
 	Title:     "Invoice rule: coupons before tax, and tax by line and rate",
+	Kind:      tariff.KindRule,
 	Configure: configureTotals,
 }
 
@@ -32,6 +33,10 @@ func configureTotals(c *tariff.Config) tariff.Pricer {
 			entry.Fail("value", "must not be below 0")
 		}
 		r.coupons = append(r.coupons, coupon{kind == "percentage", value})
+	}
+	var err error
+	if r.rates, err = readRates(p.TextOr("tax_percent", "Tax rates of the line items that bring none, such as 20, or 12.5,3 for two.", "")); err != nil {
+		p.Fail("tax_percent", "must be a list of up to 7 percentages")
 	}
 	r.rounding = p.Rounding("rounding", "Rounding of each tax, and the scale of each share of a coupon; without it, the currency's cents.")
 	if !p.Present("rounding") {
@@ -55,32 +60,47 @@ type coupon struct {
 type totalsRule struct {
 	dimension             tariff.Dimension
 	coupons               []coupon
+	rates                 []billing.Decimal // of line items that bring none
 	rounding              billing.Rounding
 	couponLines, taxLines []tariff.Line // by line item; the last for all that have none
 	count                 tariff.IntCell
 	table                 *tariff.Keyed // amounts and tax rates: see itemKey
 }
 
-// itemKey is the key of a number of a line item: 0 its amount, 1 and on its tax rates.
-func itemKey(item, number int64) tariff.Key { return tariff.KeyOfInt(item*(ratesMax+1) + number) }
-
-func (r *totalsRule) Price(s *tariff.Slot, e *tariff.Event) error {
-	item, rates := r.count.Get(s), int64(0)
-	for text := range strings.SplitSeq(e.Value(r.dimension), ",") {
+// readRates reads a list of tax rates, in percent.
+func readRates(list string) ([]billing.Decimal, error) {
+	var rates []billing.Decimal
+	for text := range strings.SplitSeq(list, ",") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
 		rate, err := billing.ParseDecimal(text)
-		if err != nil || rate.Sign() < 0 || rates == ratesMax {
-			return tariff.Reject("bad_tax_percent", "tax_percent "+strconv.Quote(e.Value(r.dimension))+" is not a list of up to 7 percentages")
+		if err != nil || rate.Sign() < 0 || len(rates) == ratesMax {
+			return nil, tariff.Reject("bad_tax_percent", "tax_percent "+strconv.Quote(list)+" is not a list of up to 7 percentages")
 		}
-		rates++
-		if err := r.table.SetNumber(s, itemKey(item, rates), 0, rate); err != nil {
+		rates = append(rates, rate)
+	}
+	return rates, nil
+}
+
+// itemKey is the key of a number of a line item: 0 its amount, 1 and on its tax rates.
+func itemKey(item, number int64) tariff.Key { return tariff.KeyOfInt(item*(ratesMax+1) + number) }
+
+func (r *totalsRule) Price(s *tariff.Slot, e *tariff.Event) error {
+	item, rates := r.count.Get(s), r.rates
+	if own := e.Value(r.dimension); own != "" {
+		var err error
+		if rates, err = readRates(own); err != nil {
+			return err
+		}
+	}
+	for i, rate := range rates {
+		if err := r.table.SetNumber(s, itemKey(item, int64(i)+1), 0, rate); err != nil {
 			return err
 		}
 	}
 	amount, _ := e.Amount()
-	if err := r.table.SetNumber(s, itemKey(item, 0), uint32(rates), amount.D()); err != nil {
+	if err := r.table.SetNumber(s, itemKey(item, 0), uint32(len(rates)), amount.D()); err != nil {
 		return err
 	}
 	r.count.Set(s, item+1)

@@ -15,9 +15,10 @@ import (
 
 // invoicesCommand lists, shows and exports invoices.
 type invoicesCommand struct {
-	List   invoicesListCommand   `cmd:"" help:"List invoices."`
-	Show   invoicesShowCommand   `cmd:"" help:"Show one invoice with its lines."`
-	Export invoicesExportCommand `cmd:"" help:"Export the invoices of a period as JSON Lines or CSV."`
+	List    invoicesListCommand    `cmd:"" help:"List invoices."`
+	Show    invoicesShowCommand    `cmd:"" help:"Show one invoice with its lines."`
+	Preview invoicesPreviewCommand `cmd:"" help:"Show what an account's invoices would be if its period were closed now."`
+	Export  invoicesExportCommand  `cmd:"" help:"Export the invoices of a period as JSON Lines or CSV."`
 }
 
 // invoicesListCommand lists invoices.
@@ -93,23 +94,83 @@ func (c *invoicesShowCommand) Run(ctx context.Context, s streams) error {
 		_, err := fmt.Fprintf(s.out, "%s\n", answer.GetDocument())
 		return err
 	}
-	inv := answer.GetInvoice()
+	return printInvoice(s, c.Output, "invoice", answer.GetInvoice())
+}
+
+// printInvoice shows an invoice with its lines as a table or as CSV; what it is
+// stands before its id.
+func printInvoice(s streams, output, what string, inv *tollwayv1.Invoice) error {
 	g := columns("tariff", "subscription", "group", "description", ">quantity", ">amount")
 	for _, l := range inv.GetLines() {
-		g.add(l.GetTariff(), l.GetSubscription(), groupText(l.GetGroup()), l.GetDescription(), l.GetQuantity(), l.GetAmount())
+		g.add(lineOf(l.GetTariff(), l.GetRule()), l.GetSubscription(), groupText(l.GetGroup()), l.GetDescription(), l.GetQuantity(), l.GetAmount())
 	}
-	if c.Output == "table" {
+	if output == "table" {
 		p := inv.GetPeriod()
-		_, err := fmt.Fprintf(s.out, "invoice %s for %s, %s to %s\n\n", inv.GetId(), inv.GetAccount(),
+		_, err := fmt.Fprintf(s.out, "%s %s for %s, %s to %s\n\n", what, inv.GetId(), inv.GetAccount(),
 			p.GetStart().AsTime().Format("2006-01-02T15:04Z"), p.GetEnd().AsTime().Format("2006-01-02T15:04Z"))
 		if err != nil {
 			return err
 		}
 	}
-	if err := g.print(s.out, c.Output); err != nil || c.Output == "csv" {
+	if err := g.print(s.out, output); err != nil || output == "csv" {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "\ntotal %s %s\n", inv.GetTotal(), inv.GetCurrency())
+	_, err := fmt.Fprintf(s.out, "\ntotal %s %s\n", inv.GetTotal(), inv.GetCurrency())
+	return err
+}
+
+// lineOf names what made a line: a tariff, or an invoice rule.
+func lineOf(tariff, rule string) string {
+	if rule != "" {
+		return "rule " + rule
+	}
+	return tariff
+}
+
+// invoicesPreviewCommand shows what a close would issue.
+type invoicesPreviewCommand struct {
+	clientFlags
+	outputFlags
+	Account string `arg:"" help:"The account."`
+	Period  string `placeholder:"PERIOD" help:"Billing period: 2026-10, or its start date. Default: the one that is running."`
+}
+
+// Run prints the invoices; as JSON, the documents as they would be issued, one a
+// line.
+func (c *invoicesPreviewCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	answer, err := clients.Invoices.Preview(ctx, &tollwayv1.InvoiceServicePreviewRequest{Account: c.Account, Period: c.Period, WithDocuments: true})
+	if err != nil {
+		return failed(clients, err)
+	}
+	if k := answer.GetParked(); k != nil {
+		return fmt.Errorf("period %s of %s would have no invoice: %s", answer.GetPeriod().GetId(), k.GetAccount(), parkedText(k))
+	}
+	if c.Output == "json" {
+		for _, document := range answer.GetDocuments() {
+			if _, err := fmt.Fprintf(s.out, "%s\n", document); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i, inv := range answer.GetInvoices() {
+		if i > 0 && c.Output == "table" {
+			if _, err := fmt.Fprintln(s.out); err != nil {
+				return err
+			}
+		}
+		if err := printInvoice(s, c.Output, "preview of invoice", inv); err != nil {
+			return err
+		}
+	}
+	if len(answer.GetInvoices()) == 0 && c.Output == "table" {
+		_, err = fmt.Fprintf(s.out, "nothing is due for period %s\n", answer.GetPeriod().GetId())
+	}
 	return err
 }
 

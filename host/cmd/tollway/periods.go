@@ -33,12 +33,58 @@ func (c *periodsListCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	return periodTable(answer.GetPeriods()).print(s.out, c.Output)
+	return printPeriods(s, c.Output, answer.GetPeriods())
+}
+
+// printPeriods shows periods, and behind them in a table what stands in the way of
+// invoices.
+func printPeriods(s streams, output string, list []*tollwayv1.PeriodStatus) error {
+	if err := periodTable(list).print(s.out, output); err != nil || output == "csv" {
+		return err
+	}
+	parked := columns("parked", "account", "reason", "what", "detail")
+	more := uint64(0)
+	for _, p := range list {
+		for _, k := range p.GetParked() {
+			parked.add(p.GetPeriod().GetId(), k.GetAccount(), k.GetReason(), whatFailed(k), k.GetDetail())
+		}
+		more += p.GetParkedCount() - uint64(len(p.GetParked()))
+	}
+	if len(parked.rows) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(s.out, "\nThese accounts have no invoice; applying a catalog that mends the cause makes it:"); err != nil {
+		return err
+	}
+	if err := parked.print(s.out, output); err != nil || more == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(s.out, "… and %d more\n", more)
+	return err
+}
+
+// whatFailed names the tariff or the rule of a parked invoice.
+func whatFailed(k *tollwayv1.ParkedInvoice) string {
+	switch {
+	case k.GetRule() != "":
+		return "rule " + k.GetRule()
+	case k.GetTariff() != "":
+		return "tariff " + k.GetTariff()
+	}
+	return ""
+}
+
+// parkedText says in a sentence's end why an invoice is parked.
+func parkedText(k *tollwayv1.ParkedInvoice) string {
+	if what := whatFailed(k); what != "" {
+		return what + ": " + k.GetDetail()
+	}
+	return k.GetDetail()
 }
 
 // periodTable shows periods a line each.
 func periodTable(list []*tollwayv1.PeriodStatus) *grid {
-	g := columns("period", "time zone", ">anchor day", "state", ">partitions closed", "usage counts until")
+	g := columns("period", "time zone", ">anchor day", "state", ">partitions closed", ">parked", "usage counts until")
 	for _, p := range list {
 		state := "open"
 		if p.GetState() == tollwayv1.PeriodState_PERIOD_STATE_CLOSED {
@@ -46,7 +92,7 @@ func periodTable(list []*tollwayv1.PeriodStatus) *grid {
 		}
 		total := len(p.GetClosedPartitions()) + len(p.GetOpenPartitions())
 		g.add(p.GetPeriod().GetId(), p.GetTimeZone(), fmt.Sprint(p.GetAnchorDay()), state,
-			fmt.Sprintf("%d of %d", len(p.GetClosedPartitions()), total), p.GetClosesAt().AsTime().Format("2006-01-02T15:04Z"))
+			fmt.Sprintf("%d of %d", len(p.GetClosedPartitions()), total), fmt.Sprint(p.GetParkedCount()), p.GetClosesAt().AsTime().Format("2006-01-02T15:04Z"))
 	}
 	return g
 }
@@ -77,7 +123,7 @@ func (c *periodsCloseCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	if err := periodTable(answer.GetPeriods()).print(s.out, c.Output); err != nil || c.Output == "csv" {
+	if err := printPeriods(s, c.Output, answer.GetPeriods()); err != nil || c.Output == "csv" {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "%d invoices issued\n", answer.GetInvoices())

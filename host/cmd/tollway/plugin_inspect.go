@@ -30,7 +30,7 @@ func (c *pluginInspectCommand) Run(s streams) error {
 	if m := in.Manifest; m != nil {
 		fmt.Fprintf(&b, "plugin   %s %s, ABI %s, made with %s\n", m.Name, m.Version, m.ABI, m.SDK)
 		for _, t := range m.Tariffs {
-			fmt.Fprintf(&b, "tariff   %s  %s\n", t.Name, t.Title)
+			fmt.Fprintf(&b, "%-8s %s  %s\n", t.Kind, t.Name, t.Title)
 		}
 	}
 	for _, i := range in.Imports {

@@ -21,6 +21,7 @@ type pluginListCommand struct {
 // listedPlugin is a row of the list.
 type listedPlugin struct {
 	Tariff  string `json:"tariff"`
+	Kind    string `json:"kind"` // "tariff" or "rule"
 	Plugin  string `json:"plugin"`
 	Version string `json:"version,omitempty"` // effective_from, of those in force
 	Digest  string `json:"digest"`
@@ -44,9 +45,9 @@ func (c *pluginListCommand) Run(ctx context.Context, s streams) error {
 		_, err = fmt.Fprintf(s.out, "%s\n", b)
 		return err
 	}
-	g := columns("tariff", "plugin", "effective from", "digest", "title")
+	g := columns("tariff", "kind", "plugin", "effective from", "digest", "title")
 	for _, p := range list {
-		g.add(p.Tariff, p.Plugin, p.Version, p.Digest, p.Title)
+		g.add(p.Tariff, p.Kind, p.Plugin, p.Version, p.Digest, p.Title)
 	}
 	return g.print(s.out, c.Output)
 }
@@ -64,7 +65,7 @@ func builtinTariffs() ([]listedPlugin, error) {
 			return nil, fmt.Errorf("built-in plugin %s: %w", m.Name, err)
 		}
 		for _, t := range manifest.Tariffs {
-			list = append(list, listedPlugin{Tariff: t.Name, Plugin: m.Name, Digest: plugins.Digest(m.Wasm), Title: t.Title})
+			list = append(list, listedPlugin{Tariff: t.Name, Kind: t.Kind.String(), Plugin: m.Name, Digest: plugins.Digest(m.Wasm), Title: t.Title})
 		}
 	}
 	return list, nil
@@ -97,7 +98,7 @@ func (c *pluginListCommand) inForce(ctx context.Context) ([]listedPlugin, error)
 				return nil, fmt.Errorf("tariff %s: %w", o.GetName(), err)
 			}
 			for _, v := range tariff.Versions {
-				list = append(list, listedPlugin{Tariff: o.GetName(), Plugin: v.Plugin, Version: v.EffectiveFrom, Digest: v.Module})
+				list = append(list, listedPlugin{Tariff: o.GetName(), Kind: plugins.KindTariff.String(), Plugin: v.Plugin, Version: v.EffectiveFrom, Digest: v.Module})
 			}
 		}
 		if request.PageToken = answer.GetNextPageToken(); request.PageToken == "" {

@@ -39,9 +39,14 @@ func (c *rateCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.Output == "json" {
-		return report.WriteJSON(s.out)
+		err = report.WriteJSON(s.out)
+	} else {
+		err = printReport(s, c.Output, report)
 	}
-	return printReport(s, c.Output, report)
+	if n := len(report.Parked); n > 0 && err == nil {
+		err = fmt.Errorf("%d invoice(s) could not be made, the first of %s for %s: %s", n, report.Parked[0].Account, report.Parked[0].Period, report.Parked[0].Detail)
+	}
+	return err
 }
 
 // printReport shows a report as tables.
@@ -53,7 +58,7 @@ func printReport(s streams, output string, report export.Report) error {
 			for _, f := range l.Group {
 				group[f.Key] = f.Text
 			}
-			g.add(inv.ID, l.Tariff, groupText(group), l.Description, l.Quantity.String(), l.AmountText, string(inv.Currency))
+			g.add(inv.ID, lineOf(l.Tariff, l.Rule), groupText(group), l.Description, l.Quantity.String(), l.AmountText, string(inv.Currency))
 		}
 	}
 	if err := g.print(s.out, output); err != nil || output == "csv" {
@@ -68,6 +73,18 @@ func printReport(s streams, output string, report export.Report) error {
 			return err
 		}
 		if err := letters.print(s.out, output); err != nil {
+			return err
+		}
+	}
+	if len(report.Parked) > 0 {
+		parked := columns("parked", "account", "reason", "detail")
+		for _, k := range report.Parked {
+			parked.add(k.Period, string(k.Account), k.Reason, k.Detail)
+		}
+		if _, err := fmt.Fprintln(s.out); err != nil {
+			return err
+		}
+		if err := parked.print(s.out, output); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func (s *shop) Module(_ context.Context, digest string) (*plugins.Module, error)
 }
 
 // Lookup finds the tariff by its name.
-func (s *shop) Lookup(reference string) (module, tariff string, err error) {
+func (s *shop) Lookup(_ catalog.PluginKind, reference string) (module, tariff string, err error) {
 	return s.module.Digest(), reference, nil
 }
 

@@ -132,16 +132,16 @@ func (x *Invoice) GetSeller() string {
 	return ""
 }
 
-// InvoiceLine is one line item.
+// InvoiceLine is one line item, of a tariff or of an invoice rule.
 type InvoiceLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tariff that made it.
+	// The tariff that made it. Empty in the line of a rule.
 	Tariff string `protobuf:"bytes,1,opt,name=tariff,proto3" json:"tariff,omitempty"`
-	// The meter whose usage it prices.
+	// The meter whose usage it prices. Empty in the line of a rule.
 	Meter string `protobuf:"bytes,2,opt,name=meter,proto3" json:"meter,omitempty"`
-	// The account's subscription.
+	// The account's subscription. Empty in the line of a rule.
 	Subscription string `protobuf:"bytes,3,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// The tariff's name for the line, such as "tier_2".
+	// The tariff's or the rule's name for the line, such as "tier_2".
 	Id string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	// The dimensions that the tariff groups by, and their values.
 	Group map[string]string `protobuf:"bytes,5,rep,name=group,proto3" json:"group,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -153,12 +153,15 @@ type InvoiceLine struct {
 	Amount string `protobuf:"bytes,8,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Digest of the plugin that priced it, "sha256:…".
 	Plugin string `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// From when on the version of the tariff applies.
+	// From when on the version of the tariff applies. Absent in the line of a rule.
 	EffectiveFrom *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=effective_from,json=effectiveFrom,proto3" json:"effective_from,omitempty"`
 	// The amount as the plugin made it, with every digit.
 	UnroundedAmount string `protobuf:"bytes,11,opt,name=unrounded_amount,json=unroundedAmount,proto3" json:"unrounded_amount,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The invoice rule that made it, by its name in the catalog. Empty in the line of
+	// a tariff.
+	Rule          string `protobuf:"bytes,12,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InvoiceLine) Reset() {
@@ -264,6 +267,13 @@ func (x *InvoiceLine) GetEffectiveFrom() *timestamppb.Timestamp {
 func (x *InvoiceLine) GetUnroundedAmount() string {
 	if x != nil {
 		return x.UnroundedAmount
+	}
+	return ""
+}
+
+func (x *InvoiceLine) GetRule() string {
+	if x != nil {
+		return x.Rule
 	}
 	return ""
 }
@@ -635,6 +645,162 @@ func (x *InvoiceServiceGetResponse) GetDocument() []byte {
 	return nil
 }
 
+// InvoiceServicePreviewRequest names an account and a period.
+type InvoiceServicePreviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account. Required.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Id of the period, "2026-10" or "2026-10-01". Empty: the one that holds the time
+	// now, or where the catalog says clock: event, the latest event time.
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// How far the answer has to have seen at least.
+	MinPosition *MinPosition `protobuf:"bytes,3,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// Send the documents as well.
+	WithDocuments bool `protobuf:"varint,4,opt,name=with_documents,json=withDocuments,proto3" json:"with_documents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvoiceServicePreviewRequest) Reset() {
+	*x = InvoiceServicePreviewRequest{}
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvoiceServicePreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvoiceServicePreviewRequest) ProtoMessage() {}
+
+func (x *InvoiceServicePreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvoiceServicePreviewRequest.ProtoReflect.Descriptor instead.
+func (*InvoiceServicePreviewRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *InvoiceServicePreviewRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *InvoiceServicePreviewRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *InvoiceServicePreviewRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+func (x *InvoiceServicePreviewRequest) GetWithDocuments() bool {
+	if x != nil {
+		return x.WithDocuments
+	}
+	return false
+}
+
+// InvoiceServicePreviewResponse is what a close would issue.
+type InvoiceServicePreviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period.
+	Period *Period `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// One invoice for each currency; none when nothing is due.
+	Invoices []*Invoice `protobuf:"bytes,2,rep,name=invoices,proto3" json:"invoices,omitempty"`
+	// Why a close would issue no invoice. Absent when it would.
+	Parked *ParkedInvoice `protobuf:"bytes,3,opt,name=parked,proto3" json:"parked,omitempty"`
+	// How far the answer has seen.
+	AsOf *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// With with_documents: the invoices as they would be issued, each canonical JSON.
+	Documents     [][]byte `protobuf:"bytes,5,rep,name=documents,proto3" json:"documents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvoiceServicePreviewResponse) Reset() {
+	*x = InvoiceServicePreviewResponse{}
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvoiceServicePreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvoiceServicePreviewResponse) ProtoMessage() {}
+
+func (x *InvoiceServicePreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvoiceServicePreviewResponse.ProtoReflect.Descriptor instead.
+func (*InvoiceServicePreviewResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *InvoiceServicePreviewResponse) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *InvoiceServicePreviewResponse) GetInvoices() []*Invoice {
+	if x != nil {
+		return x.Invoices
+	}
+	return nil
+}
+
+func (x *InvoiceServicePreviewResponse) GetParked() *ParkedInvoice {
+	if x != nil {
+		return x.Parked
+	}
+	return nil
+}
+
+func (x *InvoiceServicePreviewResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *InvoiceServicePreviewResponse) GetDocuments() [][]byte {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
 // InvoiceServiceExportRequest selects invoices. Empty fields select all.
 type InvoiceServiceExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -657,7 +823,7 @@ type InvoiceServiceExportRequest struct {
 
 func (x *InvoiceServiceExportRequest) Reset() {
 	*x = InvoiceServiceExportRequest{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +835,7 @@ func (x *InvoiceServiceExportRequest) String() string {
 func (*InvoiceServiceExportRequest) ProtoMessage() {}
 
 func (x *InvoiceServiceExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +848,7 @@ func (x *InvoiceServiceExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceExportRequest.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceExportRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{7}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InvoiceServiceExportRequest) GetPeriod() string {
@@ -750,7 +916,7 @@ type InvoiceServiceExportResponse struct {
 
 func (x *InvoiceServiceExportResponse) Reset() {
 	*x = InvoiceServiceExportResponse{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +928,7 @@ func (x *InvoiceServiceExportResponse) String() string {
 func (*InvoiceServiceExportResponse) ProtoMessage() {}
 
 func (x *InvoiceServiceExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +941,7 @@ func (x *InvoiceServiceExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceExportResponse.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceExportResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{8}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InvoiceServiceExportResponse) GetInvoices() []*Invoice {
@@ -834,7 +1000,7 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x05lines\x18\x05 \x03(\v2\x17.tollway.v1.InvoiceLineR\x05lines\x12\x14\n" +
 	"\x05total\x18\x06 \x01(\tR\x05total\x12'\n" +
 	"\x0faccount_details\x18\a \x01(\tR\x0eaccountDetails\x12\x16\n" +
-	"\x06seller\x18\b \x01(\tR\x06seller\"\xbf\x03\n" +
+	"\x06seller\x18\b \x01(\tR\x06seller\"\xd3\x03\n" +
 	"\vInvoiceLine\x12\x16\n" +
 	"\x06tariff\x18\x01 \x01(\tR\x06tariff\x12\x14\n" +
 	"\x05meter\x18\x02 \x01(\tR\x05meter\x12\"\n" +
@@ -847,7 +1013,8 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x06plugin\x18\t \x01(\tR\x06plugin\x12A\n" +
 	"\x0eeffective_from\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveFrom\x12)\n" +
-	"\x10unrounded_amount\x18\v \x01(\tR\x0funroundedAmount\x1a8\n" +
+	"\x10unrounded_amount\x18\v \x01(\tR\x0funroundedAmount\x12\x12\n" +
+	"\x04rule\x18\f \x01(\tR\x04rule\x1a8\n" +
 	"\n" +
 	"GroupEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -877,7 +1044,18 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x19InvoiceServiceGetResponse\x12-\n" +
 	"\ainvoice\x18\x01 \x01(\v2\x13.tollway.v1.InvoiceR\ainvoice\x12%\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1a\n" +
-	"\bdocument\x18\x03 \x01(\fR\bdocument\"\xe2\x01\n" +
+	"\bdocument\x18\x03 \x01(\fR\bdocument\"\xb3\x01\n" +
+	"\x1cInvoiceServicePreviewRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12:\n" +
+	"\fmin_position\x18\x03 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12%\n" +
+	"\x0ewith_documents\x18\x04 \x01(\bR\rwithDocuments\"\xf4\x01\n" +
+	"\x1dInvoiceServicePreviewResponse\x12*\n" +
+	"\x06period\x18\x01 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x12/\n" +
+	"\binvoices\x18\x02 \x03(\v2\x13.tollway.v1.InvoiceR\binvoices\x121\n" +
+	"\x06parked\x18\x03 \x01(\v2\x19.tollway.v1.ParkedInvoiceR\x06parked\x12%\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1c\n" +
+	"\tdocuments\x18\x05 \x03(\fR\tdocuments\"\xe2\x01\n" +
 	"\x1bInvoiceServiceExportRequest\x12\x16\n" +
 	"\x06period\x18\x01 \x01(\tR\x06period\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
@@ -891,10 +1069,11 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12;\n" +
 	"\fopen_periods\x18\x04 \x03(\v2\x18.tollway.v1.PeriodStatusR\vopenPeriods\x12%\n" +
 	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1c\n" +
-	"\tdocuments\x18\x06 \x03(\fR\tdocuments2\xa9\x02\n" +
+	"\tdocuments\x18\x06 \x03(\fR\tdocuments2\x8e\x03\n" +
 	"\x0eInvoiceService\x12Z\n" +
 	"\x04List\x12%.tollway.v1.InvoiceServiceListRequest\x1a&.tollway.v1.InvoiceServiceListResponse\"\x03\x90\x02\x01\x12W\n" +
-	"\x03Get\x12$.tollway.v1.InvoiceServiceGetRequest\x1a%.tollway.v1.InvoiceServiceGetResponse\"\x03\x90\x02\x01\x12b\n" +
+	"\x03Get\x12$.tollway.v1.InvoiceServiceGetRequest\x1a%.tollway.v1.InvoiceServiceGetResponse\"\x03\x90\x02\x01\x12c\n" +
+	"\aPreview\x12(.tollway.v1.InvoiceServicePreviewRequest\x1a).tollway.v1.InvoiceServicePreviewResponse\"\x03\x90\x02\x01\x12b\n" +
 	"\x06Export\x12'.tollway.v1.InvoiceServiceExportRequest\x1a(.tollway.v1.InvoiceServiceExportResponse\"\x03\x90\x02\x010\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
@@ -909,53 +1088,63 @@ func file_tollway_v1_invoice_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_invoice_service_proto_rawDescData
 }
 
-var file_tollway_v1_invoice_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tollway_v1_invoice_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tollway_v1_invoice_service_proto_goTypes = []any{
-	(*Invoice)(nil),                      // 0: tollway.v1.Invoice
-	(*InvoiceLine)(nil),                  // 1: tollway.v1.InvoiceLine
-	(*InvoiceSummary)(nil),               // 2: tollway.v1.InvoiceSummary
-	(*InvoiceServiceListRequest)(nil),    // 3: tollway.v1.InvoiceServiceListRequest
-	(*InvoiceServiceListResponse)(nil),   // 4: tollway.v1.InvoiceServiceListResponse
-	(*InvoiceServiceGetRequest)(nil),     // 5: tollway.v1.InvoiceServiceGetRequest
-	(*InvoiceServiceGetResponse)(nil),    // 6: tollway.v1.InvoiceServiceGetResponse
-	(*InvoiceServiceExportRequest)(nil),  // 7: tollway.v1.InvoiceServiceExportRequest
-	(*InvoiceServiceExportResponse)(nil), // 8: tollway.v1.InvoiceServiceExportResponse
-	nil,                                  // 9: tollway.v1.InvoiceLine.GroupEntry
-	(*Period)(nil),                       // 10: tollway.v1.Period
-	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
-	(*Money)(nil),                        // 12: tollway.v1.Money
-	(*MinPosition)(nil),                  // 13: tollway.v1.MinPosition
-	(*AsOf)(nil),                         // 14: tollway.v1.AsOf
-	(*PeriodStatus)(nil),                 // 15: tollway.v1.PeriodStatus
+	(*Invoice)(nil),                       // 0: tollway.v1.Invoice
+	(*InvoiceLine)(nil),                   // 1: tollway.v1.InvoiceLine
+	(*InvoiceSummary)(nil),                // 2: tollway.v1.InvoiceSummary
+	(*InvoiceServiceListRequest)(nil),     // 3: tollway.v1.InvoiceServiceListRequest
+	(*InvoiceServiceListResponse)(nil),    // 4: tollway.v1.InvoiceServiceListResponse
+	(*InvoiceServiceGetRequest)(nil),      // 5: tollway.v1.InvoiceServiceGetRequest
+	(*InvoiceServiceGetResponse)(nil),     // 6: tollway.v1.InvoiceServiceGetResponse
+	(*InvoiceServicePreviewRequest)(nil),  // 7: tollway.v1.InvoiceServicePreviewRequest
+	(*InvoiceServicePreviewResponse)(nil), // 8: tollway.v1.InvoiceServicePreviewResponse
+	(*InvoiceServiceExportRequest)(nil),   // 9: tollway.v1.InvoiceServiceExportRequest
+	(*InvoiceServiceExportResponse)(nil),  // 10: tollway.v1.InvoiceServiceExportResponse
+	nil,                                   // 11: tollway.v1.InvoiceLine.GroupEntry
+	(*Period)(nil),                        // 12: tollway.v1.Period
+	(*timestamppb.Timestamp)(nil),         // 13: google.protobuf.Timestamp
+	(*Money)(nil),                         // 14: tollway.v1.Money
+	(*MinPosition)(nil),                   // 15: tollway.v1.MinPosition
+	(*AsOf)(nil),                          // 16: tollway.v1.AsOf
+	(*ParkedInvoice)(nil),                 // 17: tollway.v1.ParkedInvoice
+	(*PeriodStatus)(nil),                  // 18: tollway.v1.PeriodStatus
 }
 var file_tollway_v1_invoice_service_proto_depIdxs = []int32{
-	10, // 0: tollway.v1.Invoice.period:type_name -> tollway.v1.Period
+	12, // 0: tollway.v1.Invoice.period:type_name -> tollway.v1.Period
 	1,  // 1: tollway.v1.Invoice.lines:type_name -> tollway.v1.InvoiceLine
-	9,  // 2: tollway.v1.InvoiceLine.group:type_name -> tollway.v1.InvoiceLine.GroupEntry
-	11, // 3: tollway.v1.InvoiceLine.effective_from:type_name -> google.protobuf.Timestamp
-	10, // 4: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
-	12, // 5: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
-	13, // 6: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	11, // 2: tollway.v1.InvoiceLine.group:type_name -> tollway.v1.InvoiceLine.GroupEntry
+	13, // 3: tollway.v1.InvoiceLine.effective_from:type_name -> google.protobuf.Timestamp
+	12, // 4: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
+	14, // 5: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
+	15, // 6: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
 	2,  // 7: tollway.v1.InvoiceServiceListResponse.invoices:type_name -> tollway.v1.InvoiceSummary
-	14, // 8: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	13, // 9: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
+	16, // 8: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	15, // 9: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
 	0,  // 10: tollway.v1.InvoiceServiceGetResponse.invoice:type_name -> tollway.v1.Invoice
-	14, // 11: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
-	13, // 12: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
-	0,  // 13: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
-	15, // 14: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
-	14, // 15: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
-	3,  // 16: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
-	5,  // 17: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
-	7,  // 18: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
-	4,  // 19: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
-	6,  // 20: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
-	8,  // 21: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 11: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	15, // 12: tollway.v1.InvoiceServicePreviewRequest.min_position:type_name -> tollway.v1.MinPosition
+	12, // 13: tollway.v1.InvoiceServicePreviewResponse.period:type_name -> tollway.v1.Period
+	0,  // 14: tollway.v1.InvoiceServicePreviewResponse.invoices:type_name -> tollway.v1.Invoice
+	17, // 15: tollway.v1.InvoiceServicePreviewResponse.parked:type_name -> tollway.v1.ParkedInvoice
+	16, // 16: tollway.v1.InvoiceServicePreviewResponse.as_of:type_name -> tollway.v1.AsOf
+	15, // 17: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 18: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
+	18, // 19: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
+	16, // 20: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
+	3,  // 21: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
+	5,  // 22: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
+	7,  // 23: tollway.v1.InvoiceService.Preview:input_type -> tollway.v1.InvoiceServicePreviewRequest
+	9,  // 24: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
+	4,  // 25: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
+	6,  // 26: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
+	8,  // 27: tollway.v1.InvoiceService.Preview:output_type -> tollway.v1.InvoiceServicePreviewResponse
+	10, // 28: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
+	25, // [25:29] is the sub-list for method output_type
+	21, // [21:25] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_invoice_service_proto_init() }
@@ -973,7 +1162,7 @@ func file_tollway_v1_invoice_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_invoice_service_proto_rawDesc), len(file_tollway_v1_invoice_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

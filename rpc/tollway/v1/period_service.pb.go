@@ -91,7 +91,13 @@ type PeriodStatus struct {
 	// The partitions in which it is closed.
 	ClosedPartitions []uint32 `protobuf:"varint,6,rep,packed,name=closed_partitions,json=closedPartitions,proto3" json:"closed_partitions,omitempty"`
 	// When it closes by itself if the catalog says so: the end of the grace time.
-	ClosesAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
+	ClosesAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
+	// The accounts that have no invoice of the period although it is closed for them,
+	// because a plugin failed: at most the first 1,000, by account. A catalog that
+	// mends the cause makes the invoices.
+	Parked []*ParkedInvoice `protobuf:"bytes,8,rep,name=parked,proto3" json:"parked,omitempty"`
+	// How many there are.
+	ParkedCount   uint64 `protobuf:"varint,9,opt,name=parked_count,json=parkedCount,proto3" json:"parked_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,6 +181,120 @@ func (x *PeriodStatus) GetClosesAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PeriodStatus) GetParked() []*ParkedInvoice {
+	if x != nil {
+		return x.Parked
+	}
+	return nil
+}
+
+func (x *PeriodStatus) GetParkedCount() uint64 {
+	if x != nil {
+		return x.ParkedCount
+	}
+	return 0
+}
+
+// ParkedInvoice says what stands in the way of an account's invoices.
+type ParkedInvoice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Its partition.
+	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Stable: tariff_fault, rule_fault, overflow, invoice_fault or earlier_period.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What happened, for people.
+	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The tariff that failed, if it was one.
+	Tariff string `protobuf:"bytes,5,opt,name=tariff,proto3" json:"tariff,omitempty"`
+	// The invoice rule that failed, if it was one.
+	Rule string `protobuf:"bytes,6,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Digest of the plugin that failed, "sha256:…".
+	Plugin        string `protobuf:"bytes,7,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParkedInvoice) Reset() {
+	*x = ParkedInvoice{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParkedInvoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParkedInvoice) ProtoMessage() {}
+
+func (x *ParkedInvoice) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParkedInvoice.ProtoReflect.Descriptor instead.
+func (*ParkedInvoice) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ParkedInvoice) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ParkedInvoice) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ParkedInvoice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ParkedInvoice) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *ParkedInvoice) GetTariff() string {
+	if x != nil {
+		return x.Tariff
+	}
+	return ""
+}
+
+func (x *ParkedInvoice) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ParkedInvoice) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
 // PeriodServiceListRequest selects periods. Empty fields select all.
 type PeriodServiceListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -190,7 +310,7 @@ type PeriodServiceListRequest struct {
 
 func (x *PeriodServiceListRequest) Reset() {
 	*x = PeriodServiceListRequest{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -202,7 +322,7 @@ func (x *PeriodServiceListRequest) String() string {
 func (*PeriodServiceListRequest) ProtoMessage() {}
 
 func (x *PeriodServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -215,7 +335,7 @@ func (x *PeriodServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceListRequest.ProtoReflect.Descriptor instead.
 func (*PeriodServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PeriodServiceListRequest) GetPeriod() string {
@@ -252,7 +372,7 @@ type PeriodServiceListResponse struct {
 
 func (x *PeriodServiceListResponse) Reset() {
 	*x = PeriodServiceListResponse{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +384,7 @@ func (x *PeriodServiceListResponse) String() string {
 func (*PeriodServiceListResponse) ProtoMessage() {}
 
 func (x *PeriodServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +397,7 @@ func (x *PeriodServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceListResponse.ProtoReflect.Descriptor instead.
 func (*PeriodServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PeriodServiceListResponse) GetPeriods() []*PeriodStatus {
@@ -312,7 +432,7 @@ type PeriodServiceCloseRequest struct {
 
 func (x *PeriodServiceCloseRequest) Reset() {
 	*x = PeriodServiceCloseRequest{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +444,7 @@ func (x *PeriodServiceCloseRequest) String() string {
 func (*PeriodServiceCloseRequest) ProtoMessage() {}
 
 func (x *PeriodServiceCloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +457,7 @@ func (x *PeriodServiceCloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceCloseRequest.ProtoReflect.Descriptor instead.
 func (*PeriodServiceCloseRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PeriodServiceCloseRequest) GetPeriod() string {
@@ -383,7 +503,7 @@ type PeriodServiceCloseResponse struct {
 
 func (x *PeriodServiceCloseResponse) Reset() {
 	*x = PeriodServiceCloseResponse{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +515,7 @@ func (x *PeriodServiceCloseResponse) String() string {
 func (*PeriodServiceCloseResponse) ProtoMessage() {}
 
 func (x *PeriodServiceCloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +528,7 @@ func (x *PeriodServiceCloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceCloseResponse.ProtoReflect.Descriptor instead.
 func (*PeriodServiceCloseResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{4}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PeriodServiceCloseResponse) GetPeriods() []*PeriodStatus {
@@ -437,7 +557,7 @@ var File_tollway_v1_period_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_period_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ftollway/v1/period_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\xb4\x02\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\x8a\x03\n" +
 	"\fPeriodStatus\x12*\n" +
 	"\x06period\x18\x01 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x12\x1b\n" +
 	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12\x1d\n" +
@@ -446,7 +566,17 @@ const file_tollway_v1_period_service_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\x0e2\x17.tollway.v1.PeriodStateR\x05state\x12'\n" +
 	"\x0fopen_partitions\x18\x05 \x03(\rR\x0eopenPartitions\x12+\n" +
 	"\x11closed_partitions\x18\x06 \x03(\rR\x10closedPartitions\x127\n" +
-	"\tcloses_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\"\x9d\x01\n" +
+	"\tcloses_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\x121\n" +
+	"\x06parked\x18\b \x03(\v2\x19.tollway.v1.ParkedInvoiceR\x06parked\x12!\n" +
+	"\fparked_count\x18\t \x01(\x04R\vparkedCount\"\xbb\x01\n" +
+	"\rParkedInvoice\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06tariff\x18\x05 \x01(\tR\x06tariff\x12\x12\n" +
+	"\x04rule\x18\x06 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06plugin\x18\a \x01(\tR\x06plugin\"\x9d\x01\n" +
 	"\x18PeriodServiceListRequest\x12\x16\n" +
 	"\x06period\x18\x01 \x01(\tR\x06period\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.tollway.v1.PeriodStateR\x05state\x12:\n" +
@@ -486,38 +616,40 @@ func file_tollway_v1_period_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tollway_v1_period_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tollway_v1_period_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_tollway_v1_period_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_tollway_v1_period_service_proto_goTypes = []any{
 	(PeriodState)(0),                   // 0: tollway.v1.PeriodState
 	(*PeriodStatus)(nil),               // 1: tollway.v1.PeriodStatus
-	(*PeriodServiceListRequest)(nil),   // 2: tollway.v1.PeriodServiceListRequest
-	(*PeriodServiceListResponse)(nil),  // 3: tollway.v1.PeriodServiceListResponse
-	(*PeriodServiceCloseRequest)(nil),  // 4: tollway.v1.PeriodServiceCloseRequest
-	(*PeriodServiceCloseResponse)(nil), // 5: tollway.v1.PeriodServiceCloseResponse
-	(*Period)(nil),                     // 6: tollway.v1.Period
-	(*timestamppb.Timestamp)(nil),      // 7: google.protobuf.Timestamp
-	(*MinPosition)(nil),                // 8: tollway.v1.MinPosition
-	(*AsOf)(nil),                       // 9: tollway.v1.AsOf
+	(*ParkedInvoice)(nil),              // 2: tollway.v1.ParkedInvoice
+	(*PeriodServiceListRequest)(nil),   // 3: tollway.v1.PeriodServiceListRequest
+	(*PeriodServiceListResponse)(nil),  // 4: tollway.v1.PeriodServiceListResponse
+	(*PeriodServiceCloseRequest)(nil),  // 5: tollway.v1.PeriodServiceCloseRequest
+	(*PeriodServiceCloseResponse)(nil), // 6: tollway.v1.PeriodServiceCloseResponse
+	(*Period)(nil),                     // 7: tollway.v1.Period
+	(*timestamppb.Timestamp)(nil),      // 8: google.protobuf.Timestamp
+	(*MinPosition)(nil),                // 9: tollway.v1.MinPosition
+	(*AsOf)(nil),                       // 10: tollway.v1.AsOf
 }
 var file_tollway_v1_period_service_proto_depIdxs = []int32{
-	6,  // 0: tollway.v1.PeriodStatus.period:type_name -> tollway.v1.Period
+	7,  // 0: tollway.v1.PeriodStatus.period:type_name -> tollway.v1.Period
 	0,  // 1: tollway.v1.PeriodStatus.state:type_name -> tollway.v1.PeriodState
-	7,  // 2: tollway.v1.PeriodStatus.closes_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: tollway.v1.PeriodServiceListRequest.state:type_name -> tollway.v1.PeriodState
-	8,  // 4: tollway.v1.PeriodServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	1,  // 5: tollway.v1.PeriodServiceListResponse.periods:type_name -> tollway.v1.PeriodStatus
-	9,  // 6: tollway.v1.PeriodServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	1,  // 7: tollway.v1.PeriodServiceCloseResponse.periods:type_name -> tollway.v1.PeriodStatus
-	9,  // 8: tollway.v1.PeriodServiceCloseResponse.as_of:type_name -> tollway.v1.AsOf
-	2,  // 9: tollway.v1.PeriodService.List:input_type -> tollway.v1.PeriodServiceListRequest
-	4,  // 10: tollway.v1.PeriodService.Close:input_type -> tollway.v1.PeriodServiceCloseRequest
-	3,  // 11: tollway.v1.PeriodService.List:output_type -> tollway.v1.PeriodServiceListResponse
-	5,  // 12: tollway.v1.PeriodService.Close:output_type -> tollway.v1.PeriodServiceCloseResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 2: tollway.v1.PeriodStatus.closes_at:type_name -> google.protobuf.Timestamp
+	2,  // 3: tollway.v1.PeriodStatus.parked:type_name -> tollway.v1.ParkedInvoice
+	0,  // 4: tollway.v1.PeriodServiceListRequest.state:type_name -> tollway.v1.PeriodState
+	9,  // 5: tollway.v1.PeriodServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	1,  // 6: tollway.v1.PeriodServiceListResponse.periods:type_name -> tollway.v1.PeriodStatus
+	10, // 7: tollway.v1.PeriodServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	1,  // 8: tollway.v1.PeriodServiceCloseResponse.periods:type_name -> tollway.v1.PeriodStatus
+	10, // 9: tollway.v1.PeriodServiceCloseResponse.as_of:type_name -> tollway.v1.AsOf
+	3,  // 10: tollway.v1.PeriodService.List:input_type -> tollway.v1.PeriodServiceListRequest
+	5,  // 11: tollway.v1.PeriodService.Close:input_type -> tollway.v1.PeriodServiceCloseRequest
+	4,  // 12: tollway.v1.PeriodService.List:output_type -> tollway.v1.PeriodServiceListResponse
+	6,  // 13: tollway.v1.PeriodService.Close:output_type -> tollway.v1.PeriodServiceCloseResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_period_service_proto_init() }
@@ -533,7 +665,7 @@ func file_tollway_v1_period_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_period_service_proto_rawDesc), len(file_tollway_v1_period_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

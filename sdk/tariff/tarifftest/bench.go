@@ -24,6 +24,7 @@ type Bench struct {
 	native *tariff.Native
 	arena  []byte
 	plans  []Plan
+	kinds  map[string]tariff.Kind
 
 	// UnitsMax is how many events the module may announce at once; 0 stands for one.
 	UnitsMax int
@@ -49,7 +50,10 @@ type LineSpec struct {
 func NewBench(t testing.TB, tariffs ...tariff.Tariff) *Bench {
 	t.Helper()
 	module := &tariff.Module{Name: "test", Version: "0", Tariffs: tariffs}
-	b := &Bench{t: t, native: module.Native()}
+	b := &Bench{t: t, native: module.Native(), kinds: map[string]tariff.Kind{}}
+	for _, tr := range tariffs {
+		b.kinds[tr.Name] = tr.Kind
+	}
 	if b.arena = b.native.Arena(arenaBytes); b.arena == nil {
 		t.Fatal("tarifftest: arena refused")
 	}
@@ -68,7 +72,7 @@ func (b *Bench) Configure(name, params string) (*Plan, error) {
 // ConfigureIn is Configure with another currency.
 func (b *Bench) ConfigureIn(name, params string, currency billing.Currency) (*Plan, error) {
 	request, err := json.Marshal(map[string]any{
-		"tariff": name, "params": json.RawMessage(params), "currency": string(currency), "kind": "tariff",
+		"tariff": name, "params": json.RawMessage(params), "currency": string(currency), "kind": b.kinds[name].String(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("params are not JSON: %w", err)

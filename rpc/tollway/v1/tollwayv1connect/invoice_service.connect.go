@@ -28,6 +28,8 @@ const (
 	InvoiceServiceListProcedure = "/tollway.v1.InvoiceService/List"
 	// InvoiceServiceGetProcedure is the procedure name of the InvoiceService's Get RPC.
 	InvoiceServiceGetProcedure = "/tollway.v1.InvoiceService/Get"
+	// InvoiceServicePreviewProcedure is the procedure name of the InvoiceService's Preview RPC.
+	InvoiceServicePreviewProcedure = "/tollway.v1.InvoiceService/Preview"
 	// InvoiceServiceExportProcedure is the procedure name of the InvoiceService's Export RPC.
 	InvoiceServiceExportProcedure = "/tollway.v1.InvoiceService/Export"
 )
@@ -49,6 +51,14 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	invoiceServicePreviewSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_invoice_service_proto.Services().ByName("InvoiceService").Methods().ByName("Preview"),
+			Procedure:        InvoiceServicePreviewProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	invoiceServiceExportSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeServer,
@@ -66,6 +76,9 @@ type InvoiceServiceClient interface {
 	List(context.Context, *v1.InvoiceServiceListRequest) (*v1.InvoiceServiceListResponse, error)
 	// Get returns one invoice.
 	Get(context.Context, *v1.InvoiceServiceGetRequest) (*v1.InvoiceServiceGetResponse, error)
+	// Preview makes the invoices of an account and a period that is open, from the
+	// usage read so far, as a close would make them now. It issues nothing.
+	Preview(context.Context, *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error)
 	// Export streams whole invoices in chunks, in the order of List. A broken
 	// export goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest) (InvoiceServiceExportClientStream, error)
@@ -104,6 +117,9 @@ type InvoiceServiceHandler interface {
 	List(context.Context, *v1.InvoiceServiceListRequest) (*v1.InvoiceServiceListResponse, error)
 	// Get returns one invoice.
 	Get(context.Context, *v1.InvoiceServiceGetRequest) (*v1.InvoiceServiceGetResponse, error)
+	// Preview makes the invoices of an account and a period that is open, from the
+	// usage read so far, as a close would make them now. It issues nothing.
+	Preview(context.Context, *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error)
 	// Export streams whole invoices in chunks, in the order of List. A broken
 	// export goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest, InvoiceServiceExportServerStream) error
@@ -116,6 +132,7 @@ func RegisterInvoiceServiceHandler(server *connect.Server, svc InvoiceServiceHan
 	server.Register(
 		connect.Method{Spec: invoiceServiceListSpec(), Handler: adapter.list},
 		connect.Method{Spec: invoiceServiceGetSpec(), Handler: adapter.get},
+		connect.Method{Spec: invoiceServicePreviewSpec(), Handler: adapter.preview},
 		connect.Method{Spec: invoiceServiceExportSpec(), Handler: adapter.export},
 	)
 }
@@ -146,6 +163,10 @@ func (UnimplementedInvoiceServiceHandler) Get(context.Context, *v1.InvoiceServic
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.InvoiceService.Get is not implemented")
 }
 
+func (UnimplementedInvoiceServiceHandler) Preview(context.Context, *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.InvoiceService.Preview is not implemented")
+}
+
 func (UnimplementedInvoiceServiceHandler) Export(context.Context, *v1.InvoiceServiceExportRequest, InvoiceServiceExportServerStream) error {
 	return connect.NewError(connect.CodeUnimplemented, "tollway.v1.InvoiceService.Export is not implemented")
 }
@@ -165,6 +186,14 @@ func (c *invoiceServiceClient) List(ctx context.Context, req *v1.InvoiceServiceL
 func (c *invoiceServiceClient) Get(ctx context.Context, req *v1.InvoiceServiceGetRequest) (*v1.InvoiceServiceGetResponse, error) {
 	var res v1.InvoiceServiceGetResponse
 	if err := c.client.CallUnary(ctx, invoiceServiceGetSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *invoiceServiceClient) Preview(ctx context.Context, req *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error) {
+	var res v1.InvoiceServicePreviewResponse
+	if err := c.client.CallUnary(ctx, invoiceServicePreviewSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -198,6 +227,18 @@ func (h invoiceServiceHandler) get(ctx context.Context, _ connect.Spec, stream c
 		return err
 	}
 	res, err := h.svc.Get(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h invoiceServiceHandler) preview(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.InvoiceServicePreviewRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Preview(ctx, &req)
 	if err != nil {
 		return err
 	}

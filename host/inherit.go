@@ -1,0 +1,258 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// inherit has the slots of the next period begin with what finished ones leave to
+// them, as the message at a position decides it.
+//
+// Usage of the next period that was folded before, in the grace time, was folded
+// without that. The accounts concerned are folded again: their slots of the period
+// are emptied, and their events read from the log once more, up to the position.
+// All slots of such an account take part, since an event is priced in all of them
+// or in none.
+func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calendar, next billing.Period, position uint64) error {
+	start := next.Start.UnixNano()
+	var heirs []*rate.Slot
+	again := map[string]bool{}
+	for _, s := range left {
+		heir, err := p.rater.Heir(ctx, s, next)
+		if err != nil {
+			return err
+		}
+		if heir == nil {
+			continue
+		}
+		heirs = append(heirs, heir)
+	}
+	heirs, err := p.takers(ctx, heirs)
+	if err != nil {
+		return err
+	}
+	for _, s := range heirs {
+		if l := p.live(s); l != nil && l.Events > 0 {
+			again[s.Account] = true
+		}
+	}
+	for id := range again {
+		for _, l := range slices.Clone(p.state.Account(id, billing.AccountID(id).TokenHash()).Slots) {
+			if l.Terms.Calendar != c || l.Terms.Period != start {
+				continue
+			}
+			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group, rate.Content{})); err != nil {
+				return err
+			}
+		}
+	}
+	for _, heir := range heirs {
+		if err := p.state.Inherit(heir); err != nil {
+			return err
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	from, known := p.state.Now().Carrying[accumulate.PeriodKey{Calendar: c, Start: start}]
+	if !known {
+		return fmt.Errorf("period %s has usage of a tariff that carries, but it is not known since when", next.ID())
+	}
+	r := &refold{
+		partition: p, accounts: again, start: start, end: next.End.UnixNano(),
+		book: openBook{State: p.state, calendar: c, until: start}, reached: from - 1, before: position,
+	}
+	return r.run(ctx)
+}
+
+// takers returns the heirs whose tariffs take what is left to them. A version may
+// have come into force that is another kind of price: it begins anew.
+func (p *partition) takers(ctx context.Context, heirs []*rate.Slot) ([]*rate.Slot, error) {
+	_, faults, err := p.rater.Finish(ctx, heirs)
+	if err != nil {
+		return nil, err
+	}
+	var takers []*rate.Slot
+	for i, s := range heirs {
+		if f := faults[i]; f != nil {
+			p.host.log.Warn("a tariff does not take what the period before left, and begins anew", "partition", p.number, "account", s.Account,
+				"tariff", s.Tariff, "period", time.Unix(0, s.Period).UTC(), "detail", f.Detail)
+			continue
+		}
+		takers = append(takers, s)
+	}
+	return takers, nil
+}
+
+// live returns the slot of the state that has another one's key, nil when there is
+// none.
+func (p *partition) live(s *rate.Slot) *rate.Live {
+	a := p.state.Account(s.Account, billing.AccountID(s.Account).TokenHash())
+	if a == nil {
+		return nil
+	}
+	if at, found := a.Find(s.Terms(), s.Group); found {
+		return a.Slots[at]
+	}
+	return nil
+}
+
+// openBook is the state with the periods of one calendar closed up to a time only:
+// what is folded again may belong to a period that has been closed since.
+type openBook struct {
+	*accumulate.State
+	calendar rate.Calendar
+	until    int64
+}
+
+// ClosedUntil returns the end of the calendar's last closed period, unix ns.
+func (b openBook) ClosedUntil(c rate.Calendar) int64 {
+	if c == b.calendar {
+		return b.until
+	}
+	return b.State.ClosedUntil(c)
+}
+
+// refold folds the events of some accounts and a period again.
+type refold struct {
+	partition  *partition
+	accounts   map[string]bool
+	start, end int64 // of the period, unix ns
+	book       rate.Book
+	reached    uint64 // position of the last message that was read
+	before     uint64 // where reading ends
+
+	events []ingest.Event
+	at     []uint64 // the position of each
+	taken  map[ingest.Hash]bool
+}
+
+// errRefolded ends the reading of the log.
+var errRefolded = errors.New("host: folded again")
+
+// refoldPause is the pause before the log is asked again when it cannot be read.
+const refoldPause = time.Second
+
+// run reads the log. It waits for a log that cannot be reached for the moment, as
+// the reading of new messages does.
+func (r *refold) run(ctx context.Context) error {
+	p := r.partition
+	begun := p.host.config.Now()
+	for {
+		err := p.host.conn.Each(ctx, stream.Usage(p.number), "", r.reached, func(m stream.Message) error { return r.message(ctx, m) })
+		if err == nil || errors.Is(err, errRefolded) {
+			err = r.flush(ctx)
+			p.host.log.Info("usage folded again with what the period before left", "partition", p.number, "accounts", len(r.accounts),
+				"took", p.host.config.Now().Sub(begun))
+			return err
+		}
+		if !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		p.host.log.Warn("the log cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(refoldPause):
+		}
+	}
+}
+
+// message takes the events of a message that belong to the slots that are folded
+// again: those that were priced from this message. The others of the same accounts
+// were dead letters or repeats, and stay that.
+func (r *refold) message(ctx context.Context, m stream.Message) error {
+	p := r.partition
+	if m.Sequence >= r.before {
+		return errRefolded
+	}
+	if strings.HasPrefix(m.Subject, p.controlPrefix()) {
+		r.reached = m.Sequence
+		return nil
+	}
+	first := len(r.events)
+	r.events = p.decoder.Decode(m.Header.Get, m.Data, r.events)
+	kept := r.events[:first]
+	clear(r.taken)
+	for i := first; i < len(r.events); i++ {
+		e := &r.events[i]
+		if e.Problem != nil || !r.accounts[e.Account] || e.Time < r.start || e.Time >= r.end || r.taken[e.Identity] {
+			continue
+		}
+		seen, known, err := p.seen.Find(e.Identity)
+		if err != nil {
+			return err
+		}
+		if !known || seen.Position != m.Sequence || seen.Content != e.Content {
+			continue
+		}
+		if r.taken == nil {
+			r.taken = map[ingest.Hash]bool{}
+		}
+		r.taken[e.Identity] = true
+		kept = append(kept, *e)
+		r.at = append(r.at, m.Sequence)
+	}
+	clear(r.events[len(kept):])
+	r.events, r.reached = kept, m.Sequence
+	if len(r.events) == 0 {
+		p.decoder.Reset()
+	}
+	if len(r.events) >= settleEvents {
+		return r.flush(ctx)
+	}
+	return nil
+}
+
+// flush folds the events that were read. One that is refused now, with what the
+// period before left, becomes a dead letter after all.
+func (r *refold) flush(ctx context.Context) error {
+	p := r.partition
+	if len(r.events) == 0 {
+		return nil
+	}
+	out, err := p.rater.Rate(ctx, r.book, r.events)
+	if err != nil {
+		return err
+	}
+	counters := &p.state.Now().Counters
+	for _, x := range out.Rejected {
+		counters.Priced--
+		counters.DeadLettered++
+		l := letterOf(&r.events[x.Event], r.at[x.Event], refusal{x.Reason, x.Detail})
+		if err := p.state.AddDeadLetter(l); err != nil {
+			return err
+		}
+	}
+	err = p.state.Take(out.Changes)
+	clear(r.events)
+	r.events, r.at = r.events[:0], r.at[:0]
+	p.decoder.Reset()
+	return err
+}
+
+// sawCarrying notes where the first event of a period stands that a tariff which
+// carries has taken.
+func (p *partition) sawCarrying(t *triage, changes []rate.Change) {
+	for i := range changes {
+		c := &changes[i]
+		if !c.Terms.Plan.Carries {
+			continue
+		}
+		at := c.First
+		if !t.whole {
+			at = slices.IndexFunc(t.fates, func(f fate) bool { return f.kind == fateRate && int(f.at) == c.First })
+		}
+		p.state.Now().SawCarrying(accumulate.PeriodKey{Calendar: c.Terms.Calendar, Start: c.Terms.Period}, p.pending.carrier(at).position)
+	}
+}

@@ -1,0 +1,105 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/rate"
+	"github.com/tollway/tollway/sdk/billing"
+)
+
+// Preview is what an account's invoices of an open period would be if it were
+// closed now.
+type Preview struct {
+	Period   billing.Period
+	Invoices []export.Invoice // one for each currency; none when nothing is due
+	Parked   *query.Parked    // why a close would issue none; nil when it would
+	AsOf     query.AsOf
+}
+
+// previewer makes previews, one at a time, beside the partitions: a preview is the
+// computation of a close, on a copy.
+type previewer struct {
+	mu       sync.Mutex
+	rater    *rate.Rater
+	revision uint64 // of the catalog that the rater has
+	catalog  *catalog.Catalog
+}
+
+// Preview makes the invoices of an account and a period that is open, from all that
+// has been read. An empty period is the one that holds the time now; with clock:
+// event, the latest event time.
+func (h *Host) Preview(ctx context.Context, account billing.AccountID, name string) (Preview, error) {
+	asOf := h.queries.AsOf()
+	p := h.partitions[billing.Partition(account, h.config.Partitions)]
+	slots, header := p.state.Slots(string(account), accumulate.Latest)
+	if header.CatalogRevision == 0 {
+		return Preview{}, fault(ReasonInvalidPeriod, "apply a catalog first: tollway apply -f FILE", "there are no billing periods without a catalog")
+	}
+	v := h.preview
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.revision != header.CatalogRevision {
+		snapshot, err := h.catalogs.at(ctx, header.CatalogRevision, header.CatalogDigest)
+		if err != nil {
+			return Preview{}, err
+		}
+		v.rater.SetCatalog(snapshot)
+		v.revision, v.catalog = header.CatalogRevision, snapshot
+	}
+	c := v.rater.CalendarOf(string(account))
+	period, err := h.previewPeriod(v.catalog.Calendar(account), name, header, v.catalog.Billing.Clock)
+	if err != nil {
+		return Preview{}, err
+	}
+	if period.Start.UnixNano() < header.ClosedUntil(c) {
+		return Preview{}, fault(ReasonInvalidPeriod, "see its invoices with: tollway invoices list --period "+period.ID(), "period %s is closed in %s", period.ID(), c.Zone)
+	}
+	var open []*rate.Slot
+	for _, s := range slots {
+		if s.Calendar == c && s.Period == period.Start.UnixNano() && !s.Final {
+			open = append(open, s)
+		}
+	}
+	l := &bill{account: account, slots: due(v.rater, string(account), c, period, open)}
+	maker := biller{rater: v.rater, catalog: v.catalog}
+	if err := maker.make(ctx, c, period, []*bill{l}); err != nil {
+		return Preview{}, fmt.Errorf("host: preview of account %q for period %s: %w", account, period.ID(), err)
+	}
+	out := Preview{Period: period, Invoices: l.invoices, AsOf: asOf}
+	if l.parked != nil {
+		k := parkedOf(*l.parked, p.number)
+		out.Parked = &k
+	}
+	return out, nil
+}
+
+// previewPeriod returns the period that a preview asks for.
+func (h *Host) previewPeriod(calendar billing.Calendar, name string, header accumulate.Header, clock catalog.ClockMode) (billing.Period, error) {
+	if name != "" {
+		period, err := calendar.Parse(name)
+		if err != nil {
+			return billing.Period{}, fault(ReasonInvalidPeriod, "write 2026-10, or the date on which it starts", "the account has no period %q", name).because(err)
+		}
+		return period, nil
+	}
+	now := h.config.Now()
+	if clock == catalog.ClockEvent && header.Watermark != rate.Beginning {
+		now = time.Unix(0, header.Watermark)
+	}
+	return calendar.PeriodOf(now), nil
+}
+
+// parkedOf shows what stands in the way of a partition's invoices.
+func parkedOf(k accumulate.Parked, partition int) query.Parked {
+	return query.Parked{
+		Account: billing.AccountID(k.Account), Partition: partition,
+		Reason: k.Reason, Detail: k.Detail, Tariff: k.Tariff, Rule: k.Rule, Module: k.Module,
+	}
+}
