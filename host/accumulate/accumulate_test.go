@@ -107,8 +107,15 @@ func (s *store) load(t fataler) *accumulate.State {
 		t.Fatal(err)
 	}
 	l := accumulate.NewLoader(state, h)
-	for _, table := range []uint8{accumulate.TablePlans, accumulate.TableTerms} {
-		for _, e := range s.tables[table] {
+	for _, table := range accumulate.Tables() {
+		last := map[string]int{} // of two entries for one key the later counts, and nil is none
+		for i, e := range s.tables[table] {
+			last[string(e[0])] = i
+		}
+		for i, e := range s.tables[table] {
+			if last[string(e[0])] != i || e[1] == nil {
+				continue
+			}
 			if err := l.Table(table, e[0], e[1]); err != nil {
 				t.Fatal(err)
 			}
@@ -224,6 +231,9 @@ func TestHeaderRoundTrip(t *testing.T) {
 		Position: 7, Digest: "ab", Epoch: 3, CatalogRevision: 2, CatalogDigest: "sha256:cd", FirstMarker: 5, Watermark: 9, Earliest: 1, Slots: 4,
 		Counters: accumulate.Counters{Read: 6, Priced: 3, Duplicates: 2, DeadLettered: 1},
 		Closed:   map[rate.Calendar]int64{{Zone: "UTC", AnchorDay: 1}: 10, {Zone: "Asia/Tokyo", AnchorDay: 31}: -4},
+		Carrying: map[accumulate.PeriodKey]uint64{
+			{Calendar: rate.Calendar{Zone: "UTC", AnchorDay: 1}, Start: 11}: 5, {Calendar: rate.Calendar{Zone: "UTC", AnchorDay: 1}, Start: 10}: 4,
+		},
 	}
 	first, err := h.Encode()
 	if err != nil {

@@ -393,6 +393,59 @@ accounts:
 	}
 }
 
+// A plugin that fails at the finish of some slots leaves the others as they are
+// without them.
+func TestFaultsOfFinishAreAlone(t *testing.T) {
+	w := newWorld(t, `
+meters: [{name: calls, event_type: call, quantity: q}]
+tariffs:
+  - name: tiers
+    meter: calls
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: graduated, params: {tiers: [{up_to: "10", unit_price: "1"}, {up_to: null, unit_price: "2"}]}}]
+default_subscriptions: [tiers]
+`)
+	var events []rate.Event
+	for n := range 9 {
+		events = append(events, event(fmt.Sprint("account", n), "q", fmt.Sprint(10+n)))
+	}
+	if rejected := w.rate(events, len(events)); len(rejected) > 0 {
+		t.Fatal(rejected)
+	}
+	var slots []*rate.Slot
+	for _, s := range w.book.slots() {
+		slots = append(slots, s)
+	}
+	slices.SortFunc(slots, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
+	want, faults, err := w.rater.Finish(t.Context(), slots)
+	if err != nil || slices.ContainsFunc(faults, func(f *rate.Fault) bool { return f != nil }) {
+		t.Fatal(faults, err)
+	}
+	for _, broken := range [][]int{{0}, {8}, {2, 3, 7}, {0, 1, 2, 3, 4, 5, 6, 7, 8}} {
+		mixed := slices.Clone(slots)
+		for _, n := range broken {
+			s := *slots[n]
+			s.State = []byte{1} // no state that the tariff has left
+			mixed[n] = &s
+		}
+		got, faults, err := w.rater.Finish(t.Context(), mixed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range mixed {
+			if slices.Contains(broken, n) {
+				if got[n] != nil || faults[n] == nil || faults[n].Detail == "" || faults[n].Module != slots[n].Plan.Module {
+					t.Errorf("broken %v: slot %d came out as %+v, %+v", broken, n, got[n], faults[n])
+				}
+				continue
+			}
+			if faults[n] != nil || !cmp.Equal(got[n].Lines, want[n].Lines) {
+				t.Errorf("broken %v: slot %d came out as %+v, %+v", broken, n, got[n], faults[n])
+			}
+		}
+	}
+}
+
 func TestGroupKeys(t *testing.T) {
 	seen := map[string][]string{}
 	for _, values := range [][]string{nil, {""}, {"", ""}, {"a", "b"}, {"ab", ""}, {"a\x00b"}, {"a\x01b"}, {strings.Repeat("x", 300), "y"}} {
