@@ -170,6 +170,12 @@ default_subscriptions: [seats, calls]
 		t.Errorf("dead letters %q", letters)
 	}
 	r.restart()
+	// Its identity is known, but a replay does not take it for priced.
+	settled, err := r.SettleLetters(r.wait(), host.SettleRequest{By: "test"})
+	if err != nil || settled != (host.Settled{Refused: 1}) {
+		t.Errorf("replayed: %+v, %v", settled, err)
+	}
+	r.wantCounts(4, 0, 1)
 	r.close("2026-02", "")
 	wantBills(t, r.bills(host.InvoiceFilter{}),
 		"emma.2026-01-01.EUR.0 101.00", "emma.2026-02-01.EUR.0 202.00", "noah.2026-02-01.EUR.0 101.00")

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +49,7 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 			again[s.Account] = true
 		}
 	}
-	for id := range again {
+	for _, id := range slices.Sorted(maps.Keys(again)) {
 		for _, l := range slices.Clone(p.state.Account(id, billing.AccountID(id).TokenHash()).Slots) {
 			if l.Terms.Calendar != c || l.Terms.Period != start {
 				continue
@@ -176,32 +179,29 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 	if m.Sequence >= r.before {
 		return errRefolded
 	}
-	if strings.HasPrefix(m.Subject, p.controlPrefix()) {
+	clear(r.taken)
+	if control, is := strings.CutPrefix(m.Subject, p.controlPrefix()); is {
+		if strings.HasPrefix(control, "letters.") {
+			if err := r.replayed(ctx, m); err != nil {
+				return err
+			}
+		}
 		r.reached = m.Sequence
 		return nil
 	}
 	first := len(r.events)
 	r.events = p.decoder.Decode(m.Header.Get, m.Data, r.events)
 	kept := r.events[:first]
-	clear(r.taken)
 	for i := first; i < len(r.events); i++ {
 		e := &r.events[i]
-		if e.Problem != nil || !r.accounts[e.Account] || e.Time < r.start || e.Time >= r.end || r.taken[e.Identity] {
-			continue
-		}
-		seen, known, err := p.seen.Find(e.Identity)
+		takes, err := r.takes(e, m.Sequence)
 		if err != nil {
 			return err
 		}
-		if !known || seen.Position != m.Sequence || seen.Content != e.Content {
-			continue
+		if takes {
+			kept = append(kept, *e)
+			r.at = append(r.at, m.Sequence)
 		}
-		if r.taken == nil {
-			r.taken = map[ingest.Hash]bool{}
-		}
-		r.taken[e.Identity] = true
-		kept = append(kept, *e)
-		r.at = append(r.at, m.Sequence)
 	}
 	clear(r.events[len(kept):])
 	r.events, r.reached = kept, m.Sequence
@@ -210,6 +210,55 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 	}
 	if len(r.events) >= settleEvents {
 		return r.flush(ctx)
+	}
+	return nil
+}
+
+// takes reports whether an event is folded again: it belongs to the slots
+// concerned, and was priced from the message at a position.
+func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
+	if e.Problem != nil || !r.accounts[e.Account] || e.Time < r.start || e.Time >= r.end || r.taken[e.Identity] {
+		return false, nil
+	}
+	seen, known, err := r.partition.seen.Find(e.Identity)
+	if err != nil || !known || seen.Position != position || seen.Content != e.Content {
+		return false, err
+	}
+	if r.taken == nil {
+		r.taken = map[ingest.Hash]bool{}
+	}
+	r.taken[e.Identity] = true
+	return true, nil
+}
+
+// replayed takes the dead letters that an order had priced: in the order of their
+// numbers, from the messages that carried them first.
+func (r *refold) replayed(ctx context.Context, m stream.Message) error {
+	var o letterOrder
+	if err := json.Unmarshal(m.Data, &o); err != nil {
+		return r.partition.badControl(m, err)
+	}
+	if o.Discard {
+		return nil
+	}
+	slices.SortFunc(o.Letters, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
+	for _, ref := range o.Letters {
+		events, err := r.partition.carried(ctx, ref.Position)
+		if err != nil {
+			return err
+		}
+		for i := range events {
+			if events[i].Index != ref.Index {
+				continue
+			}
+			takes, err := r.takes(&events[i], m.Sequence)
+			if err != nil {
+				return err
+			}
+			if takes {
+				r.events, r.at = append(r.events, events[i]), append(r.at, ref.Position)
+			}
+		}
 	}
 	return nil
 }
@@ -230,6 +279,7 @@ func (r *refold) flush(ctx context.Context) error {
 		counters.Priced--
 		counters.DeadLettered++
 		l := letterOf(&r.events[x.Event], r.at[x.Event], refusal{x.Reason, x.Detail})
+		l.TakenBack = true
 		if err := p.state.AddDeadLetter(l); err != nil {
 			return err
 		}

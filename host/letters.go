@@ -48,6 +48,7 @@ type letterRef struct {
 // replay says that pending events are dead letters.
 type replay struct {
 	letters []uint64           // numbers, by event
+	back    map[uint64]bool    // numbers of those that had been priced and were taken back
 	order   accumulate.Verdict // what all verdicts share
 }
 
@@ -64,13 +65,16 @@ func (r *replay) verdict(i int, outcome string, why *refusal) accumulate.Verdict
 // settleLetters acts on an order. Letters that are settled already, by an earlier
 // order, are passed over.
 func (p *partition) settleLetters(ctx context.Context, o letterOrder, m stream.Message) error {
-	r := &replay{order: accumulate.Verdict{Position: m.Sequence, By: o.By, At: o.At.UTC().Format(time.RFC3339)}}
+	r := &replay{back: map[uint64]bool{}, order: accumulate.Verdict{Position: m.Sequence, By: o.By, At: o.At.UTC().Format(time.RFC3339)}}
 	seen := map[uint64]bool{}
 	var refs []letterRef
 	for _, ref := range o.Letters {
-		is, err := p.isLetter(ref)
+		is, takenBack, err := p.isLetter(ref)
 		if err != nil {
 			return err
+		}
+		if takenBack {
+			r.back[ref.Number] = true
 		}
 		if !is || seen[ref.Number] {
 			p.host.log.Warn("order on a dead letter ignored: it is settled, or there is none such", "partition", p.number, "position", m.Sequence, "letter", ref.Number)
@@ -93,23 +97,23 @@ func (p *partition) settleLetters(ctx context.Context, o letterOrder, m stream.M
 	return nil
 }
 
-// isLetter reports whether a reference is to a dead letter that is open.
-func (p *partition) isLetter(ref letterRef) (bool, error) {
+// isLetter reports whether a reference is to a dead letter that is open, and
+// whether its event had been priced and was taken back.
+func (p *partition) isLetter(ref letterRef) (is, takenBack bool, err error) {
 	if !p.state.LetterOpen(ref.Number) {
-		return false, nil
+		return false, false, nil
 	}
 	var l accumulate.DeadLetter
 	decode := func(_ uint64, entry []byte) error { return json.Unmarshal(entry, &l) }
-	var err error
 	if entry := p.state.Letter(ref.Number); entry != nil {
 		err = decode(ref.Number, entry)
 	} else {
 		err = p.store.LogRange(accumulate.LogDeadLetters, ref.Number, 1, decode)
 	}
 	if err != nil {
-		return false, fmt.Errorf("host: dead letter %d of partition %d: %w", ref.Number, p.number, err)
+		return false, false, fmt.Errorf("host: dead letter %d of partition %d: %w", ref.Number, p.number, err)
 	}
-	return l.Position == ref.Position && l.Index == ref.Index, nil
+	return l.Position == ref.Position && l.Index == ref.Index, l.TakenBack, nil
 }
 
 // replay rates the events of dead letters again. The control message stands for

@@ -78,6 +78,10 @@ func (p *partition) triage(n int) (*triage, error) {
 			t.take(p.pending.events, i)
 			continue
 		}
+		if r := p.pending.replay; r != nil && r.back[r.letters[i]] && e.Content == seen.Content {
+			t.take(p.pending.events, i) // known, but not priced any more
+			continue
+		}
 		if seen.Position >= from { // remembered by this triage, or by the one before
 			if at, ok := t.find(e.Identity); ok {
 				t.leave(i, fate{kind: fateRepeat, at: at})

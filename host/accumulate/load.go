@@ -56,6 +56,9 @@ func (l *Loader) Table(table uint8, key, value []byte) error {
 		if err := json.Unmarshal(value, p); err != nil {
 			return fmt.Errorf("%w: plan: %w", errRecord, err)
 		}
+		if p.Lines == nil {
+			p.Lines = []rate.PlanLine{} // answered: none
+		}
 		s.numbered = append(s.numbered, p)
 		s.plans[string(value)], s.planAt[p] = n, n
 	case TableTerms:

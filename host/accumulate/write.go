@@ -29,6 +29,9 @@ type DeadLetter struct {
 	Event     json.RawMessage `json:"event,omitempty"`
 	Raw       []byte          `json:"raw,omitempty"`
 	Truncated bool            `json:"truncated,omitempty"`
+	// TakenBack says that the event had been priced, and was refused when its period
+	// was folded again: its identity is known, although it is not priced.
+	TakenBack bool `json:"taken_back,omitempty"`
 }
 
 // Now is what will be said of the partition as a whole. The owner changes it;

@@ -79,9 +79,11 @@ func (m *module) configure(ctx context.Context, r *Rater) error {
 	}
 	for i, p := range m.wanted {
 		m.plans[p].plan, m.plans[p].call = plans[i], m.callFor(plans[i].Dimensions)
-		p.Carries = plans[i].CarrySize > 0
-		r.carrying = r.carrying || p.Carries
+		r.carrying = r.carrying || plans[i].CarrySize > 0
+		// A plan that a state has is shared with its readers: it has its lines, if
+		// none, and is not written to.
 		if p.Lines == nil {
+			p.Carries = plans[i].CarrySize > 0
 			p.Lines = make([]PlanLine, len(plans[i].Lines))
 			for j, l := range plans[i].Lines {
 				p.Lines[j] = PlanLine{ID: l.ID, Description: l.Description}
