@@ -21,7 +21,7 @@ const (
 	cutBytes = 4 << 20
 	// holdBytes is what may fill while a checkpoint is being committed: beyond, the
 	// partition waits for it. A generation takes about twice as much memory.
-	holdBytes = 12 << 20
+	holdBytes = 8 << 20
 )
 
 // committer has one checkpoint committed at a time while the partition goes on.

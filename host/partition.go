@@ -165,7 +165,7 @@ func messageDigest(m stream.Message) string {
 // readLimit bounds what is read at a time, and so what is in memory beside the
 // state: as much is being read while it is worked on.
 func readLimit() stream.Limit {
-	return stream.Limit{Messages: 4_000, Bytes: 4 << 20, Linger: time.Millisecond}
+	return stream.Limit{Messages: 4_000, Bytes: 1 << 20, Linger: time.Millisecond}
 }
 
 // run works until the context ends or an error stops the partition.

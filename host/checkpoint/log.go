@@ -31,7 +31,7 @@ func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64
 		if from < f.first {
 			return p.trimmed(f, from)
 		}
-		scan := logScan{txn: txn, family: f.family, from: from, left: limit, fn: fn}
+		scan := logScan{store: p.store, txn: txn, family: f.family, from: from, left: limit, fn: fn}
 		for _, r := range f.runs[f.search(from):] {
 			read := scan.run
 			if p.alone(log, r) {
@@ -54,7 +54,7 @@ func (p *Partition) LogBackward(log uint8, fn func(n uint64, entry []byte) error
 		if f == nil {
 			return nil
 		}
-		scan := logScan{txn: txn, family: f.family, from: f.first, fn: fn, backward: true}
+		scan := logScan{store: p.store, txn: txn, family: f.family, from: f.first, fn: fn, backward: true}
 		for _, r := range slices.Backward(f.runs) {
 			read := scan.turned
 			if p.alone(log, r) {
@@ -81,6 +81,7 @@ func (f *familyState) search(n uint64) int {
 
 // logScan is one LogRange or LogBackward.
 type logScan struct {
+	store    *Store
 	txn      *badger.Txn
 	family   family
 	from     uint64
@@ -154,7 +155,7 @@ func (l *logScan) lent(r run) error {
 		err := lendEntry(l.txn, l.family, l.key, r, n, func(value, entry []byte, mapped bool) error {
 			bytes += uint64(len(value))
 			err := l.visit(n, entry)
-			if mapped && len(value) >= unmapMinBytes {
+			if mapped && l.store.mapped(len(value)) {
 				unmap(value)
 			}
 			return err
@@ -242,10 +243,14 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 			key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
 			return lendEntry(txn, f, key, r, n, func(_, entry []byte, _ bool) error { return fn(entry) })
 		}
-		scan := logScan{txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
+		scan := logScan{store: p.store, txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
 		return scan.run(r)
 	})
 }
+
+// peekBytes is about what the system maps of a file when one place is looked at: it
+// maps what is in its cache around the place, in pieces of various sizes.
+const peekBytes = 256 << 10
 
 // Peek is View without the check of the sum, for a caller who wants a small
 // part of a large entry of a journal and checks it by a sum within: what is not
@@ -254,12 +259,15 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 func (p *Partition) Peek(log uint8, n uint64, fn func(entry []byte) error) error {
 	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
 		if !p.alone(log, r) {
-			scan := logScan{txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
+			scan := logScan{store: p.store, txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
 			return scan.run(r)
 		}
 		key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
 		checked := false
-		err := lend(txn, key, func(value []byte, _ bool) error {
+		err := lend(txn, key, func(value []byte, mapped bool) error {
+			if mapped && p.store.mapped(peekBytes) {
+				defer unmap(value)
+			}
 			s, err := parseHeader(value)
 			if err != nil {
 				return err

@@ -30,6 +30,7 @@ type Store struct {
 	ballast    ballast
 	unsynced   atomic.Bool  // Badger could not sync its value log
 	logWritten atomic.Int64 // bytes in the value log since it was last collected
+	inMemory   atomic.Int64 // bytes of it that came into memory since a file was unmapped
 
 	counters counters
 	buffers  bufferPool

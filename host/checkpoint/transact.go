@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -73,7 +74,7 @@ func (s *Store) transact(writes []write) error {
 		return errUnsynced
 	}
 	s.logWritten.Add(int64(sum.log))
-	s.unmapWritten(writes)
+	s.unmapWritten(writes, sum.log)
 	return nil
 }
 
@@ -81,22 +82,31 @@ func (s *Store) transact(writes []write) error {
 // is uncertain for every later write as well.
 var errUnsynced = errors.New("the value log could not be synced")
 
-// unmapMinBytes is the size of a value from which on it is worth a call to take
-// it out of the process's memory.
-const unmapMinBytes = 64 << 10
+// unmapBytes is how much of the value log may come into the process's memory before
+// a file is taken out of it.
+const unmapBytes = 4 << 20
 
-// unmapWritten takes what was written to the value log out of the process's
-// resident memory, of which it would be a part until Badger removes the file.
-// The pages stay in the system's cache.
-func (s *Store) unmapWritten(writes []write) {
-	var txn *badger.Txn
-	for _, w := range writes {
-		if len(w.value) < unmapMinBytes {
+// mapped notes that so many bytes of the value log came into the process's resident
+// memory, of which they would be a part until Badger removes the file, and reports
+// whether it is time to unmap a file. The pages stay in the system's cache.
+func (s *Store) mapped(bytes int) bool {
+	if s.inMemory.Add(int64(bytes)) < unmapBytes {
+		return false
+	}
+	s.inMemory.Store(0)
+	return true
+}
+
+// unmapWritten takes what was written to the value log out of memory.
+func (s *Store) unmapWritten(writes []write, bytes int) {
+	if bytes == 0 || !s.mapped(bytes) {
+		return
+	}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	for _, w := range slices.Backward(writes) {
+		if len(w.value) < logMinBytes {
 			continue
-		}
-		if txn == nil {
-			txn = s.db.NewTransaction(false)
-			defer txn.Discard()
 		}
 		// A value that is gone already, or damaged, is not this one's concern.
 		_ = lend(txn, w.key, func(value []byte, mapped bool) error {
@@ -105,5 +115,6 @@ func (s *Store) unmapWritten(writes []write) {
 			}
 			return nil
 		})
+		return
 	}
 }

@@ -55,14 +55,13 @@ type slot struct {
 }
 
 // Limits of a pull request. The server keeps at most 64 MB per connection that
-// the client has not read.
+// the client has not read. A message that is larger than a request's bytes doubles
+// those of the next.
 const (
 	pullMessages   = 16384
-	pullBytes      = 8 << 20
-	pullBytesAll   = 48 << 20
+	pullBytes      = 2 << 20
 	pullExpires    = 30 * time.Second
 	pullIdle       = 5 * time.Second
-	pullOverhead   = 64 << 10 // subject and headers beside the largest payload
 	consumerUnused = 2 * time.Minute
 	// statusRoom is how many status messages fit beside the messages: a request
 	// that nobody looks at brings a sign of life every pullIdle until it expires.
@@ -111,10 +110,9 @@ func (p *puller) start(ctx context.Context) error {
 	}
 	p.consumer, p.delivered, p.broken = consumer.CachedInfo().Name, 0, nil
 	p.inbox = make(chan *nats.Msg, len(p.slots)*pullMessages+statusRoom)
-	bytesMax := max(pullBytes, p.nc.MaxPayload()+pullOverhead)
 	for i := range p.slots {
 		s := &p.slots[i]
-		*s = slot{prefix: p.nc.NewInbox() + ".", bytesMax: bytesMax}
+		*s = slot{prefix: p.nc.NewInbox() + ".", bytesMax: pullBytes}
 		if s.sub, err = p.nc.ChanSubscribe(s.prefix+"*", p.inbox); err != nil {
 			return classify(ctx, err)
 		}
@@ -122,9 +120,7 @@ func (p *puller) start(ctx context.Context) error {
 	// The first request is half as large, so that the two do not end at the same
 	// time.
 	p.request(&p.slots[0], pullMessages/2)
-	if bytesMax <= pullBytesAll/2 {
-		p.request(&p.slots[1], pullMessages)
-	}
+	p.request(&p.slots[1], pullMessages)
 	return nil
 }
 

@@ -86,6 +86,7 @@ var unknownKey = regexp.MustCompile(`field (\S+) not found in type (?s:.*)`)
 
 // Run serves until interrupted.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	host.HoldMemory()
 	file, err := readServeConfig(c.Config)
 	if err != nil {
 		return err
