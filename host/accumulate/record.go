@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
@@ -42,7 +43,7 @@ const (
 //	flags    1 byte: 1 final
 //	events   uvarint
 //	last     8 bytes, little endian: time, unix ns
-//	lines    uvarint: how many; two decimals each, see appendDecimal
+//	lines    uvarint: how many; two decimals each, see putDecimal
 //	state    the rest
 //
 // Of the records of a slot the last counts. A void one counts for nothing.
@@ -68,39 +69,43 @@ const lengthRoom = 1
 
 // appendRecord writes what a slot is.
 func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
-	b = append(b, kind)
-	b = binary.LittleEndian.AppendUint32(b, l.Number)
-	body := len(b) + lengthRoom
-	b = append(b, 0) // the length of most; a longer one moves the rest
+	first := len(b)
+	b = slices.Grow(b, recordRoom(l))
+	w := b[first:cap(b)]
+	w[0] = kind
+	binary.LittleEndian.PutUint32(w[1:], l.Number)
+	const body = 5 + lengthRoom // the length of most; a longer one moves the rest
+	at := body
 	if kind == recordFull {
-		b = binary.AppendUvarint(b, uint64(l.Terms.Number))
-		b = appendString(b, l.Account.ID)
-		b = appendString(b, l.Group)
+		at += putUvarint(w[at:], uint64(l.Terms.Number))
+		at += putString(w[at:], l.Account.ID)
+		at += putString(w[at:], l.Group)
 	}
-	flags := byte(0)
+	w[at] = 0
 	if l.Final {
-		flags = flagFinal
+		w[at] = flagFinal
 	}
-	b = append(b, flags)
-	b = binary.AppendUvarint(b, l.Events)
-	b = binary.LittleEndian.AppendUint64(b, uint64(l.LastTime))
-	lines := l.Lines()
-	b = binary.AppendUvarint(b, uint64(len(lines)/rate.LineBytes))
-	for ; len(lines) > 0; lines = lines[16:] {
-		b = appendDecimal(b, lines)
+	at += 1 + putUvarint(w[at+1:], l.Events)
+	binary.LittleEndian.PutUint64(w[at:], uint64(l.LastTime))
+	at += 8
+	data := l.Data()
+	lines := min(len(l.Terms.Plan.Lines), len(data)/rate.LineBytes)
+	at += putUvarint(w[at:], uint64(lines))
+	for range 2 * lines {
+		at += putDecimal(w[at:], data)
+		data = data[decimalBytes:]
 	}
-	b = append(b, l.State()...)
-	n := len(b) - body
-	if n < 1<<7 {
-		b[body-lengthRoom] = byte(n)
-		return b
+	at += copy(w[at:], data)
+	if n := at - body; n < 1<<7 {
+		w[body-lengthRoom] = byte(n)
+	} else {
+		var length [binary.MaxVarintLen64]byte
+		size := binary.PutUvarint(length[:], uint64(n))
+		copy(w[body-lengthRoom+size:], w[body:at])
+		copy(w[body-lengthRoom:], length[:size])
+		at += size - lengthRoom
 	}
-	var length [binary.MaxVarintLen64]byte
-	size := binary.PutUvarint(length[:], uint64(n))
-	b = append(b, length[:size-lengthRoom]...)
-	copy(b[body-lengthRoom+size:], b[body:body+n])
-	copy(b[body-lengthRoom:], length[:size])
-	return b
+	return b[:first+at]
 }
 
 // recordRoom is at least the length of a slot's record, of either kind.
@@ -117,15 +122,28 @@ func recordLen(b []byte) int {
 	return 5 + size + int(n)
 }
 
-// appendString writes a string with its length before it.
-func appendString(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
+// putUvarint writes a number and returns its length.
+func putUvarint(b []byte, v uint64) int {
+	if v < 1<<7 {
+		b[0] = byte(v)
+		return 1
+	}
+	return binary.PutUvarint(b, v)
 }
 
-// appendDecimal writes a decimal, 16 bytes little endian, without the bytes that
-// only repeat its sign: the number of the others, and those.
-func appendDecimal(b, decimal []byte) []byte {
+// putString writes a string with its length before it, and returns how long that is.
+func putString(b []byte, s string) int {
+	n := putUvarint(b, uint64(len(s)))
+	return n + copy(b[n:], s)
+}
+
+// decimalBytes is the size of a decimal as plugins have it.
+const decimalBytes = 16
+
+// putDecimal writes a decimal, 16 bytes little endian, without the bytes that only
+// repeat its sign: the number of the others, and those. It returns how many that
+// are. Behind them it may write more, 17 bytes in all.
+func putDecimal(b, decimal []byte) int {
 	lo, hi := binary.LittleEndian.Uint64(decimal), binary.LittleEndian.Uint64(decimal[8:])
 	sign := uint64(int64(hi) >> 63)
 	n := 0
@@ -137,10 +155,11 @@ func appendDecimal(b, decimal []byte) []byte {
 	case lo != 0:
 		n = (bits.Len64(lo^sign) + 8) / 8
 	}
-	b = append(b, byte(n))
-	b = binary.LittleEndian.AppendUint64(b, lo)
-	b = binary.LittleEndian.AppendUint64(b, hi)
-	return b[:len(b)-16+n]
+	b = b[:1+decimalBytes]
+	b[0] = byte(n)
+	binary.LittleEndian.PutUint64(b[1:], lo)
+	binary.LittleEndian.PutUint64(b[9:], hi)
+	return 1 + n
 }
 
 // reader takes a record apart; the first misfit makes every later read empty.
@@ -192,7 +211,7 @@ func (r *reader) i64() int64 {
 	return 0
 }
 
-// decimal reads what appendDecimal wrote.
+// decimal reads what putDecimal wrote.
 func (r *reader) decimal() billing.Decimal {
 	n := uint64(r.u8())
 	if n > 16 {

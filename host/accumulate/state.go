@@ -21,6 +21,8 @@ type State struct {
 	sorted    []string // ids of the accounts; made anew when their number differs
 	slots     slab
 	open      map[rate.Calendar]map[int64]*span // periods that have slots which are not final
+	counted   *rate.Terms                       // those whose period was counted last
+	span      *span                             // that period
 	latest    Header
 	committed Header
 	filling   *Generation
@@ -113,6 +115,10 @@ func (s *slab) at(n uint32) *rate.Live { return &s.blocks[n/slabSlots][n%slabSlo
 
 // count keeps the open periods: a final slot does not hold its period open.
 func (s *State) count(t *rate.Terms, by int) {
+	if t == s.counted && s.span.slots+by > 0 { // slots are made in rows of the same period
+		s.span.slots += by
+		return
+	}
 	spans := s.open[t.Calendar]
 	if spans == nil {
 		spans = map[int64]*span{}
@@ -124,8 +130,10 @@ func (s *State) count(t *rate.Terms, by int) {
 		spans[t.Period] = sp
 	}
 	if sp.slots += by; sp.slots > 0 {
+		s.counted, s.span = t, sp
 		return
 	}
+	s.counted = nil
 	delete(spans, t.Period)
 	if len(spans) == 0 {
 		delete(s.open, t.Calendar)

@@ -73,9 +73,7 @@ func (s *State) Take(changes []rate.Change) error {
 	for i := range changes {
 		c := &changes[i]
 		if later := i + takeAhead; later < len(changes) {
-			if l := changes[later].Slot; l != nil {
-				l.Ahead()
-			}
+			changes[later].Ahead()
 		}
 		l := c.Slot
 		if l == nil {

@@ -67,6 +67,11 @@ type (
 // Ahead has the caches read what routing will read of the account.
 func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.Known)) }
 
+// aheadSlots does the same for what finding a slot will read.
+func (a *Account) aheadSlots() {
+	memory.Ahead(unsafe.Pointer(&a.Known), unsafe.Sizeof(*a)-unsafe.Offsetof(a.Known))
+}
+
 // Live is a slot as a book keeps it: it changes in place. Only the book may
 // change it, through what a rater's outcome says.
 //

@@ -10,3 +10,6 @@ func Calls(r *Rater) (calls uint64) {
 
 // DropWays drops what the rater remembers of events, which decides nothing.
 func DropWays(r *Rater) { r.forget() }
+
+// ParseDecimal is the short way of billing.ParseDecimal.
+var ParseDecimal = parseDecimal

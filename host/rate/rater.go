@@ -44,6 +44,16 @@ func (c *Change) Made(l *Live) {
 	}
 }
 
+// Ahead has the caches read what making the change will read.
+func (c *Change) Ahead() {
+	if c.Slot != nil {
+		c.Slot.Ahead()
+		return
+	}
+	c.Account.Ahead()
+	c.Account.aheadSlots()
+}
+
 // Rejection is an event that was not priced.
 type Rejection struct {
 	Event  int    // index into the batch
@@ -154,6 +164,8 @@ func (b *batch) foresee() {
 		if l := a.way(k, r.epoch); l != nil {
 			l.Ahead()
 			b.met[i] = l
+		} else {
+			a.aheadSlots()
 		}
 	}
 }

@@ -234,7 +234,7 @@ var one = billing.DecimalFromInt(1)
 func (h *hit) measure(e *Event, meter *catalog.Meter) *verdict {
 	if meter.Quantity != "" {
 		text := fieldText(e.Data, meter.Quantity)
-		q, err := billing.ParseDecimal(text)
+		q, err := parseDecimal(text)
 		if err != nil {
 			return badNumber(ReasonBadQuantity, meter, meter.Quantity, text, err)
 		}
@@ -249,6 +249,24 @@ func (h *hit) measure(e *Event, meter *catalog.Meter) *verdict {
 		h.amount, h.hasAmount = a, true
 	}
 	return nil
+}
+
+// parseDecimal is billing.ParseDecimal, which has more to look at than the digit or
+// two that most quantities are.
+func parseDecimal(text string) (billing.Decimal, error) {
+	const most = 6 // digits
+	if len(text) == 0 || len(text) > most {
+		return billing.ParseDecimal(text)
+	}
+	n := int64(0)
+	for i := range len(text) {
+		digit := text[i] - '0'
+		if digit > 9 {
+			return billing.ParseDecimal(text)
+		}
+		n = 10*n + int64(digit)
+	}
+	return billing.DecimalFromInt(n), nil
 }
 
 func badNumber(reason string, meter *catalog.Meter, key, text string, err error) *verdict {
