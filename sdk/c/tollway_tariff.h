@@ -344,6 +344,14 @@ TW_SLOW void *tw_alloc(size_t size) {
     __builtin_memset((void *)at, 0, size); // what the snapshot put back is zero, but a batch may have been before
     return (void *)at;
 }
+
+// Makes room for what a batch takes, so that none has to grow the memory: the first to do so would work more than
+// those after it.
+TW_SLOW void tw__make_room(void) {
+    uintptr_t heap = tw__heap;
+    tw_alloc(1 << 17);
+    tw__heap = heap;
+}
 #else // for tests of one's own arithmetic on this machine
 static _Alignas(16) unsigned char tw__room[1 << 22];
 static size_t tw__heap;
@@ -354,6 +362,7 @@ TW_SLOW void *tw_alloc(size_t size) {
     tw__heap = at + size;
     return tw__room + at;
 }
+TW_INLINE void tw__make_room(void) {}
 #endif
 
 TW_SLOW tw_text tw__keep(tw_text t) {
@@ -1728,6 +1737,9 @@ TW_SLOW int32_t tw__configure(const tw_tariff *tariffs, uint32_t count, uint32_t
     if (c.problem_count)
         return tw__refuse((tw_text){tw__problem_text, tw__problems.length});
     tw__add_config(handle, &c, t, self);
+    if (!tw__undo_room)
+        tw__grow_undo();
+    tw__make_room();
     return tw__accept(&c);
 }
 

@@ -3,7 +3,7 @@
 
 use crate::decimal::{Decimal, Error, Result};
 use crate::json::{Document, Kind, Node, NONE};
-use crate::memory::{bytes, keep, keep_list, keep_text, Buffer};
+use crate::memory::{bytes, keep, keep_list, keep_text, make_room, Buffer};
 use crate::params::{open, refuse_unknown, Config};
 use crate::slot::{Cell as StateCell, Event, EventRow, Slot, SlotRow};
 use core::cell::{Cell, UnsafeCell};
@@ -393,6 +393,10 @@ impl Engine {
             return self.refuse(text, length);
         }
         self.add_config(handle, &c, made.0);
+        if self.undo.room.get() == 0 {
+            self.undo.grow();
+        }
+        make_room();
         self.accept(&c, length)
     }
 

@@ -2,6 +2,20 @@
 
 use core::mem::{align_of, size_of};
 
+#[cfg(target_arch = "wasm32")]
+static mut HEAP: usize = 0;
+
+/// Makes room for what a batch takes, so that none has to grow the memory: the first to do so would work more than
+/// those after it.
+pub(crate) fn make_room() {
+    #[cfg(target_arch = "wasm32")]
+    unsafe {
+        let heap = HEAP;
+        bytes(1 << 17);
+        HEAP = heap;
+    }
+}
+
 /// Zeroed bytes, aligned to 16. Traps when there are no more.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn bytes(size: usize) -> *mut u8 {
@@ -9,7 +23,6 @@ pub(crate) fn bytes(size: usize) -> *mut u8 {
     extern "C" {
         static __heap_base: u8;
     }
-    static mut HEAP: usize = 0;
     // One thread, and nothing else touches HEAP or what lies behind it.
     unsafe {
         if HEAP == 0 {
