@@ -141,7 +141,8 @@ func (n *native) configure(handle int, r plugins.ConfigRequest) (*plugins.Plan, 
 	if len(params) == 0 {
 		params = json.RawMessage("{}")
 	}
-	request, err := json.Marshal(map[string]any{"tariff": r.Tariff, "params": params, "currency": r.Currency, "kind": "tariff"})
+	// Without a kind, since the module knows whether it is a tariff or an invoice rule.
+	request, err := json.Marshal(map[string]any{"tariff": r.Tariff, "params": params, "currency": r.Currency})
 	if err != nil {
 		return nil, err
 	}
