@@ -35,7 +35,7 @@ TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go' ! -path '*/node_modules/*')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/node_modules/*')
 
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors bench bench-languages bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -87,6 +87,10 @@ vectors: build ## prices the cases of CASES=file.jsonl with the built-in tariffs
 	@test -n "$(CASES)" || { echo "name a file: make vectors CASES=cases.jsonl" >&2; exit 2; }
 	@$(TOLLWAY) vectors "$(CASES)"
 
+hostile: $(TARIFFS) ## runs the corpus of modules that mean harm, alone and in a host; ARGS="loop" for those with such a name
+	@$(GO) run ./plugins/hostile/run $(ARGS)
+	$(GO) test -count=1 -run '^TestHostile' ./host
+
 bench: build ## measures events/s of the stages and of the whole pipeline, and what an event costs in each guest language
 	@$(TOLLWAY) bench $(ARGS)
 	@$(GO) run ./plugins/languages
@@ -120,9 +124,10 @@ fuzz: ## runs every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, every fuzz target
+nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, hostile modules, every fuzz target
 	$(GO) test ./host -run '^TestAgainstOracle$$' -oracleworlds 400 -timeout 30m
 	$(GO) test -race -timeout 90m ./...
+	@$(MAKE) hostile
 	@$(MAKE) fuzz
 
 tools: tools-lint tools-generate ## installs the tools and the hook that checks commits

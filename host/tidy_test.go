@@ -54,6 +54,8 @@ var direction = map[string][]string{
 	"plugins/languages":         {"plugins", "plugins/build", "sdk/billing"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
+	"plugins/hostile":           {"plugins", "plugins/internal/wasmtest", "sdk/billing", "golang.org/x/sys"},
+	"plugins/hostile/run":       {"plugins/hostile"},
 
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
 	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
@@ -125,6 +127,7 @@ var goroutines = map[string]string{
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
+	"plugins/hostile/neighbour.go":      "the honest tariff at work; neighbour.stop waits for it",
 	"host/partition.go":                 "reading ahead, working and committing; the partition's run waits for all",
 }
 

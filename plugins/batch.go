@@ -113,6 +113,11 @@ type Reject struct {
 // room for.
 const ReasonValueTooLong = "value_too_long"
 
+// ReasonFault is the reason of an event at which a plugin broke the contract: it answered with a code or an
+// output that cannot be, did not announce its work, or gave up. It was priced alone, so nothing else can be the
+// cause.
+const ReasonFault = "tariff_fault"
+
 // valueBytesMax is the most text that the dimensions of one event may hold together.
 const valueBytesMax = 64 << 10
 

@@ -13,10 +13,6 @@ import (
 	"github.com/tollway/tollway/sdk/abi"
 )
 
-// callPool is the fuel that the units of one call may use together. It bounds how long a call can
-// keep the garbage collector of the host waiting; a batch that needs more is priced in parts.
-const callPool = 400_000_000
-
 // Instance is one memory of a plugin. It belongs to one goroutine at a time: none of its methods
 // may be called concurrently.
 type Instance struct {
@@ -41,6 +37,7 @@ type Instance struct {
 	plans    []*Plan
 
 	fuelUsed int64 // by the calls of the last Price
+	pool     int64 // see poolFirst
 
 	// What host functions keep; all of it starts anew with each call.
 	randomState, randomUsed uint64
@@ -51,7 +48,7 @@ type Instance struct {
 
 // control are the globals that the rewriter added as parameters of a call.
 type control struct {
-	fuel, perUnit, pool, cursor, first, units, depth, trap, pages api.MutableGlobal
+	fuel, perUnit, pool, cursor, first, units, depth, trap, pages, begun api.MutableGlobal
 }
 
 // NewInstance starts an instance: memory of its own, initialized, nothing configured.
@@ -61,7 +58,7 @@ type control struct {
 // A plugin that traps or exits while it is initialized, or that was built for a newer minor of the
 // ABI; too little memory on this machine.
 func (m *Module) NewInstance(ctx context.Context) (*Instance, error) {
-	i := &Instance{module: m, log: make([]byte, 0, logMax)}
+	i := &Instance{module: m, log: make([]byte, 0, logMax), pool: poolFirst}
 	if err := i.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("plugin %s cannot be started: %w", m.label(), err), i.Close(ctx))
 	}
@@ -91,7 +88,7 @@ func (i *Instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if minor > abi.Minor {
+	if minor < 0 || minor > abi.Minor {
 		return checkABI(fmt.Sprintf("%d.%d", abi.Major, minor))
 	}
 	i.configure = i.api.ExportedFunction(abi.ExportConfigure)
@@ -126,7 +123,7 @@ func (i *Instance) instantiate(ctx context.Context) (err error) {
 	i.control = control{
 		fuel: global(fuel.GlobalFuel), perUnit: global(fuel.GlobalFuelPerUnit), pool: global(fuel.GlobalPool),
 		cursor: global(fuel.GlobalCursor), first: global(fuel.GlobalFirst), units: global(fuel.GlobalUnits), depth: global(fuel.GlobalDepth),
-		trap: global(fuel.GlobalTrap), pages: global(fuel.GlobalPages),
+		trap: global(fuel.GlobalTrap), pages: global(fuel.GlobalPages), begun: global(fuel.GlobalBegun),
 	}
 	i.state = i.state[:0]
 	for _, name := range i.module.rewritten.State {
@@ -174,6 +171,7 @@ func (i *Instance) call(f api.Function, b budget) (result int32, err error) {
 	c.first.Set(uint64(uint32(1<<32 - 1)))
 	c.depth.Set(fuel.DepthMax)
 	c.trap.Set(0)
+	c.begun.Set(0)
 	err = f.CallWithStack(i.context, i.stack[:])
 	if len(i.log) > 0 && i.module.log != nil {
 		i.module.log(i.module.digest, i.log)

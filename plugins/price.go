@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tollway/tollway/plugins/fuel"
 	"github.com/tollway/tollway/sdk/abi"
@@ -17,8 +18,8 @@ import (
 //
 // # Errors
 //
-// A *[FaultError] when the plugin failed in a way that no event explains; the error of the context;
-// an error of another kind when the batch itself makes no sense.
+// A *[FaultError] when the plugin failed at the finish of a slot, which cannot be rejected; the error of the
+// context; an error of another kind when the batch itself makes no sense.
 func (i *Instance) Price(ctx context.Context, b *Batch) ([]Reject, error) {
 	if i.api == nil {
 		return nil, errInstanceClosed
@@ -47,12 +48,14 @@ const (
 	tooLarge                // it may fit if it is cut in half
 	needsMore
 	trapped // at the unit that began last
+	faulted // it broke the contract; which unit is to blame is not known
 	tooWide // its first unit does not fit into the arena
 )
 
 // priceAll prices the units of the batch, stretch by stretch. A trap names a unit: what stands
 // before it is priced without it, and then it alone. Only what it does alone counts, since there
-// no neighbour can have caused the trap. Units that began together are priced again one by one.
+// no neighbour can have caused the trap. Units that began together are priced again one by one. A
+// fault names no unit that could be trusted, so the stretch is cut in half until one is left.
 func (i *Instance) priceAll(ctx context.Context) error {
 	w := &i.work
 	next, limit, alone, single := 0, abi.BatchEventsDefault, -1, 0
@@ -74,11 +77,11 @@ func (i *Instance) priceAll(ctx context.Context) error {
 		if n == 1 || single > next {
 			w.unitsMax = 1
 		}
-		result, t, err := i.priceStretch(next, n)
-		if err != nil {
-			return err
-		}
+		result, t := i.priceStretch(next, n)
 		n = w.to - w.from
+		if result == needsMore && growths == growthsMax {
+			result, t, growths = faulted, &trap{text: "it asks for more state again and again"}, 0
+		}
 		switch result {
 		case tooWide:
 			if err := i.tooWide(next); err != nil {
@@ -89,31 +92,24 @@ func (i *Instance) priceAll(ctx context.Context) error {
 			next, growths = w.to, 0
 			limit = min(2*limit, abi.BatchEventsDefault)
 		case needsMore:
-			if growths++; growths > growthsMax {
-				return i.faultAt(next, "it asks for more state again and again")
-			}
-		case tooLarge:
-			if n == 1 {
-				return i.faultAt(next, "one unit of work does not fit into a call: "+t.text)
-			}
-			limit = max(1, n/2)
-		case trapped:
-			if n == 1 {
-				if err := i.reject(next, t); err != nil {
+			growths++
+		case tooLarge, faulted, trapped:
+			switch {
+			case n == 1:
+				if err := i.reject(next, result, t); err != nil {
 					return err
 				}
 				next, growths = next+1, 0
-				break
-			}
-			if i.together() {
-				if w.unitsMax == 1 {
-					return i.faultHere("it announced units together that were to begin one by one")
-				}
+			case t.cause == fuel.CausePool && i.paidFor() > 0:
+				limit = i.paidFor()
+			case result != trapped:
+				limit = max(1, n/2)
+			case i.together():
 				single = next + i.cursor0() + 1
-				break
+			default:
+				alone = next + i.cursor0()
+				limit = min(limit, unitsAfterTrap)
 			}
-			alone = next + i.cursor0()
-			limit = min(limit, unitsAfterTrap)
 		}
 	}
 	return nil
@@ -151,64 +147,77 @@ func (i *Instance) cursor0() int {
 	return w.to - w.from - 1
 }
 
-// priceStretch makes one call for units from the given one on, at most limit.
-func (i *Instance) priceStretch(from, limit int) (outcome, *trap, error) {
+// paidFor is how many units of the stretch the pool of the last call was enough for, 0 when that is not known.
+func (i *Instance) paidFor() int {
+	if first := int(int32(uint32(i.control.first.Get()))); first < i.work.events {
+		return max(0, first)
+	}
+	return i.cursor0()
+}
+
+// priceStretch makes one call for units from the given one on, at most limit. Of what went wrong the trap tells.
+func (i *Instance) priceStretch(from, limit int) (outcome, *trap) {
 	w := &i.work
 	w.keep(i.arena)
 	i.restoreMemory()
 	units, used := w.encode(i.arena, from, limit)
 	if units == 0 {
 		i.used = max(i.used, used)
-		return tooWide, nil, nil
+		return tooWide, nil
 	}
 	i.zeroBehind(used)
 	i.stack[0] = uint64(i.arenaPtr)
 	i.calls++
-	code, err := i.call(i.price, budget{fuel: abi.FuelBase, pool: callPool, units: w.events + len(w.sent)})
+	code, err := i.callPrice(w.events + len(w.sent))
 	if err != nil {
 		return i.trapOutcome(err)
 	}
 	switch code {
 	case abi.RCOK:
-		if err := i.checkCursor(); err != nil {
-			return 0, nil, err
+		if text := i.cursorFault(); text != "" {
+			return faulted, &trap{text: text}
 		}
 		if err := w.decode(i.arena); err != nil {
-			return 0, nil, i.faultAt(w.from, "its answer breaks the ABI: "+err.Error())
+			return faulted, &trap{text: "its answer breaks the ABI: " + err.Error()}
 		}
-		return priced, nil, nil
+		return priced, nil
 	case abi.RCStateNeed:
 		if err := w.growStates(i.arena); err != nil {
-			return 0, nil, i.faultAt(w.from, "its answer breaks the ABI: "+err.Error())
+			return faulted, &trap{text: "its answer breaks the ABI: " + err.Error()}
 		}
-		return needsMore, nil, nil
+		return needsMore, nil
 	case abi.RCRejectFull:
-		return tooLarge, &trap{text: "its table of rejects is full"}, nil
+		return tooLarge, &trap{text: "its table of rejects is full"}
 	case abi.RCFault:
-		return 0, nil, i.faultHere(i.faultText())
+		return faulted, &trap{text: i.faultText()}
 	}
-	return 0, nil, i.faultHere(fmt.Sprintf("it answered with the unknown code %d", code))
+	return faulted, &trap{text: fmt.Sprintf("it answered with the unknown code %d", code)}
 }
 
 // trapOutcome sorts a trap.
-func (i *Instance) trapOutcome(err error) (outcome, *trap, error) {
+func (i *Instance) trapOutcome(err error) (outcome, *trap) {
 	var t *trap
 	if !errors.As(err, &t) {
-		return 0, nil, err
+		return faulted, &trap{text: err.Error()}
 	}
 	switch {
 	case t.cause == fuel.CauseCursor:
-		return 0, nil, i.faultHere(t.text)
+		return faulted, t
 	case t.cause == fuel.CausePool, i.cursor() < 0:
-		return tooLarge, t, nil
+		return tooLarge, t
+	case i.together() && i.work.unitsMax == 1:
+		return faulted, &trap{text: "it announced units together that were to begin one by one"}
 	}
-	return trapped, t, nil
+	return trapped, t
 }
 
-// checkCursor holds that the plugin announced its units up to the last. Without that, the fuel of
-// one unit would have paid for others, and how a batch is cut could decide a price.
-func (i *Instance) checkCursor() error {
+// cursorFault holds that the plugin announced each of its units. Without that, the fuel of one unit would have
+// paid for others, and how a batch is cut could decide a price.
+func (i *Instance) cursorFault() string {
 	w := &i.work
+	if begun := int(int32(uint32(i.control.begun.Get()))); begun != w.to-w.from {
+		return fmt.Sprintf("it did not call begin for each unit of work (for %d of %d)", begun, w.to-w.from)
+	}
 	last := w.events - 1
 	if w.to > w.from+w.events {
 		for n := range w.sent {
@@ -218,20 +227,25 @@ func (i *Instance) checkCursor() error {
 		}
 	}
 	if got := i.cursor(); got != last {
-		return i.faultHere(fmt.Sprintf("it did not call begin for each unit of work (the last was %d, not %d)", got, last))
+		return fmt.Sprintf("it called begin for other units of work than there are (the last was %d, not %d)", got, last)
 	}
-	return nil
+	return ""
 }
 
-// reject makes a reject of the trap of an event that was priced alone. A finish cannot be
-// rejected: it is a fault.
-func (i *Instance) reject(unit int, t *trap) error {
-	if unit >= len(i.work.batch.Events) {
-		return i.faultAt(unit, t.text)
+// reject makes a reject of an event that was priced alone and failed. A finish cannot be rejected: it is an error.
+func (i *Instance) reject(unit int, how outcome, t *trap) error {
+	reason, text := abi.ReasonTrap, "the tariff failed: "+t.text
+	switch how {
+	case tooLarge:
+		reason, text = ReasonFault, "one unit of work does not fit into a call: "+t.text
+	case faulted:
+		reason, text = ReasonFault, "the tariff broke its contract: "+t.text
+	default: // trapped
 	}
-	i.work.rejects = append(i.work.rejects, Reject{
-		Event: unit, Reason: abi.ReasonTrap, Detail: abi.Cut("the tariff failed: "+t.text, abi.RejectTextMax),
-	})
+	if unit >= len(i.work.batch.Events) {
+		return i.faultAt(unit, strings.TrimPrefix(text, "the tariff failed: "))
+	}
+	i.work.rejects = append(i.work.rejects, Reject{Event: unit, Reason: reason, Detail: abi.Cut(text, abi.RejectTextMax)})
 	return nil
 }
 
@@ -247,15 +261,6 @@ func (i *Instance) tooWide(unit int) error {
 		Detail: fmt.Sprintf("its dimensions hold more than %d bytes of text", valueBytesMax),
 	})
 	return nil
-}
-
-// faultHere is a fault at the unit that began last.
-func (i *Instance) faultHere(text string) error {
-	w := &i.work
-	if c := i.cursor(); c >= 0 && c < w.events+len(w.sent) {
-		return i.faultAt(w.from+i.cursor0(), text)
-	}
-	return i.fault("%s", text)
 }
 
 // faultAt is a fault at a unit of the batch.

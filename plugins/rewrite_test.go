@@ -218,9 +218,10 @@ func TestFuelCountsWork(t *testing.T) {
 		}
 		return 1_000_000 - i.get(fuel.GlobalFuel)
 	}
-	// A pass of the loop is twelve instructions.
-	if first, second := cost(10)-cost(9), cost(1_000)-cost(999); first != 12 || second != 12 {
-		t.Errorf("one pass more costs %d and %d, want 12", first, second)
+	// A pass of the loop is twelve instructions and its head.
+	const want = 12 + fuel.HeadCost
+	if first, second := cost(10)-cost(9), cost(1_000)-cost(999); first != want || second != want {
+		t.Errorf("one pass more costs %d and %d, want %d", first, second, want)
 	}
 	memory := instantiate(t, engines["compiler"], rewritten(t, exported(programs()["memory"]).Bytes()))
 	i = memory
@@ -322,6 +323,7 @@ func TestBegin(t *testing.T) {
 		Funcs:   []w.Func{{Sig: w.Sig{Params: []byte{w.I32}}, Code: w.Cat(w.LocalGet(0), w.Call(0), w.Op(w.End))}},
 	}
 	wasm := rewritten(t, exported(m).Bytes())
+	const call = 3 + fuel.HeadCost // three instructions, and the entry
 	for engine, config := range engines {
 		i := instantiate(t, config, wasm)
 		i.grant(1_000)
@@ -334,13 +336,13 @@ func TestBegin(t *testing.T) {
 			cause      fuel.Cause
 			ok         bool
 		}{
-			{0, 200, 1_097, 0, true}, // 1,000 less three instructions went to the pool
-			{2, 200, 1_094, 0, true},
-			{2, 197, 1_094, fuel.CauseCursor, false},
-			{1, 194, 1_094, fuel.CauseCursor, false},
-			{-1, 191, 1_094, fuel.CauseCursor, false},
-			{5, 188, 1_094, fuel.CauseCursor, false},
-			{4, 200, 1_079, 0, true},
+			{0, 200, 1_100 - call, 0, true}, // what was left of the 1,000 went to the pool
+			{2, 200, 1_100 - 2*call, 0, true},
+			{2, 200 - call, 1_100 - 2*call, fuel.CauseCursor, false},
+			{1, 200 - 2*call, 1_100 - 2*call, fuel.CauseCursor, false},
+			{-1, 200 - 3*call, 1_100 - 2*call, fuel.CauseCursor, false},
+			{5, 200 - 4*call, 1_100 - 2*call, fuel.CauseCursor, false},
+			{4, 200, 1_100 - 7*call, 0, true},
 		} {
 			i.set(fuel.GlobalTrap, 0)
 			_, err := i.call("f0", uint64(uint32(step.unit)))
@@ -350,7 +352,10 @@ func TestBegin(t *testing.T) {
 			}
 			i.set(fuel.GlobalDepth, fuel.DepthMax)
 		}
-		i.grant(10)
+		if i.get32(fuel.GlobalBegun) != 3 {
+			t.Errorf("%s: %d units have begun, want 3", engine, i.get32(fuel.GlobalBegun))
+		}
+		i.grant(20)
 		i.set(fuel.GlobalPool, 100)
 		if _, err := i.call("f0", 0); err == nil || i.cause() != fuel.CausePool || i.get32(fuel.GlobalCursor) != 0 {
 			t.Errorf("%s: an empty pool: %v, cause %s, cursor %d", engine, err, i.cause(), i.get32(fuel.GlobalCursor))

@@ -35,9 +35,10 @@ type body struct {
 	code   int // offset of the first group
 	first  int // offset of the first instruction
 	edits  []edit
-	total  int  // instructions
-	calls  bool // calls another function
-	bulk   bool // has a bulk operation with a length
+	total  int    // instructions
+	calls  bool   // calls another function
+	bulk   bool   // has a bulk operation with a length
+	asks   effort // of the compiler
 
 	paths
 }
@@ -46,11 +47,12 @@ type body struct {
 func (b *body) scan(r *reader, t FuncType) {
 	b.params, b.locals = len(t.Params), len(t.Params)
 	b.edits = b.edits[:0]
-	b.total, b.calls, b.bulk = 0, false, false
+	b.total, b.calls, b.bulk, b.asks = 0, false, false, effort{}
 	b.scanLocals(r)
 	b.first = r.at
 	b.paths.begin()
 	b.head(r.at)
+	b.step(HeadCost)
 	for len(b.blocks) > 0 {
 		if r.done() {
 			r.fail(errTruncated)
@@ -94,7 +96,7 @@ func (b *body) instruction(r *reader) {
 	at := r.at
 	op := r.byte()
 	b.total++
-	b.step(1)
+	b.step(uint64(costs[op]))
 	switch kind := operands[op]; kind {
 	case opNone:
 		b.plain(r, op, at)
@@ -105,8 +107,11 @@ func (b *body) instruction(r *reader) {
 			return
 		}
 		b.open(op)
+		b.asks.opened++
 		if op == opcLoop {
+			b.asks.loops++
 			b.head(r.at)
+			b.step(HeadCost)
 		}
 	case opLabel:
 		b.label(r)
@@ -121,6 +126,7 @@ func (b *body) instruction(r *reader) {
 		b.function(r, op, at)
 	case opCallIndirect:
 		b.calls = true
+		b.asks.called++
 		b.index(r, "type", len(b.module.types))
 		r.u32()
 	case opLocal:
@@ -194,6 +200,7 @@ func (b *body) index(r *reader, what string, count int) uint32 {
 // label reads the target of a branch. The check matters: one level more would leave the block
 // that the rewriter wraps around the function, and so skip the end of the count of its depth.
 func (b *body) label(r *reader) {
+	b.asks.targets++
 	level := b.index(r, "branch target", len(b.blocks))
 	if r.err == nil {
 		b.branch(int(level))
@@ -221,6 +228,7 @@ func (b *body) function(r *reader, op byte, at int) {
 	kind := editRef
 	if op == opcCall {
 		kind, b.calls = editCall, true
+		b.asks.called++
 		if int64(b.remap[i]) < int64(b.imports) {
 			b.step(HostCallCost)
 		}
@@ -266,6 +274,9 @@ func (b *body) prefixed(r *reader, op byte, at int) {
 	if op == opcVector {
 		vector(r, b, sub)
 		return
+	}
+	if sub == miscMemoryInit || sub == miscMemoryCopy || sub == miscMemoryFill {
+		b.step(BulkCost)
 	}
 	switch {
 	case sub <= 7: // saturating conversions

@@ -88,7 +88,7 @@ func (w *rewriter) writeImports(o *writer) {
 }
 
 func (w *rewriter) writeGlobals(o *writer) {
-	o.u32(uint32(len(w.m.globals)) + 9)
+	o.u32(uint32(len(w.m.globals)) + 10)
 	for i := range w.m.globals {
 		g := &w.m.globals[i]
 		mutable := byte(0)
@@ -113,9 +113,11 @@ func (w *rewriter) writeGlobals(o *writer) {
 		}
 		o.raw(opcEnd)
 	}
-	o.raw(typeI32, 1)
-	o.i32(int32(pages))
-	o.raw(opcEnd)
+	for _, v := range [...]int32{int32(pages), 0} {
+		o.raw(typeI32, 1)
+		o.i32(v)
+		o.raw(opcEnd)
+	}
 }
 
 func (w *rewriter) writeExports(o *writer) {
@@ -132,6 +134,7 @@ func (w *rewriter) writeExports(o *writer) {
 		{GlobalDepth, w.globals.depth},
 		{GlobalTrap, w.globals.trap},
 		{GlobalPages, w.globals.pages},
+		{GlobalBegun, w.globals.begun},
 	}
 	o.u32(uint32(len(w.m.exports) + len(names) + len(w.state) - 1))
 	for _, e := range w.m.exports {
@@ -205,8 +208,12 @@ func (w *rewriter) code() ([]byte, error) {
 		t := m.types[m.functions[i]]
 		r := &reader{data: raw}
 		b.scan(r, t)
-		if r.err != nil {
-			return nil, fmt.Errorf("function %d is not acceptable: %w", m.importedFunctions+i, r.err)
+		err := r.err
+		if err == nil {
+			err = w.spend(b)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("function %d is not acceptable: %w", m.importedFunctions+i, err)
 		}
 		scratch.b = scratch.b[:0]
 		w.writeBody(&scratch, b, raw, t)

@@ -209,6 +209,10 @@ func (w *rewriter) writeBegin(o *writer) {
 	o.op(opcGlobalSet, g.first)
 	o.op(opcLocalGet, 0)
 	o.op(opcGlobalSet, g.cursor)
+	o.op(opcGlobalGet, g.begun)
+	o.i32(1)
+	o.raw(opcI32Add)
+	o.op(opcGlobalSet, g.begun)
 	w.refill(o, 1)
 	o.raw(opcEnd)
 }
@@ -239,6 +243,10 @@ func (w *rewriter) writeBeginMany(o *writer) {
 	o.i32(1)
 	o.raw(opcI32Sub)
 	o.op(opcGlobalSet, g.cursor)
+	o.op(opcGlobalGet, g.begun)
+	o.op(opcLocalGet, 1)
+	o.raw(opcI32Add)
+	o.op(opcGlobalSet, g.begun)
 	w.refill(o, 2)
 	o.raw(opcEnd)
 }

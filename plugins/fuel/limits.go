@@ -8,7 +8,7 @@ const (
 	// FunctionsMax is the largest number of functions, imported ones included.
 	FunctionsMax = 100_000
 	// BodyBytesMax is the largest function body in bytes.
-	BodyBytesMax = 2 << 20
+	BodyBytesMax = 512 << 10
 	// LocalsMax is the largest number of locals of one function, parameters included.
 	LocalsMax = 4_096
 	// NestingMax is how deep blocks may stand in each other. Go nests one block for every point
@@ -26,8 +26,11 @@ const (
 	GlobalsMax = 10_000
 	// TablesMax is the largest number of tables.
 	TablesMax = 16
-	// TableElementsMax is the largest size of one table in elements.
+	// TableElementsMax is the largest size of one table in elements, and the most that all element segments
+	// together may hold.
 	TableElementsMax = 1_000_000
+	// CustomsMax is the largest number of custom sections.
+	CustomsMax = 1_000
 	// SegmentsMax is the largest number of element segments, and of data segments.
 	SegmentsMax = 100_000
 	// NameBytesMax is the longest name of an import, an export or a custom section.
@@ -47,6 +50,13 @@ const GrowCost = 10_000
 // HostCallCost is the fuel that a call of an imported function takes beyond the call itself: what
 // the host does is not counted otherwise.
 const HostCallCost = 100
+
+// HeadCost is the fuel that every pass of a loop head and every entry of a function takes beyond its
+// instructions: it pays for counting, and for the branch.
+const HeadCost = 8
+
+// BulkCost is the fuel that a bulk memory operation takes beyond what its length costs.
+const BulkCost = 16
 
 // bulkShift divides the length of a bulk memory operation into fuel: one unit for four bytes.
 const bulkShift = 2

@@ -20,6 +20,8 @@ const (
 	// GlobalFirst (i32) is the first of the units that began last: not GlobalCursor when several began
 	// together.
 	GlobalFirst = "__first"
+	// GlobalBegun (i32) counts the units that have begun in the call.
+	GlobalBegun = "__begun"
 	// GlobalUnits (i32) is the number of units of the call.
 	GlobalUnits = "__units"
 	// GlobalDepth (i64) is the call depth left.
@@ -73,11 +75,13 @@ type rewriter struct {
 	globals added
 	pages   uint32 // declared size of the memory
 	state   []string
+	effort  uint64            // see spend
+	byShape map[string]uint32 // types by parameters and results, see typeIndex
 }
 
 // added holds the indices of the added globals.
 type added struct {
-	fuel, perUnit, pool, cursor, first, units, depth, trap, pages uint32
+	fuel, perUnit, pool, cursor, first, units, depth, trap, pages, begun uint32
 }
 
 // Rewrite returns the module with fuel, depth and units counted. The error is a sentence that
@@ -166,7 +170,7 @@ var reservedName = regexp.MustCompile(`^__g[0-9]+$`)
 // reserved tells whether an export may not have this name.
 func reserved(name string) bool {
 	switch name {
-	case GlobalFuel, GlobalFuelPerUnit, GlobalPool, GlobalCursor, GlobalFirst, GlobalUnits, GlobalDepth, GlobalTrap, GlobalPages:
+	case GlobalFuel, GlobalFuelPerUnit, GlobalPool, GlobalCursor, GlobalFirst, GlobalBegun, GlobalUnits, GlobalDepth, GlobalTrap, GlobalPages:
 		return true
 	}
 	return reservedName.MatchString(name)
@@ -181,6 +185,7 @@ func (w *rewriter) planGlobals() error {
 	n := uint32(len(w.m.globals))
 	w.globals = added{
 		fuel: n, perUnit: n + 1, pool: n + 2, cursor: n + 3, first: n + 4, units: n + 5, depth: n + 6, trap: n + 7, pages: n + 8,
+		begun: n + 9,
 	}
 	for i := range w.m.globals {
 		if w.m.globals[i].mutable {
@@ -196,15 +201,26 @@ func stateName(i int) string { return "__g" + strconv.Itoa(i) }
 
 // typeIndex returns the index of a function type, adding it if the module has none like it.
 func (w *rewriter) typeIndex(params, results []byte) uint32 {
-	for i := range w.types {
-		if string(w.types[i].Params) == string(params) && string(w.types[i].Results) == string(results) {
-			return uint32(i)
+	if w.byShape == nil {
+		w.byShape = make(map[string]uint32, len(w.types)+3)
+		for i := len(w.types) - 1; i >= 0; i-- { // of several like it, the first
+			w.byShape[shape(w.types[i].Params, w.types[i].Results)] = uint32(i)
 		}
+	}
+	key := shape(params, results)
+	i, ok := w.byShape[key]
+	if ok {
+		return i
 	}
 	var raw writer
 	raw.raw(typeFunction)
 	raw.vec(params)
 	raw.vec(results)
 	w.types = append(w.types, FuncType{Params: params, Results: results, raw: raw.b})
-	return uint32(len(w.types) - 1)
+	i = uint32(len(w.types) - 1)
+	w.byShape[key] = i
+	return i
 }
+
+// shape is a function type as a key: 0 is no value type.
+func shape(params, results []byte) string { return string(params) + "\x00" + string(results) }

@@ -10,6 +10,9 @@ import (
 func (m *Module) section(id byte, r *reader) error {
 	switch id {
 	case sectionCustom:
+		if len(m.custom) == CustomsMax {
+			return fmt.Errorf("the module has more than %d of them", CustomsMax)
+		}
 		m.custom = append(m.custom, CustomSection{Name: r.name(), Data: r.data[r.at:]})
 		return r.err
 	case sectionType:

@@ -57,6 +57,7 @@ const (
 
 func (m *Module) readElements(r *reader) {
 	n := r.count("element segments", SegmentsMax)
+	left := TableElementsMax
 	for i := range n {
 		var s elementSegment
 		s.flags = r.u32()
@@ -72,7 +73,8 @@ func (m *Module) readElements(r *reader) {
 		if s.flags&(elementNotActive|elementIndex) != 0 {
 			s.kind, s.hasKind = r.byte(), true
 		}
-		entries := r.count("elements", TableElementsMax)
+		entries := r.count("elements", left)
+		left -= entries
 		for range entries {
 			if s.flags&elementExprs != 0 {
 				s.exprs = append(s.exprs, m.constExpr(r))

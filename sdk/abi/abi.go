@@ -160,9 +160,9 @@ const (
 	ModuleMaxBytes     = 16 << 20
 	MemoryMaxBytes     = 64 << 20  // of a guest, unless the manifest asks for less
 	FuelPerEvent       = 1_000_000 // unless the manifest says otherwise
-	FuelPerEventMax    = 200_000_000
-	FuelBase           = 20_000_000    // of a call, before the first begin
-	FuelInitialize     = 2_000_000_000 // of _initialize and of one configure
+	FuelPerEventMax    = 50_000_000
+	FuelBase           = 1_000_000   // of a call, before the first begin
+	FuelInitialize     = 100_000_000 // of _initialize and of one configure
 	CallDepthMax       = 1_000
 	ManifestMaxBytes   = 1 << 20
 	TariffsPerModule   = 256

@@ -13,7 +13,7 @@ func TestRegisterRefuses(t *testing.T) {
 	for want, m := range map[string]Module{
 		`tariff: module name "A" is not of the form [a-z][a-z0-9_]{0,62}`: {Name: "A", Tariffs: one},
 		`tariff: a module has 1 to 256 tariffs`:                           {Name: "m"},
-		`tariff: fuel per event must be 0 to 200000000`:                   {Name: "m", Tariffs: one, FuelPerEvent: -1},
+		`tariff: fuel per event must be 0 to 50000000`:                    {Name: "m", Tariffs: one, FuelPerEvent: -1},
 		`tariff: memory must be 0 to 67108864 bytes`:                      {Name: "m", Tariffs: one, MemoryMaxBytes: 1 << 30},
 		`tariff: tariff name "" is not of the form [a-z][a-z0-9_]{0,62}`:  {Name: "m", Tariffs: []Tariff{{Configure: nothing}}},
 		`tariff: tariff a has no Configure`:                               {Name: "m", Tariffs: []Tariff{{Name: "a"}}},

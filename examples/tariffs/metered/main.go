@@ -13,7 +13,7 @@ import (
 var module = tariff.Register(tariff.Module{
 	Name:         "metered",
 	Version:      "1.0.0",
-	FuelPerEvent: 100_000_000, // a table of keys grows all at once; a percentile looks at every window of the period
+	FuelPerEvent: 50_000_000, // a table of keys grows all at once; a percentile looks at every window of the period
 	Tariffs: []tariff.Tariff{
 		aggregation, rounding, unitConversion, proratedGraduated, custom, creditBurndown, timeOfUse, percentile,
 	},

@@ -47,6 +47,8 @@ type Func struct {
 	Sig    Sig
 	Locals []byte
 	Code   []byte
+	// RawLocals stands in the place of the locals as it is, if it is not nil.
+	RawLocals []byte
 }
 
 // Import is an imported function.
@@ -154,6 +156,9 @@ func (m *Module) memory(out []byte) []byte {
 func (m *Module) rest(out []byte) []byte {
 	out = section(out, 10, vector(m.Funcs, func(f Func) []byte {
 		locals := vector(f.Locals, func(t byte) []byte { return []byte{1, t} })
+		if f.RawLocals != nil {
+			locals = f.RawLocals
+		}
 		return bytesOf(Cat(locals, f.Code))
 	}))
 	if len(m.Data) > 0 {
