@@ -44,6 +44,9 @@ func configurePerUnit(c *tariff.Config) tariff.Pricer {
 	if len(filters) > 0 && u.usage != usage {
 		p.Fail("filters", "cannot be combined with unit_conversion or discounts.usage")
 	}
+	if plain, ok := u.usage.(*tariff.PerUnit); ok && len(filters) == 0 && !limited && !u.clamp {
+		return plain // as it is, the SDK prices it by runs of events
+	}
 	return u
 }
 
