@@ -51,6 +51,7 @@ type tariff struct {
 	globals []w.Global
 	imports []w.Import // after begin: they move the other functions
 	fuel    int64
+	always  bool // bad runs at every event
 }
 
 // Functions of a module with one import beside begin, and with none.
@@ -111,7 +112,7 @@ func (t tariff) price() []byte {
 			sum(0, 1), sum(16, 2),
 			state, state, w.Load64(0), w.I64Const(1), w.Op(w.I64Add), w.Store64(0),
 			w.LocalGet(slot), w.I32Const(8), w.Store32(slotStateLen),
-			w.LocalGet(row), w.Load64(8), w.I64Const(Trigger), w.Op(0x51), // i64.eq
+			t.triggered(),
 			w.If(w.Void, t.bad),
 			w.LocalGet(index), w.I32Const(1), add, w.LocalSet(index), w.Br(0))),
 		w.I32Const(0), w.LocalSet(index),
@@ -124,6 +125,37 @@ func (t tariff) price() []byte {
 		t.done,
 		w.I32Const(0), w.Op(w.End),
 	)
+}
+
+// triggered leaves on the stack whether the event is one at which the module misbehaves.
+func (t tariff) triggered() []byte {
+	if t.always {
+		return w.I32Const(1)
+	}
+	return w.Cat(w.LocalGet(row), w.Load64(8), w.I64Const(Trigger), w.Op(0x51)) // eq
+}
+
+// Always returns modules that misbehave at every event, by what they do, each with one tariff named hostile: for
+// tests of what runs plugins.
+func Always() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for name, t := range map[string]tariff{
+		"loop":      {bad: forever()},
+		"trap":      {bad: trap()},
+		"memory":    {bad: growAll(), fuel: 20_000_000},
+		"recursion": {bad: w.Call(funcFirst), funcs: recursion(2)},
+		"code":      {bad: w.Cat(w.I32Const(42), w.Op(w.Return))},
+		"silent":    {begin: w.Op(w.Nop)},
+		"state":     {bad: store(slot, slotStateLen, -1)},
+	} {
+		t.always = true
+		wasm, err := t.packed()
+		if err != nil {
+			return nil, err
+		}
+		out[name] = wasm
+	}
+	return out, nil
 }
 
 // rejects makes a case in which the triggering event is rejected.
