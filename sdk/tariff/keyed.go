@@ -276,16 +276,9 @@ func (k *Keyed) open(s *Slot) bool {
 	}
 	count := (s.carryInLen - k.carryOff) / markStride
 	k.resize(s, min(max(capacityFirst, count+count/4), k.capacityMax()))
-	used := int64(0)
-	for off := s.carryInOff + k.carryOff; off < s.carryInOff+s.carryInLen; off += markStride {
-		e := (*wide)(at(off))
-		if to, found := k.seek(s, Key{e.lo, uint32(uint64(e.hi) >> 32)}); !found && e.lo != 0 {
-			place := (*wide)(at(to)) // not noted: undone, there is no table
-			place.lo, place.hi = e.lo, e.hi
-			used++
-		}
-	}
-	s.setCell(k.head, s.cell(k.head).lo, used)
+	// Not noted: undone, there is no table.
+	used := put(at(s.stateOff+k.base), uint32(s.cell(k.head).lo), markStride, at(s.carryInOff+k.carryOff), count)
+	s.setCell(k.head, s.cell(k.head).lo, int64(used))
 	return true
 }
 
@@ -315,21 +308,39 @@ func (k *Keyed) resize(s *Slot, capacity uint32) {
 	table := unsafe.Slice((*byte)(at(start)), capacity*k.stride)
 	clear(table)
 	s.setCell(k.head, uint64(capacity), s.cell(k.head).hi)
-	stride := int(k.stride)
-	for ; len(old) > 0; old = old[stride:] {
-		high := le.Uint64(old)
-		if high == 0 {
+	if before > 0 {
+		put(unsafe.Pointer(&table[0]), capacity, k.stride, unsafe.Pointer(&old[0]), before)
+	}
+}
+
+// put puts the entries of a list into an empty table and returns how many there were. The keys must differ. It is a
+// function of its own, without calls, because the fuel of a loop in Go is that of the longest way through its
+// function, and it runs for every entry of a table that grows.
+//
+//go:noinline
+func put(table unsafe.Pointer, capacity, stride uint32, list unsafe.Pointer, count uint32) (used uint32) {
+	for ; count > 0; count-- {
+		e, number := (*wide)(list), unsafe.Add(list, markStride)
+		list = unsafe.Add(list, stride)
+		if e.lo == 0 {
 			continue
 		}
-		home, _ := bits.Mul64(high, uint64(capacity))
-		to := int(home) * stride
-		for le.Uint64(table[to:]) != 0 {
-			if to += stride; to == len(table) {
-				to = 0
+		used++
+		i := uint32(high(e.lo, uint64(capacity)))
+		place := (*wide)(unsafe.Add(table, i*stride))
+		for place.lo != 0 {
+			if i++; i == capacity {
+				i = 0
 			}
+			place = (*wide)(unsafe.Add(table, i*stride))
 		}
-		copy(table[to:to+stride], old[:stride])
+		place.lo, place.hi = e.lo, e.hi
+		if stride == numberStride {
+			to, from := (*wide)(unsafe.Add(unsafe.Pointer(place), markStride)), (*wide)(number)
+			to.lo, to.hi = from.lo, from.hi
+		}
 	}
+	return used
 }
 
 // beforeBytes is a piece of the arena as it was before the unit of work at hand wrote to it, with how many numbers
