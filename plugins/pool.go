@@ -11,10 +11,10 @@ import (
 // The pool is the fuel that the units of one call may use together, beyond what one may. While a call runs, the
 // garbage collector of the host waits for it, and with it everything else, so what counts is how long a call takes.
 // Fuel bounds that well but for one thing: an access to memory may miss every cache, which takes fifty times as
-// long as one that does not. So an instance begins with little. It gets more when a batch of honest work was cut
+// long as one that does not. So an instance begins with what a batch of usual work takes. It gets more when a batch of honest work was cut
 // for want of it, and less when a call took long for its fuel. How a batch is cut changes no result.
 const (
-	poolFirst = 4_000_000
+	poolFirst = 16_000_000
 	poolMin   = 250_000
 	poolMax   = 64_000_000
 	callLong  = 25 * time.Millisecond
