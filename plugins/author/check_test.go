@@ -104,7 +104,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{tariff: "platform", found: "native"},
 		{tariff: "crashes", found: "hostile"},
 		{tariff: "hungry", found: "fuel of an event", others: []string{"native", "hostile"}},
-		{tariff: "greedy", found: "memory"},
+		{tariff: "greedy", found: "memory", others: []string{"fuel of an event"}}, // clearing it takes fuel
 		{tariff: "schema", params: "params: {price: 3}", found: "params"},
 		{tariff: "stuck", found: "idle", others: []string{"hostile", "again", "fresh", "split", "slots", "native", "rejects"}},
 	} {
