@@ -111,10 +111,10 @@ bench-recovery: build ## measures from the start of a process to its first answe
 	@$(TOLLWAY) bench recovery $(ARGS)
 
 bench-docs: build ## measures all of that and writes docs/performance.md; on a machine that does nothing else
-	@$(TOLLWAY) bench pipeline --markdown docs/performance.md $(ARGS)
+	@$(TOLLWAY) bench pipeline --markdown docs/performance.md --database-events 400000 $(ARGS)
 	@$(TOLLWAY) bench latency --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench recovery --markdown docs/performance.md $(ARGS)
-	@$(TOLLWAY) bench growth --markdown docs/performance.md --plot docs/growth.svg $(ARGS)
+	@$(TOLLWAY) bench growth --markdown docs/performance.md --plot docs/growth.svg --rounds 1 $(ARGS)
 
 fuzz: ## runs every fuzz target for FUZZTIME (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' host plugins rpc sdk examples | xargs -n1 dirname | sort -u | while read -r folder; do \
