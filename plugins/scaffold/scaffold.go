@@ -16,6 +16,7 @@ import (
 
 	"github.com/tollway/tollway/sdk"
 	"github.com/tollway/tollway/sdk/abi"
+	"github.com/tollway/tollway/sdk/assemblyscript"
 )
 
 // templates hold a folder for each language. Their files end with .tmpl, so that no tool takes them for sources of
@@ -51,7 +52,7 @@ type language struct {
 }
 
 func languages() []language {
-	return []language{{"go", goSDK}}
+	return []language{{"go", goSDK}, {"assemblyscript", assemblyscriptSDK}}
 }
 
 // Project returns the files of a new project.
@@ -123,6 +124,20 @@ func goSDK() ([]File, error) {
 		}
 		data, err := fs.ReadFile(sources, name)
 		files = append(files, File{Path: path.Join(SDKFolder, "sdk", name), Data: data})
+		return err
+	})
+	return files, err
+}
+
+// assemblyscriptSDK is the npm package of the SDK for AssemblyScript.
+func assemblyscriptSDK() ([]File, error) {
+	var files []File
+	err := fs.WalkDir(assemblyscript.Sources, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := assemblyscript.Sources.ReadFile(name)
+		files = append(files, File{Path: path.Join(SDKFolder, name), Data: data, Executable: strings.HasSuffix(name, ".mjs")})
 		return err
 	})
 	return files, err
