@@ -217,7 +217,8 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 // takes reports whether an event is folded again: it belongs to the slots
 // concerned, and was priced from the message at a position.
 func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
-	if e.Problem != nil || !r.accounts[e.Account] || e.Time < r.start || e.Time >= r.end || r.taken[e.Identity] {
+	concerned := e.Problem == nil && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity]
+	if !concerned {
 		return false, nil
 	}
 	seen, known, err := r.partition.seen.Find(e.Identity)
