@@ -23,10 +23,10 @@ const (
 
 // callPrice calls tariff_price for a number of units and adapts the pool.
 func (i *Instance) callPrice(units int) (int32, error) {
-	before, cpu, wall := i.fuelUsed, threadTime(), time.Now()
+	before, cpu, wall := i.fuelUsed, threadTime(), time.Now() //nolint:forbidigo // it decides how a batch is cut, which changes no result
 	code, err := i.call(i.price, budget{fuel: abi.FuelBase, pool: i.module.fuelPerUnit + i.pool, units: units})
 	// Elsewhere than on the thread where it began, the time of the thread says nothing.
-	took := min(max(threadTime()-cpu, 0), time.Since(wall))
+	took := min(max(threadTime()-cpu, 0), time.Since(wall)) //nolint:forbidigo // it decides how a batch is cut, which changes no result
 	switch {
 	case took > callLong && took > time.Duration(i.fuelUsed-before)*slowFuel:
 		i.pool = max(i.pool/8, poolMin)

@@ -16,7 +16,6 @@ type generator struct {
 	seed      []byte
 	at        int
 	functions int // that may be called: 0 to functions-1
-	labels    int // open blocks
 	loops     []bool
 	left      int // statements and expressions still to write
 }

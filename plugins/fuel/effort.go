@@ -1,6 +1,9 @@
 package fuel
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // effort is what the compiler below has to do for a function, beyond what its length tells: some of it grows with
 // the square of these counts, and with the product of blocks and locals, so a module of a few KiB could keep it busy
@@ -31,7 +34,7 @@ func (w *rewriter) spend(b *body) error {
 		return fmt.Errorf("it is too large to compile: it has %d locals, %d blocks (%d loops), %d branches and %d calls",
 			b.locals, b.asks.opened, b.asks.loops, b.asks.targets, b.asks.called)
 	case w.effort > moduleEffortMax:
-		return fmt.Errorf("the module is too large to compile: its functions have too many locals, blocks, branches and calls together")
+		return errors.New("the module is too large to compile: its functions have too many locals, blocks, branches and calls together")
 	}
 	return nil
 }

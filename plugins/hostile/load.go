@@ -77,8 +77,8 @@ func contractCases() []Case {
 	imports := func(name, text string, list ...w.Import) Case {
 		return changed(contract, name, Refused, text, func(m *w.Module) { m.Imports = append(m.Imports, list...) })
 	}
-	section := func(name, text string, id byte, content ...byte) Case {
-		return patched(contract, name, text, func(b []byte) []byte { return replaced(b, id, w.Section(id, content)) })
+	memory := func(name, text string, content ...byte) Case {
+		return patched(contract, name, text, func(b []byte) []byte { return replaced(b, 5, w.Section(5, content)) })
 	}
 	imported := func(name, text string, kind ...byte) Case {
 		content := w.Cat([]byte{2, 10}, []byte("tollway_v1"), []byte{5}, []byte("begin"), []byte{0, 0, 3, 'e', 'n', 'v', 1, 'x'}, kind)
@@ -116,10 +116,10 @@ func contractCases() []Case {
 		export("a name of the engine's state", "reserves for itself", w.Export{Name: "__g0", Index: w.FuncNext}),
 		export("an export of nothing", "which is not there", w.Export{Name: "x", Index: 99}),
 		patched(contract, "a start section", "start section", func(b []byte) []byte { return before(b, 10, w.Section(8, []byte{5})) }),
-		section("several memories", "several memories", 5, 2, 0, 64, 0, 64),
-		section("a shared memory", "threads", 5, 1, 3, 64, 64),
-		section("a 64-bit memory", "64-bit memories", 5, 1, 4, 64),
-		section("a memory of 4 GiB", "the limit is 65536 KiB", 5, 1, 1, 0x80, 0x80, 4, 0x80, 0x80, 4),
+		memory("several memories", "several memories", 2, 0, 64, 0, 64),
+		memory("a shared memory", "threads", 1, 3, 64, 64),
+		memory("a 64-bit memory", "64-bit memories", 1, 4, 64),
+		memory("a memory of 4 GiB", "the limit is 65536 KiB", 1, 1, 0x80, 0x80, 4, 0x80, 0x80, 4),
 		changed(contract, "a mutable reference", Refused, "mutable externref", func(m *w.Module) {
 			m.Globals = []w.Global{{Type: 0x6f, Mutable: true, Init: w.Op(0xd0, 0x6f, w.End)}}
 		}),

@@ -93,9 +93,9 @@ func (n *neighbour) once(ctx context.Context) (time.Duration, error) {
 	for k := range n.batch.Slots {
 		n.batch.Slots[k] = plugins.Slot{Plan: n.batch.Slots[k].Plan, New: true}
 	}
-	begun := time.Now()
+	begun := time.Now() //nolint:forbidigo // it measures
 	rejects, err := n.instance.Price(ctx, n.batch)
-	took := time.Since(begun)
+	took := time.Since(begun) //nolint:forbidigo // it measures
 	if err == nil && len(rejects) > 0 {
 		err = errors.New(rejects[0].Detail)
 	}
@@ -113,7 +113,7 @@ func (n *neighbour) once(ctx context.Context) (time.Duration, error) {
 // alone measures without a neighbour.
 func (n *neighbour) alone(ctx context.Context) (Latency, error) {
 	var times []time.Duration
-	for begun := time.Now(); time.Since(begun) < aloneTime; time.Sleep(pause) {
+	for begun := time.Now(); time.Since(begun) < aloneTime; time.Sleep(pause) { //nolint:forbidigo // it measures
 		took, err := n.once(ctx)
 		if err != nil {
 			return Latency{}, err

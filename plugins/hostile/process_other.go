@@ -5,6 +5,8 @@ package hostile
 import "time"
 
 // threadTime stands for the processor time of this thread, which is not to be had.
+//
+//nolint:forbidigo // it measures
 func threadTime() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
 // memoryWatch stands for what the system does not tell.

@@ -121,8 +121,10 @@ func (r *Result) run(ctx context.Context, loader *plugins.Runtime, strict bool) 
 		r.ended(Unusable, text)
 		return nil
 	}
-	defer b.close(ctx)
 	r.price(ctx, b)
+	if err := b.close(ctx); err != nil {
+		return err
+	}
 	limit := 10 * CallMax
 	if strict {
 		limit = CallMax

@@ -129,7 +129,7 @@ func trapCases() []Case {
 	}
 	spin := func(body ...[]byte) []byte { return w.Loop(w.Void, w.Cat(body...), w.Br(0)) }
 	void := w.Func{Code: w.Op(w.End)}
-	indirect := func(i int32, of byte) []byte { return w.Cat(w.I32Const(i), w.Op(0x11, of, 0)) }
+	indirect := w.Cat(w.I32Const(0), w.Op(0x11, typeVoid, 0))
 	return []Case{
 		bad("a loop", outOfFuel, forever()),
 		c("a loop with all the fuel there is", outOfFuel, big(tariff{bad: forever()})),
@@ -139,7 +139,7 @@ func trapCases() []Case {
 		c("recursion", tooDeep, tariff{bad: w.Call(funcFirst), funcs: recursion(1)}),
 		c("recursion of three", tooDeep, tariff{bad: w.Call(funcFirst), funcs: recursion(3)}),
 		c("recursion through a table", tooDeep, tariff{
-			bad: indirect(0, typeVoid), table: []uint32{funcFirst}, funcs: []w.Func{{Code: w.Cat(indirect(0, typeVoid), w.Op(w.End))}},
+			bad: indirect, table: []uint32{funcFirst}, funcs: []w.Func{{Code: w.Cat(indirect, w.Op(w.End))}},
 		}),
 		c("recursion with large frames", tooDeep, big(tariff{bad: w.Cat(w.I32Const(1), w.Call(funcFirst), drop), funcs: []w.Func{largeFrame()}})),
 		bad("unreachable", "unreachable", trap()),
@@ -166,8 +166,8 @@ func trapCases() []Case {
 			bad:   spin(repeat(50, nextRandom(), w.I32Const(3), w.Op(0x71), w.Op(0x11, typeVoid, 0))),
 			funcs: []w.Func{void, void, void, void}, table: []uint32{funcFirst, funcFirst + 1, funcFirst + 2, funcFirst + 3},
 		})),
-		c("a call through an empty table", "it crashed (", tariff{bad: indirect(0, typeVoid), table: []uint32{}}),
-		c("a call of another type", "indirect call type mismatch", tariff{bad: indirect(0, typeVoid), table: []uint32{w.FuncMarker}}),
+		c("a call through an empty table", "it crashed (", tariff{bad: indirect, table: []uint32{}}),
+		c("a call of another type", "indirect call type mismatch", tariff{bad: indirect, table: []uint32{w.FuncMarker}}),
 		host("exit", "ended itself with exit code 3", "proc_exit", []byte{w.I32}, nil, w.I32Const(3), w.Call(1)),
 		host("yields without end", outOfFuel, "sched_yield", nil, []byte{w.I32}, spin(w.Call(1), drop)),
 		host("random numbers without end", outOfFuel, "random_get", []byte{w.I32, w.I32}, []byte{w.I32}, spin(w.I32Const(0), w.I32Const(60_000), w.Call(1), drop)),

@@ -11,7 +11,7 @@ import (
 
 // orders are the orders of n values that selections fear.
 func orders(n int) map[string][]int64 {
-	make := func(f func(i int) int) []int64 {
+	order := func(f func(i int) int) []int64 {
 		values := make([]int64, n)
 		for i := range values {
 			values[i] = int64(f(i))
@@ -19,14 +19,14 @@ func orders(n int) map[string][]int64 {
 		return values
 	}
 	return map[string][]int64{
-		"sorted":     make(func(i int) int { return i }),
-		"reversed":   make(func(i int) int { return n - i }),
-		"equal":      make(func(int) int { return 7 }),
-		"two values": make(func(i int) int { return i % 2 }),
-		"organ pipe": make(func(i int) int { return min(i, n-i) }),
-		"saw":        make(func(i int) int { return i % 64 }),
+		"sorted":     order(func(i int) int { return i }),
+		"reversed":   order(func(i int) int { return n - i }),
+		"equal":      order(func(int) int { return 7 }),
+		"two values": order(func(i int) int { return i % 2 }),
+		"organ pipe": order(func(i int) int { return min(i, n-i) }),
+		"saw":        order(func(i int) int { return i % 64 }),
 		// The median of the first, the middle and the last is always the second smallest (Musser 1997).
-		"killer": make(func(i int) int {
+		"killer": order(func(i int) int {
 			half := n / 2
 			switch {
 			case i >= half:

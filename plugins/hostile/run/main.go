@@ -20,7 +20,7 @@ func main() {
 	flag.Parse()
 	if err := run(context.Background(), *cache, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 
@@ -43,24 +43,24 @@ func run(ctx context.Context, cache string, names []string) (err error) {
 			return !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(c.Name, name) })
 		})
 	}
-	print(fmt.Sprintf(row, "", "case", "must end", "load", "call", "memory") + "ended")
+	write(fmt.Sprintf(row, "", "case", "must end", "load", "call", "memory") + "ended")
 	report, err := hostile.Run(ctx, hostile.Config{CacheDir: cache, Strict: true, Each: func(r *hostile.Result) {
 		mark := "ok"
 		if len(r.Problems) > 0 {
 			mark = "FAIL"
 		}
-		print(fmt.Sprintf(row, mark, r.Case.Name, r.Case.Want, rounded(r.Load), rounded(r.Call), fmt.Sprintf("%d MiB", r.Memory>>20)) + cut(r.Got))
+		write(fmt.Sprintf(row, mark, r.Case.Name, r.Case.Want, rounded(r.Load), rounded(r.Call), fmt.Sprintf("%d MiB", r.Memory>>20)) + cut(r.Got))
 		for _, p := range r.Problems {
-			print("     " + p)
+			write("     " + p)
 		}
 	}}, cases)
 	if err != nil {
 		return err
 	}
-	print(fmt.Sprintf("\n%d cases, %d failed", report.Cases, report.Failed))
-	print(fmt.Sprintf("calls that only fuel ended, processor time:  %s", report.Calls))
-	print(fmt.Sprintf("the honest tariff alone, a batch:            %s", report.Alone))
-	print(fmt.Sprintf("the honest tariff beside them, a batch:      %s", report.Beside))
+	write(fmt.Sprintf("\n%d cases, %d failed", report.Cases, report.Failed))
+	write(fmt.Sprintf("calls that only fuel ended, processor time:  %s", report.Calls))
+	write(fmt.Sprintf("the honest tariff alone, a batch:            %s", report.Alone))
+	write(fmt.Sprintf("the honest tariff beside them, a batch:      %s", report.Beside))
 	if report.Failed > 0 {
 		return fmt.Errorf("%d cases ended otherwise than they must", report.Failed)
 	}
@@ -87,4 +87,4 @@ func rounded(d time.Duration) string {
 	return d.Round(10 * time.Microsecond).String()
 }
 
-func print(line string) { fmt.Fprintln(os.Stdout, line) }
+func write(line string) { fmt.Fprintln(os.Stdout, line) }
