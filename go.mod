@@ -3,6 +3,7 @@ module github.com/tollway/tollway
 go 1.26.0
 
 require (
+	aead.dev/minisign v0.3.0
 	connectrpc.com/connect v1.18.1
 	connectrpc.com/connect/v2 v2.0.2
 	connectrpc.com/grpchealth v1.4.0

@@ -22,8 +22,15 @@ import (
 type ApplyRequest struct {
 	Files   []catalog.File
 	Plugins map[string][]byte // Wasm modules by the path under which the catalog names them
-	Prune   bool              // remove objects that the files do not name
-	DryRun  bool              // check and compare only
+	// Signatures are those of the Plugins, by the same path, in the format of
+	// minisign. A plugin without one is not signed.
+	Signatures map[string][]byte
+	// Replace has the versions of a tariff name another plugin than the files say.
+	Replace map[string]string
+	Prune   bool   // remove objects that the files do not name
+	DryRun  bool   // check and compare only
+	Shadow  bool   // change nothing, and start a shadow of each tariff that would price differently
+	By      string // who applies it
 	// At is the time in the markers; the zero time keeps automatic closes from
 	// beginning at it.
 	At time.Time
@@ -36,6 +43,10 @@ type Applied struct {
 	Digest    string
 	Changes   []catalog.Change
 	Positions []query.Position // of the markers
+	// Warnings are what the operator should know, a sentence each: usage that went
+	// ahead of the change, and plugins in force that are revoked.
+	Warnings []string
+	Shadows  []string // tariffs whose shadows were started
 }
 
 // Apply checks a catalog as a whole, stores what is new in it, and puts it in
@@ -45,13 +56,18 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	parsed, problems := catalog.Parse(request.Files)
+	for tariff, plugin := range request.Replace {
+		if err := parsed.ReplacePlugin(tariff, plugin); err != nil {
+			return Applied{}, fmt.Errorf("host: %w", err)
+		}
+	}
 	if err := h.catalogs.refresh(ctx); err != nil {
 		return Applied{}, err
 	}
 	current, revision, digest := h.catalogs.newest()
 	keepPinned(current, parsed)
 	next := current.Merge(parsed, request.Prune)
-	resolver := &resolver{ctx: ctx, registry: h.registry, given: request.Plugins, wasm: map[string][]byte{}}
+	resolver := h.newResolver(ctx, current, request)
 	problems = append(problems, next.Resolve(resolver)...)
 	if err := resolver.close(); err != nil {
 		return Applied{}, fmt.Errorf("host: catalog: %w", err)
@@ -60,6 +76,9 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		return Applied{Problems: catalog.SortProblems(problems)}, nil
 	}
 	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next)}
+	if request.Shadow {
+		return h.applyShadow(resolver, current, next, result)
+	}
 	if err := h.refuseReachingBack(ctx, result.Changes); err != nil {
 		return Applied{}, err
 	}
@@ -74,10 +93,8 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		}
 		return result, h.Wait(ctx, result.Positions)
 	}
-	for moduleDigest, wasm := range resolver.wasm {
-		if err := h.conn.PutPlugin(ctx, moduleDigest, wasm); err != nil {
-			return Applied{}, fmt.Errorf("host: plugin %s: %w", moduleDigest, err)
-		}
+	if err := resolver.keep(); err != nil {
+		return Applied{}, err
 	}
 	// A crash here leaves plugins that nothing names.
 	stored, err := h.catalogs.store(ctx, next, h.config.Now())
@@ -90,7 +107,15 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	if result.Positions, err = h.mark(ctx, stored, request.At); err != nil {
 		return Applied{}, err
 	}
-	return result, h.Wait(ctx, result.Positions)
+	if err := h.Wait(ctx, result.Positions); err != nil {
+		return Applied{}, err
+	}
+	result.Warnings = h.overtaken(next, result.Changes)
+	revoked, err := h.revokedInUse(ctx)
+	for _, p := range revoked {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("plugin %s %s (%s) is in force and %s; replace it", p.Name, p.Version, usedBy(p), p.Revoked))
+	}
+	return result, err
 }
 
 // keepPinned gives versions that name a built-in, and stand in force with the
@@ -252,10 +277,37 @@ func reachesBack(c catalog.Change) int64 {
 // to be stored.
 type resolver struct {
 	ctx       context.Context // of the apply; Resolve is called and done within it
+	host      *Host
 	registry  *registry
-	given     map[string][]byte
-	wasm      map[string][]byte // to be stored, by digest
+	current   *catalog.Catalog // in force
+	request   ApplyRequest
+	store     map[string]PushRequest // plugins to be stored, by digest
 	instances map[string]*plugins.Instance
+}
+
+// newResolver makes the resolver of an apply over the catalog in force.
+func (h *Host) newResolver(ctx context.Context, current *catalog.Catalog, request ApplyRequest) *resolver {
+	return &resolver{ctx: ctx, host: h, registry: h.registry, current: current, request: request, store: map[string]PushRequest{}}
+}
+
+// keep stores the plugins that the catalog names and the host does not have.
+func (r *resolver) keep() error {
+	for digest, push := range r.store {
+		if r.registry.builtIn[digest] != nil {
+			if err := r.host.conn.PutPlugin(r.ctx, digest, push.Wasm); err != nil {
+				return fmt.Errorf("host: plugin %s: %w", digest, err)
+			}
+			continue
+		}
+		m, err := r.registry.Module(r.ctx, digest)
+		if err != nil {
+			return err
+		}
+		if _, err := r.host.keep(r.ctx, m, push); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Lookup finds what a plugin reference stands for, and refuses a rule in the
@@ -282,6 +334,13 @@ func (r *resolver) Lookup(kind catalog.PluginKind, reference string) (module, ta
 // find finds what a plugin reference stands for, of whatever kind.
 func (r *resolver) find(reference string) (module, tariff string, err error) {
 	if name, digest, pinned := strings.Cut(reference, "@"); pinned {
+		wasm, err := r.host.pluginBytes(r.ctx, digest)
+		if err != nil {
+			return "", "", err
+		}
+		if err := r.host.mayApply(r.current, digest, wasm, nil); err != nil {
+			return "", "", err
+		}
 		m, err := r.registry.Module(r.ctx, digest)
 		if err != nil {
 			return "", "", err
@@ -289,21 +348,30 @@ func (r *resolver) find(reference string) (module, tariff string, err error) {
 		return tariffOf(m, name)
 	}
 	if path, name, _ := strings.Cut(reference, "#"); strings.HasSuffix(path, ".wasm") {
-		wasm, ok := r.given[path]
+		wasm, ok := r.request.Plugins[path]
 		if !ok {
 			return "", "", fmt.Errorf("plugin file %s was not sent with the catalog", path)
+		}
+		signature := r.request.Signatures[path]
+		// What is no plugin is told so before anybody asks who signed it.
+		_, err := plugins.ReadManifest(wasm)
+		if err == nil {
+			err = r.host.mayApply(r.current, plugins.Digest(wasm), wasm, signature)
+		}
+		if err != nil {
+			return "", "", fmt.Errorf("%s: %w", path, err)
 		}
 		m, err := r.registry.load(r.ctx, wasm)
 		if err != nil {
 			return "", "", fmt.Errorf("%s: %w", path, err)
 		}
-		r.wasm[m.Digest()] = wasm
+		r.store[m.Digest()] = PushRequest{Wasm: wasm, Signature: signature, By: r.request.By}
 		return tariffOf(m, name)
 	}
 	ref, ok := r.registry.tariffs[reference]
 	switch {
 	case ok:
-		r.wasm[ref.digest] = ref.wasm
+		r.store[ref.digest] = PushRequest{Wasm: ref.wasm}
 		return ref.digest, reference, nil
 	case r.registry.missing != "":
 		return "", "", errors.New(r.registry.missing)

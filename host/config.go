@@ -38,6 +38,8 @@ type Config struct {
 	// PluginCache holds compiled plugins; empty is a folder of the data directory.
 	// Hosts may share one.
 	PluginCache string
+	// Plugins says which plugins may be applied. The zero value takes any.
+	Plugins PluginPolicy
 	// Temporary makes a small state store that is not synced: for a directory that
 	// is thrown away with the process.
 	Temporary bool
@@ -86,6 +88,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Plugins.ShadowPercent == 0 {
+		c.Plugins.ShadowPercent = DefaultShadowPercent
+	}
 	if c.PluginCache == "" {
 		c.PluginCache = filepath.Join(c.DataDir, "plugins")
 	}
@@ -108,6 +113,9 @@ func (c Config) Validate() error {
 	}
 	if c.Partitions < 1 || c.Partitions > MaxPartitions {
 		problems = append(problems, fmt.Errorf("%d partitions: there must be 1 to %d", c.Partitions, MaxPartitions))
+	}
+	if c.Plugins.ShadowPercent < 1 || c.Plugins.ShadowPercent > 100 {
+		problems = append(problems, fmt.Errorf("shadows cannot use %d percent of a processor: there must be 1 to 100", c.Plugins.ShadowPercent))
 	}
 	if (c.NATS.URL == "") == (c.NATS.Embedded == nil) {
 		problems = append(problems, errors.New("either a NATS URL or the embedded server must be set, not both"))

@@ -20,7 +20,7 @@ func (h *Host) StoreUnseen(ctx context.Context, file catalog.File) error {
 		return err
 	}
 	next, problems := catalog.Parse([]catalog.File{file})
-	resolver := &resolver{ctx: ctx, registry: h.registry, wasm: map[string][]byte{}}
+	resolver := h.newResolver(ctx, catalog.Empty(), ApplyRequest{})
 	problems = append(problems, next.Resolve(resolver)...)
 	if len(problems) > 0 {
 		return &CatalogError{Problems: problems}

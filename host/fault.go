@@ -18,6 +18,11 @@ const (
 	ReasonInvalidPageToken = "invalid_page_token"
 	ReasonNotFound         = "not_found"
 	ReasonUnavailable      = "unavailable"
+	ReasonInvalidPlugin    = "invalid_plugin"
+	ReasonUnsigned         = "unsigned_plugin"
+	ReasonBadSignature     = "bad_signature"
+	ReasonRevoked          = "revoked_plugin"
+	ReasonInvalidShadow    = "invalid_shadow"
 )
 
 func fault(reason, hint, format string, args ...any) *Fault {

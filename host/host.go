@@ -27,6 +27,7 @@ import (
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/plugins/sign"
 )
 
 // Host is one process's share of the engine: all partitions of one log.
@@ -41,6 +42,10 @@ type Host struct {
 	store      *checkpoint.Store
 	runtime    *plugins.Runtime
 	registry   *registry
+	shelf      *shelf
+	trust      sign.Trust
+	shadows    *shadows
+	seed       uint64 // of identities
 	catalogs   *catalogs
 	partitions []*partition
 	outboxes   []*outbox
@@ -62,6 +67,7 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 		return nil, fmt.Errorf("host: %w", err)
 	}
 	h := &Host{config: config, log: config.Log}
+	h.shadows = newShadows(h)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -91,7 +97,10 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if err := h.joinPartitions(ctx); err != nil {
 		return err
 	}
-	_, err = h.completeMarkers(ctx)
+	if _, err := h.completeMarkers(ctx); err != nil {
+		return err
+	}
+	_, err = h.revokedInUse(ctx)
 	return err
 }
 
@@ -104,6 +113,12 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("host: %w", err)
 	}
 	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
+		return err
+	}
+	if h.trust, err = sign.LoadTrust(h.config.Plugins.Trust); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	if h.shelf, err = loadShelf(ctx, h.conn); err != nil {
 		return err
 	}
 	h.catalogs = &catalogs{conn: h.conn, current: catalog.Empty()}
@@ -169,6 +184,7 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.seed = seed
 	h.invoices = newInvoiceIndex(h.config.Partitions)
 	var views []query.Partition
 	for n, p := range h.partitions {
@@ -229,6 +245,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return h.closeDuePeriods(ctx) })
 	group.Go(func() error { return h.watchStreams(ctx) })
+	group.Go(func() error { return h.shadows.run(ctx) })
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)

@@ -48,7 +48,7 @@ func TestMarkersAreCompleted(t *testing.T) {
 		dir := t.TempDir()
 		run(t, dir, func(ctx context.Context, h *Host) {
 			next, problems := catalog.Parse([]catalog.File{{Name: "catalog.yaml", Data: []byte(flatCatalog)}})
-			problems = append(problems, next.Resolve(&resolver{ctx: ctx, registry: h.registry, wasm: map[string][]byte{}})...)
+			problems = append(problems, next.Resolve(h.newResolver(ctx, catalog.Empty(), ApplyRequest{}))...)
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}

@@ -24,6 +24,7 @@ type registry struct {
 
 	mu      sync.Mutex
 	modules map[string]*plugins.Module // by digest
+	builtIn map[string][]byte          // bytes of the modules that the program brings along, by digest
 	tariffs map[string]tariffRef       // by name, of the built-in modules
 	missing string                     // why there are no built-in tariffs; empty when there are
 }
@@ -36,7 +37,7 @@ type tariffRef struct {
 
 // newRegistry loads the built-in modules.
 func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn *stream.Conn) (*registry, error) {
-	r := &registry{runtime: runtime, conn: conn, modules: map[string]*plugins.Module{}, tariffs: map[string]tariffRef{}}
+	r := &registry{runtime: runtime, conn: conn, modules: map[string]*plugins.Module{}, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}}
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
 		r.missing = err.Error()
@@ -50,7 +51,7 @@ func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn *stream.Con
 		if err != nil {
 			return nil, fmt.Errorf("host: built-in plugin %s: %w", b.Name, err)
 		}
-		r.modules[m.Digest()] = m
+		r.modules[m.Digest()], r.builtIn[m.Digest()] = m, b.Wasm
 		for _, t := range m.Manifest().Tariffs {
 			r.tariffs[t.Name] = tariffRef{digest: m.Digest(), wasm: b.Wasm}
 		}

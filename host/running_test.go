@@ -27,7 +27,14 @@ type running struct {
 	idle  bool // opened, but not run
 	fresh bool // its folder has no state, the streams know another one
 
-	config host.Config // what it has beside the rest: Log, FreeMinBytes
+	config host.Config // what it has beside the rest: Log, FreeMinBytes, Plugins
+}
+
+// newClock is a clock that stands at a time.
+func newClock(at string) *atomic.Int64 {
+	c := &atomic.Int64{}
+	c.Store(instant(at).UnixNano())
+	return c
 }
 
 // startHost runs a host until the test ends.
@@ -43,7 +50,7 @@ func startHost(t testing.TB, partitions int, now string) *running {
 func (r *running) open(config stream.Config) {
 	r.t.Helper()
 	h, err := host.Open(r.t.Context(), host.Config{
-		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true, TakeOver: r.fresh,
+		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true, TakeOver: r.fresh, Plugins: r.config.Plugins,
 		Now: func() time.Time { return time.Unix(0, r.now.Load()) }, Log: r.config.Log, FreeMinBytes: r.config.FreeMinBytes,
 	})
 	if err != nil {

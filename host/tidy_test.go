@@ -56,6 +56,7 @@ var direction = map[string][]string{
 	"plugins/internal/wasmtest": {},
 	"plugins/hostile":           {"plugins", "plugins/internal/wasmtest", "sdk/billing", "golang.org/x/sys"},
 	"plugins/hostile/run":       {"plugins/hostile"},
+	"plugins/sign":              {"aead.dev/minisign"},
 
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
 	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
@@ -72,7 +73,7 @@ var direction = map[string][]string{
 	// The wiring.
 	"host": {
 		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
-		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "sdk/billing", "golang.org/x/sync",
+		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
 		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/export", "host/ingest", "host/query", "sdk/billing",
@@ -128,6 +129,7 @@ var goroutines = map[string]string{
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
 	"plugins/hostile/neighbour.go":      "the honest tariff at work; neighbour.stop waits for it",
+	"host/shadow.go":                    "shadows and their parts; the run of the shadows, which Host.Run waits for, waits for all",
 	"host/partition.go":                 "reading ahead, working and committing; the partition's run waits for all",
 }
 

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -26,6 +28,7 @@ const (
 // It is not changed after it was read; any goroutine may use it.
 type tokens struct {
 	digests [][sha256.Size]byte
+	names   []string // as the file gives them behind the tokens, else their line
 }
 
 // readTokens reads a token file. A file that other users of the machine can
@@ -49,14 +52,24 @@ func readTokens(path string, log *slog.Logger) (tokens, error) {
 	return list, file.Close()
 }
 
-// parseTokens reads one token per line.
+// tokenName is what a token may be called.
+var tokenName = regexp.MustCompile(`^[\pL\pN._@-][\pL\pN ._@-]{0,63}$`)
+
+// parseTokens reads one token per line, with the name of whom it is given to
+// behind it.
 func parseTokens(r io.Reader) (tokens, error) {
 	var list tokens
 	lines := bufio.NewScanner(r)
 	for number := 1; lines.Scan(); number++ {
-		token := strings.TrimSpace(lines.Text())
+		token, name, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
 		if token == "" || strings.HasPrefix(token, "#") {
 			continue
+		}
+		if name = strings.TrimSpace(name); name == "" {
+			name = fmt.Sprintf("token on line %d", number)
+		}
+		if !tokenName.MatchString(name) {
+			return tokens{}, fmt.Errorf("line %d: the name behind a token has 1 to 64 letters, digits, spaces and any of . _ @ -", number)
 		}
 		if err := checkToken(token); err != nil {
 			return tokens{}, fmt.Errorf("line %d: %w", number, err)
@@ -64,7 +77,7 @@ func parseTokens(r io.Reader) (tokens, error) {
 		if len(list.digests) == tokensMax {
 			return tokens{}, fmt.Errorf("has more than %d tokens", tokensMax)
 		}
-		list.digests = append(list.digests, sha256.Sum256([]byte(token)))
+		list.digests, list.names = append(list.digests, sha256.Sum256([]byte(token))), append(list.names, name)
 	}
 	if err := lines.Err(); err != nil {
 		return tokens{}, err
@@ -88,20 +101,37 @@ func checkToken(token string) error {
 	return nil
 }
 
-// accept reports whether the request may pass. Every token is compared, and
-// each in constant time, so the answer's timing tells nothing.
-func (t tokens) accept(r *http.Request) bool {
+// accept reports whether the request may pass, and whose token it has. Every token
+// is compared, and each in constant time, so the answer's timing tells nothing.
+func (t tokens) accept(r *http.Request) (name string, ok bool) {
 	if len(t.digests) == 0 {
-		return true
+		return localCaller, true
 	}
 	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {
-		return false
+		return "", false
 	}
 	digest := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	known := 0
+	known := -1
 	for i := range t.digests {
-		known |= subtle.ConstantTimeCompare(digest[:], t.digests[i][:])
+		known = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(digest[:], t.digests[i][:]), i, known)
 	}
-	return known == 1
+	if known < 0 {
+		return "", false
+	}
+	return t.names[known], true
+}
+
+// localCaller is who calls a server that asks for no token: it serves its own
+// machine alone.
+const localCaller = "somebody on this machine"
+
+type callerKey struct{}
+
+// callerOf says who makes a call, for what is recorded of it.
+func callerOf(ctx context.Context) string {
+	if name, ok := ctx.Value(callerKey{}).(string); ok {
+		return name
+	}
+	return localCaller
 }

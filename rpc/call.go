@@ -39,11 +39,14 @@ func newCalls(log *slog.Logger) *calls {
 		limits: limits{receive: 2 * time.Minute, send: time.Minute, queue: 5 * time.Second},
 		places: map[string]chan struct{}{
 			// What these hold in memory is bounded by their number.
-			tollwayv1connect.UsageServiceIngestProcedure:       make(chan struct{}, 16),
-			tollwayv1connect.UsageServiceIngestStreamProcedure: make(chan struct{}, 64),
-			tollwayv1connect.CatalogServiceApplyProcedure:      make(chan struct{}, 1),
-			tollwayv1connect.InvoiceServiceExportProcedure:     make(chan struct{}, 16),
-			tollwayv1connect.SubtotalServiceWatchProcedure:     make(chan struct{}, 1000),
+			tollwayv1connect.UsageServiceIngestProcedure:        make(chan struct{}, 16),
+			tollwayv1connect.UsageServiceIngestStreamProcedure:  make(chan struct{}, 64),
+			tollwayv1connect.CatalogServiceApplyProcedure:       make(chan struct{}, 1),
+			tollwayv1connect.PluginServicePushProcedure:         make(chan struct{}, 1),
+			tollwayv1connect.PluginServiceDownloadProcedure:     make(chan struct{}, 4),
+			tollwayv1connect.PluginServiceReportShadowProcedure: make(chan struct{}, 2),
+			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 16),
+			tollwayv1connect.SubtotalServiceWatchProcedure:      make(chan struct{}, 1000),
 		},
 	}
 }

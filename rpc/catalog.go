@@ -19,7 +19,10 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 	if len(r.GetFiles()) == 0 {
 		return nil, refuse(ReasonInvalidRequest, "send at least one", "files is empty")
 	}
-	request := ApplyRequest{Plugins: make(map[string][]byte, len(r.GetPlugins())), Prune: r.GetPrune(), DryRun: r.GetDryRun()}
+	request := ApplyRequest{Plugins: make(map[string][]byte, len(r.GetPlugins())), Signatures: map[string][]byte{}, Prune: r.GetPrune(), DryRun: r.GetDryRun(), Shadow: r.GetShadow(), By: callerOf(ctx)}
+	if request.DryRun && request.Shadow {
+		return nil, refuse(ReasonInvalidRequest, "a shadow changes nothing either", "dry_run and shadow are both set")
+	}
 	for _, f := range r.GetFiles() {
 		file := catalog.File{Name: f.GetName(), Data: f.GetData()}
 		if f.GetText() != "" {
@@ -35,6 +38,9 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 			return nil, refuse(ReasonInvalidRequest, "give each plugin once, under the path that the catalog writes", "plugins: path %q is empty or there twice", p.GetPath())
 		}
 		request.Plugins[p.GetPath()] = p.GetData()
+		if len(p.GetSignature()) > 0 {
+			request.Signatures[p.GetPath()] = p.GetSignature()
+		}
 	}
 	applied, err := s.engine.ApplyCatalog(ctx, request)
 	if err != nil {
@@ -45,6 +51,7 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 	}
 	out := &tollwayv1.CatalogServiceApplyResponse{
 		Revision: applied.Revision, Digest: applied.Digest, AsOf: asOfOut(applied.AsOf),
+		Warnings: applied.Warnings, Shadows: applied.Shadows,
 		Changes: make([]*tollwayv1.CatalogChange, 0, len(applied.Changes)),
 	}
 	for _, c := range applied.Changes {

@@ -32,6 +32,7 @@ type Clients struct {
 	Periods     tollwayv1connect.PeriodServiceClient
 	Catalog     tollwayv1connect.CatalogServiceClient
 	DeadLetters tollwayv1connect.DeadLetterServiceClient
+	Plugins     tollwayv1connect.PluginServiceClient
 
 	base  string
 	http  *http.Client
@@ -70,6 +71,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
 	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
 	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
+	c.Plugins = tollwayv1connect.NewPluginServiceClient(client)
 	return c, nil
 }
 

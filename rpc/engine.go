@@ -70,6 +70,8 @@ type Engine interface {
 	// SettleDeadLetters replays or discards dead letters and returns when the
 	// outcome is committed.
 	SettleDeadLetters(ctx context.Context, request SettleRequest) (Settled, query.AsOf, error)
+
+	PluginEngine
 }
 
 // Queries is the reading part of an [Engine] over a host's query engine: embed
@@ -196,7 +198,11 @@ type ApplyRequest struct {
 	Files   []catalog.File
 	Plugins map[string][]byte // Wasm modules by the path that the files give them
 	Prune   bool              // remove objects that the files do not name
-	DryRun  bool              // check and compare only
+	// Signatures are those of the Plugins, by the same path.
+	Signatures map[string][]byte
+	DryRun     bool   // check and compare only
+	Shadow     bool   // change nothing, and start shadows of what would change
+	By         string // who applies it
 }
 
 // Applied says what an apply did.
@@ -208,6 +214,8 @@ type Applied struct {
 	Digest   string
 	Changes  []catalog.Change
 	AsOf     query.AsOf // behind the change in every partition
+	Warnings []string   // what the operator should know
+	Shadows  []string   // tariffs whose shadows were started
 }
 
 // CatalogFilter selects catalog objects. Zero fields select everything.

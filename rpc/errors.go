@@ -55,6 +55,16 @@ const (
 	ReasonGraceNotOver = "grace_not_over"
 	// ReasonReachesBack: a catalog change would price usage anew.
 	ReasonReachesBack = "reaches_back"
+	// ReasonInvalidPlugin: the bytes are no plugin that this server would load.
+	ReasonInvalidPlugin = "invalid_plugin"
+	// ReasonUnsigned: no key that the server trusts has signed the plugin.
+	ReasonUnsigned = "unsigned_plugin"
+	// ReasonBadSignature: the signature does not belong to the plugin.
+	ReasonBadSignature = "bad_signature"
+	// ReasonRevoked: the plugin, or the key that signed it, is revoked.
+	ReasonRevoked = "revoked_plugin"
+	// ReasonInvalidShadow: no shadow can be started so.
+	ReasonInvalidShadow = "invalid_shadow"
 	// ReasonConflict: another change came first; read again and retry.
 	ReasonConflict = "conflict"
 	// ReasonUnavailable: the host cannot do it now; retry.
@@ -87,7 +97,7 @@ const (
 func codeOf(reason string) connect.Code {
 	switch reason {
 	case ReasonInvalidRequest, ReasonMalformedRequest, ReasonInvalidPageToken, ReasonInvalidPosition,
-		ReasonInvalidPeriod, ReasonInvalidCatalog:
+		ReasonInvalidPeriod, ReasonInvalidCatalog, ReasonInvalidPlugin, ReasonBadSignature, ReasonInvalidShadow:
 		return connect.CodeInvalidArgument
 	case ReasonRequestTooLarge, ReasonTooManyRows, ReasonTooManyCalls:
 		return connect.CodeResourceExhausted
@@ -103,7 +113,7 @@ func codeOf(reason string) connect.Code {
 		return connect.CodeDataLoss
 	case ReasonUnauthenticated:
 		return connect.CodeUnauthenticated
-	case ReasonForeignHost, ReasonForeignOrigin:
+	case ReasonForeignHost, ReasonForeignOrigin, ReasonUnsigned, ReasonRevoked:
 		return connect.CodePermissionDenied
 	case ReasonUnknownMethod:
 		return connect.CodeUnimplemented
@@ -185,7 +195,7 @@ func hintOf(code connect.Code) string {
 	case connect.CodeInvalidArgument:
 		return "the request must match the message in rpc/tollway/v1; all values of data are strings, numbers too: {\"calls\": \"12\"}"
 	case connect.CodeResourceExhausted:
-		return fmt.Sprintf("Ingest takes %d MiB, IngestStream %d MiB a chunk, Apply %d MiB, every other method %d KiB: send less at a time",
+		return fmt.Sprintf("Ingest takes %d MiB, IngestStream %d MiB a chunk, Apply and Push %d MiB, every other method %d KiB: send less at a time",
 			ingestBytesMax>>20, chunkBytesMax>>20, applyBytesMax>>20, requestBytesMax>>10)
 	default:
 		return ""

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,7 +40,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	if err := g.check(r); err != nil {
+	caller, err := g.check(r)
+	if err != nil {
 		if len(g.tokens.digests) > 0 {
 			header.Set("WWW-Authenticate", `Bearer realm="tollway"`)
 		}
@@ -48,25 +50,26 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	g.next.ServeHTTP(w, r)
+	g.next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
 }
 
-// check returns why the call is refused, nil if it is not.
-func (g *guard) check(r *http.Request) error {
-	if !g.tokens.accept(r) {
-		return refuse(ReasonUnauthenticated,
+// check returns who calls, or why the call is refused.
+func (g *guard) check(r *http.Request) (caller string, err error) {
+	caller, ok := g.tokens.accept(r)
+	if !ok {
+		return "", refuse(ReasonUnauthenticated,
 			"send the header Authorization: Bearer TOKEN with a token of the server's token file; the command line takes --token-file FILE",
 			"the call has no valid bearer token")
 	}
 	if len(g.tokens.digests) == 0 && !isLoopback(hostOf(r.Host)) {
-		return refuse(ReasonForeignHost,
+		return "", refuse(ReasonForeignHost,
 			"call it as 127.0.0.1 or localhost, or set token_file in the server's configuration to serve other names",
 			"this server serves its own machine only, and %q is not a name of it", r.Host)
 	}
 	if err := g.origin.Check(r); err != nil {
-		return refuse(ReasonForeignOrigin, "call from the server's own pages or from a program", "%s", err.Error())
+		return "", refuse(ReasonForeignOrigin, "call from the server's own pages or from a program", "%s", err.Error())
 	}
-	return nil
+	return caller, nil
 }
 
 // hostOf is the host without its port and brackets.

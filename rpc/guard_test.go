@@ -81,11 +81,11 @@ func TestAcceptTokens(t *testing.T) {
 		"":                         false,
 	} {
 		r := &http.Request{Header: http.Header{"Authorization": {header}}}
-		if got := accepted.accept(r); got != want {
+		if _, got := accepted.accept(r); got != want {
 			t.Errorf("Authorization %q: %v", header, got)
 		}
 	}
-	if !(tokens{}).accept(&http.Request{}) {
+	if _, ok := (tokens{}).accept(&http.Request{}); !ok {
 		t.Error("without tokens a call was refused")
 	}
 }

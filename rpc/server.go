@@ -111,6 +111,7 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	tollwayv1connect.RegisterPeriodServiceHandler(rpcs, periodService{svc})
 	tollwayv1connect.RegisterCatalogServiceHandler(rpcs, catalogService{svc})
 	tollwayv1connect.RegisterDeadLetterServiceHandler(rpcs, deadLetterService{svc})
+	tollwayv1connect.RegisterPluginServiceHandler(rpcs, pluginService{svc})
 
 	guarded := http.NewServeMux()
 	connecthttp.Mount(guarded, rpcs, transportOptions()...)

@@ -13,10 +13,11 @@ import (
 
 // Limits of a request, in bytes after decompression.
 const (
-	requestBytesMax = 64 << 10 // of every method but the three below
+	requestBytesMax = 64 << 10 // of every method but those below
 	ingestBytesMax  = 8 << 20  // of UsageService.Ingest
 	chunkBytesMax   = 2 << 20  // of one chunk of UsageService.IngestStream
-	applyBytesMax   = 64 << 20 // of CatalogService.Apply: plugins are megabytes
+	applyBytesMax   = 64 << 20 // of CatalogService.Apply and PluginService.Push: plugins are megabytes
+	shadowBytesMax  = 2 << 20  // of PluginService.StartShadow: params may be a table
 	headerBytesMax  = 64 << 10 // of all headers together; a GET's message is among them
 )
 
@@ -31,8 +32,10 @@ func bytesMax(procedure string) int {
 		return ingestBytesMax
 	case tollwayv1connect.UsageServiceIngestStreamProcedure:
 		return chunkBytesMax
-	case tollwayv1connect.CatalogServiceApplyProcedure:
+	case tollwayv1connect.CatalogServiceApplyProcedure, tollwayv1connect.PluginServicePushProcedure:
 		return applyBytesMax
+	case tollwayv1connect.PluginServiceStartShadowProcedure:
+		return shadowBytesMax
 	default:
 		return requestBytesMax
 	}

@@ -149,6 +149,7 @@ func (s *Subscription) encode() []byte {
 	var w writer
 	w.time("from", s.From)
 	w.text("id", s.ID)
+	w.raw("overrides", encodeOverrides(s.Overrides))
 	w.raw("params", s.Params)
 	w.text("tariff", s.Tariff)
 	w.time("until", s.Until)

@@ -138,9 +138,12 @@ type Subscription struct {
 	// Params replace top-level keys of the tariff version's: a canonical JSON
 	// object, nil when there are none.
 	Params json.RawMessage
+	// Overrides give it other params for spans of time, sorted, none overlapping.
+	Overrides []Override
 
-	at     origin
-	params *node
+	at       origin
+	params   *node
+	override *Override // of a span: whose params it has; nil: the subscription's own
 }
 
 // CloseMode says who closes periods.

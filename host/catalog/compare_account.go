@@ -177,8 +177,11 @@ func (c *comparison) subscription(old, next *Subscription) (what string, prices 
 	}
 	if !bytes.Equal(old.Params, next.Params) {
 		parts = append(parts, "has its params changed")
-		note(c.paramsDiffer(old, next))
 	}
+	if !sameOverrides(old, next) {
+		parts = append(parts, "has its overrides changed")
+	}
+	note(c.termsDiffer(old, next))
 	return strings.Join(parts, ", "), prices, reach
 }
 
@@ -194,22 +197,6 @@ func boundText(t time.Time, none string) string {
 // not any more, or the other way round.
 func (c *comparison) spanDiffers(s *Subscription, from, until time.Time) (bool, time.Time) {
 	return c.next.takesEffect(&Subscription{Tariff: s.Tariff, From: from, Until: until})
-}
-
-// paramsDiffer returns from when on the parameters in effect are different.
-func (c *comparison) paramsDiffer(old, next *Subscription) (bool, time.Time) {
-	t := c.next.Tariffs[next.Tariff]
-	for i, v := range t.Versions {
-		if !old.under(t, i) && !next.under(t, i) || bytes.Equal(EffectiveParams(v, old), EffectiveParams(v, next)) {
-			continue
-		}
-		from := v.EffectiveFrom
-		if start := earlier(old.From, next.From); start.After(from) {
-			from = start
-		}
-		return true, from
-	}
-	return false, time.Time{}
 }
 
 func earlier(a, b time.Time) time.Time {

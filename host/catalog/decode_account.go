@@ -73,7 +73,7 @@ func (d *decoder) subscriptions(f fields) []*Subscription {
 
 // subscription decodes one subscription; nil when its tariff is unknown.
 func (d *decoder) subscription(n *node, at *path, item int) *Subscription {
-	f, ok := d.fields(n, at, "id", "tariff", "from", "until", "params")
+	f, ok := d.fields(n, at, "id", "tariff", "from", "until", "params", "overrides")
 	if !ok {
 		return nil
 	}
@@ -94,6 +94,7 @@ func (d *decoder) subscription(n *node, at *path, item int) *Subscription {
 	if raw, s.params = f.object("params", ParamsMaxBytes); string(raw) != "{}" {
 		s.Params = json.RawMessage(raw)
 	}
+	s.Overrides = d.overrides(f)
 	if s.Tariff == "" {
 		return nil
 	}

@@ -26,6 +26,7 @@ type Binding struct {
 	Subscription *Subscription
 
 	from, until int64 // of the subscription, unix ns
+	overridden  int64 // since when other params hold for the account, unix ns; beginning: they do not
 }
 
 // The bounds of a subscription that has none, in unix ns.
@@ -48,6 +49,14 @@ func (b *Binding) Span(i int) (from, until int64) {
 		until = min(until, b.Tariff.Versions[i+1].EffectiveFrom.UnixNano())
 	}
 	return from, until
+}
+
+// Version returns the time, in unix ns, that names the terms by which the i-th
+// version of the tariff prices the subscription's usage: when the version took
+// effect, or the override of params that the binding stands for, if that did later.
+// A slot belongs to one such time.
+func (b *Binding) Version(i int) int64 {
+	return max(b.Tariff.Versions[i].EffectiveFrom.UnixNano(), b.overridden)
 }
 
 // VersionAt returns the number of the version in force at a time, in unix ns;
@@ -153,19 +162,29 @@ func (c *Catalog) defaultSubscriptionList() []*Subscription {
 // bind looks the tariffs and meters of subscriptions up.
 func (c *Catalog) bind(subscriptions []*Subscription) []Binding {
 	list := make([]Binding, 0, len(subscriptions))
+	var one [1]*Subscription // most have no overrides, and there are many
 	for _, s := range subscriptions {
 		t := c.Tariffs[s.Tariff]
-		b := Binding{Meter: c.Meters[t.Meter], Tariff: t, Subscription: s, from: beginning, until: forever}
-		if !s.From.IsZero() {
-			b.from = s.From.UnixNano()
+		spans := one[:]
+		if spans[0] = s; len(s.Overrides) > 0 {
+			spans = s.spans()
 		}
-		if !s.Until.IsZero() {
-			b.until = s.Until.UnixNano()
+		for _, span := range spans {
+			b := Binding{Meter: c.Meters[t.Meter], Tariff: t, Subscription: span, from: beginning, until: forever, overridden: beginning}
+			if !span.From.IsZero() {
+				b.from = span.From.UnixNano()
+			}
+			if !span.Until.IsZero() {
+				b.until = span.Until.UnixNano()
+			}
+			if span != s && !span.From.Equal(s.From) {
+				b.overridden = b.from
+			}
+			list = append(list, b)
 		}
-		list = append(list, b)
 	}
 	slices.SortFunc(list, func(a, b Binding) int {
-		return cmp.Or(strings.Compare(a.Meter.Name, b.Meter.Name), compareSubscriptions(a.Subscription, b.Subscription))
+		return cmp.Or(strings.Compare(a.Meter.Name, b.Meter.Name), compareSubscriptions(a.Subscription, b.Subscription), cmp.Compare(a.from, b.from))
 	})
 	return list
 }

@@ -277,22 +277,36 @@ func (v *resolution) rules(rules []InvoiceRule, of string, resolved bool) {
 func (v *resolution) account(a *Account) {
 	for _, s := range a.Subscriptions {
 		t := v.c.Tariffs[s.Tariff]
-		if t == nil || len(s.Params) == 0 {
+		if t == nil || len(s.Params) == 0 && len(s.Overrides) == 0 {
 			continue
 		}
 		m := v.c.Meters[t.Meter]
 		if a.resolved && t.resolved && m != nil && m.resolved {
 			continue
 		}
-		for i, version := range t.Versions {
-			if !s.under(t, i) {
-				continue
-			}
-			v.check(t, version, EffectiveParams(version, s), place{
-				at: s.at, path: subscriptionPath(a, s), params: s.params,
-				over: fmt.Sprintf(" (together with the params of tariff %s, version %s)", t.Name, version.EffectiveFrom.Format(time.RFC3339Nano)),
-			})
+		for _, span := range s.spans() {
+			v.span(a, t, span)
 		}
+	}
+}
+
+// span checks the parameters of a part of a subscription's time.
+func (v *resolution) span(a *Account, t *Tariff, s *Subscription) {
+	if len(s.Params) == 0 {
+		return
+	}
+	where := subscriptionPath(a, s)
+	if s.override != nil {
+		where += fmt.Sprintf(".overrides[%d]", s.override.at.item)
+	}
+	for i, version := range t.Versions {
+		if !s.under(t, i) {
+			continue
+		}
+		v.check(t, version, EffectiveParams(version, s), place{
+			at: s.at, path: where, params: s.params,
+			over: fmt.Sprintf(" (together with the params of tariff %s, version %s)", t.Name, version.EffectiveFrom.Format(time.RFC3339Nano)),
+		})
 	}
 }
 

@@ -107,7 +107,7 @@ func (r *Rater) terms(b *catalog.Binding, version int, c *calendar, start, end i
 	t := r.termsOf[ref]
 	if t == nil {
 		t = &Terms{
-			Subscription: b.Subscription.ID, Tariff: b.Tariff.Name, Version: b.Tariff.Versions[version].EffectiveFrom.UnixNano(),
+			Subscription: b.Subscription.ID, Tariff: b.Tariff.Name, Version: b.Version(version),
 			Period: start, PeriodEnd: end, ActiveFrom: from, ActiveUntil: until, Calendar: c.name, Plan: r.plan(b, version),
 		}
 		r.termsOf[ref] = t

@@ -116,14 +116,15 @@ func (e engine) ClosePeriod(ctx context.Context, request rpc.CloseRequest) (rpc.
 // ApplyCatalog implements rpc.Engine.
 func (e engine) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {
 	applied, err := e.host.Apply(ctx, host.ApplyRequest{
-		Files: request.Files, Plugins: request.Plugins, Prune: request.Prune, DryRun: request.DryRun, At: e.host.Now(),
+		Files: request.Files, Plugins: request.Plugins, Signatures: request.Signatures, Prune: request.Prune, DryRun: request.DryRun,
+		Shadow: request.Shadow, By: request.By, At: e.host.Now(),
 	})
 	if err != nil {
 		return rpc.Applied{}, err
 	}
 	return rpc.Applied{
 		Problems: applied.Problems, Revision: applied.Revision, Digest: applied.Digest, Changes: applied.Changes,
-		AsOf: e.host.Queries().AsOf(),
+		AsOf: e.host.Queries().AsOf(), Warnings: applied.Warnings, Shadows: applied.Shadows,
 	}, nil
 }
 

@@ -17,6 +17,7 @@ type applyCommand struct {
 	File   string `short:"f" required:"" placeholder:"PATH" help:"Catalog file, or a folder of them."`
 	Prune  bool   `help:"Remove objects that the files do not name."`
 	DryRun bool   `help:"Only check, and show what would change."`
+	Shadow bool   `help:"Change nothing, but price live usage by what would change, beside what is in force; see plugin shadow report."`
 }
 
 // Run applies the catalog.
@@ -30,12 +31,16 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer clients.Close()
-	request := &tollwayv1.CatalogServiceApplyRequest{Prune: c.Prune, DryRun: c.DryRun}
+	request := &tollwayv1.CatalogServiceApplyRequest{Prune: c.Prune, DryRun: c.DryRun, Shadow: c.Shadow}
 	for _, f := range files {
 		request.Files = append(request.Files, &tollwayv1.CatalogFile{Name: f.Name, Data: f.Data})
 	}
 	for path, wasm := range modules {
-		request.Plugins = append(request.Plugins, &tollwayv1.PluginFile{Path: path, Data: wasm})
+		signature, err := readSignature(path)
+		if err != nil {
+			return err
+		}
+		request.Plugins = append(request.Plugins, &tollwayv1.PluginFile{Path: path, Data: wasm, Signature: signature})
 	}
 	answer, err := clients.Catalog.Apply(ctx, request)
 	if err != nil {
@@ -62,12 +67,32 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 	if err := table.print(s.out, c.Output); err != nil || c.Output == "csv" {
 		return err
 	}
-	if c.DryRun {
+	switch {
+	case c.DryRun:
 		_, err = fmt.Fprintln(s.out, "dry run: nothing was changed")
-	} else {
+	case c.Shadow:
+		_, err = fmt.Fprint(s.out, shadowsText(answer.GetShadows()))
+	default:
 		_, err = fmt.Fprintf(s.out, "revision %d is in force in every partition\n", answer.GetRevision())
 	}
+	for _, w := range answer.GetWarnings() {
+		if _, err := fmt.Fprintf(s.err, "tollway: warning: %s\n", w); err != nil {
+			return err
+		}
+	}
 	return err
+}
+
+// shadowsText says which shadows an apply has started.
+func shadowsText(tariffs []string) string {
+	if len(tariffs) == 0 {
+		return "nothing was changed, and no tariff would price differently: no shadow was started\n"
+	}
+	text := "nothing was changed; what would change prices live usage in the shadow:\n"
+	for _, t := range tariffs {
+		text += "  tollway plugin shadow report " + t + "\n"
+	}
+	return text
 }
 
 // readCatalog reads a catalog's files and the Wasm modules that it names by

@@ -50,7 +50,8 @@ func (f clientFlags) token() (string, error) {
 	}
 	for line := range strings.Lines(string(b)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return line, nil
+			token, _, _ := strings.Cut(line, " ") // behind it may stand whose it is
+			return token, nil
 		}
 	}
 	return "", fmt.Errorf("token file %s holds no token", f.TokenFile)

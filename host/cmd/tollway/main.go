@@ -38,7 +38,7 @@ type cli struct {
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
-	Plugin      pluginCommand      `cmd:"" help:"Write, test, inspect and compare tariff plugins."`
+	Plugin      pluginCommand      `cmd:"" help:"Write, test, compare, sign and ship tariff plugins."`
 	Doctor      doctorCommand      `cmd:"" help:"Look whether a host, its log and its disk are well, and print what a NATS server needs."`
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`

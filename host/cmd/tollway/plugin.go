@@ -9,5 +9,13 @@ type pluginCommand struct {
 	Bench   pluginBenchCommand   `cmd:"" help:"Measure a tariff: time and fuel per event, loading, memory."`
 	Inspect pluginInspectCommand `cmd:"" help:"Show a plugin's manifest, parameters, imports, size, digest and limits."`
 	Diff    pluginDiffCommand    `cmd:"" help:"Rate usage with two plugins: whose lines would change, by how much."`
-	List    pluginListCommand    `cmd:"" help:"List built-in tariffs, or with --in-force those that a server's catalog uses."`
+
+	Shadow pluginShadowCommand `cmd:"" help:"Price live usage by a candidate beside what is in force."`
+
+	Keygen   pluginKeygenCommand   `cmd:"" help:"Make a key pair for signing plugins, in the format of minisign."`
+	Sign     pluginSignCommand     `cmd:"" help:"Sign plugins."`
+	Push     pluginPushCommand     `cmd:"" help:"Upload plugins to a server."`
+	List     pluginListCommand     `cmd:"" help:"List a server's plugins and the built-in ones."`
+	Download pluginDownloadCommand `cmd:"" help:"Bring a plugin back from a server."`
+	Revoke   pluginRevokeCommand   `cmd:"" help:"Have a plugin, or all that a key has signed, never be applied again."`
 }

@@ -24,6 +24,7 @@ type serveCommand struct {
 	Data     string `placeholder:"DIR" help:"Data directory (config: data)."`
 	Listen   string `placeholder:"HOST:PORT" help:"Address of the RPC server (config: listen)."`
 	TakeOver bool   `help:"Claim streams that another data directory owns; the ledger records it."`
+	Unsigned bool   `name:"unsigned-plugins" help:"Apply plugins that nobody has signed, for development (config: plugins.require_signature)."`
 	LogJSON  bool   `name:"log-json" help:"Log as JSON."`
 }
 
@@ -41,8 +42,18 @@ type serveConfig struct {
 		Cert string `yaml:"cert"` // PEM file
 		Key  string `yaml:"key"`  // PEM file
 	} `yaml:"tls"`
-	TokenFile string `yaml:"token_file"` // one bearer token a line
-	NATS      struct {
+	TokenFile string `yaml:"token_file"` // one bearer token a line, with the name of whom it is given to behind it
+	Plugins   struct {
+		// Trust lists public keys of minisign, each as its line (RW…) or as the name
+		// of a file with it: whoever has the secret one may sign plugins.
+		Trust []string `yaml:"trust"`
+		// RequireSignature refuses to apply plugins that no trusted key has signed;
+		// default true.
+		RequireSignature *bool `yaml:"require_signature"`
+		// ShadowPercent is how much of one processor shadows use together; default 25.
+		ShadowPercent int `yaml:"shadow_percent"`
+	} `yaml:"plugins"`
+	NATS struct {
 		// URL of an external server, or several with commas. Empty: an embedded
 		// server under the data directory.
 		URL         string `yaml:"url"`
@@ -100,13 +111,16 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if file.Data == "" {
 		return usageError{errors.New("the data directory is not set: pass --data DIR, or set data: in the configuration file")}
 	}
+	if c.Unsigned {
+		file.Plugins.RequireSignature = new(bool)
+	}
 	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
 	if c.LogJSON {
 		handler = slog.NewJSONHandler(s.err, nil)
 	}
 	log := slog.New(handler)
 	running := serve.Config{
-		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log},
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins()},
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},
@@ -115,6 +129,13 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		_, err := fmt.Fprintf(s.out, "serving at %s\n", url)
 		return err
 	})
+}
+
+// plugins is the part of the configuration that says which plugins may be
+// applied. What is not said is required.
+func (c serveConfig) plugins() host.PluginPolicy {
+	required := c.Plugins.RequireSignature == nil || *c.Plugins.RequireSignature
+	return host.PluginPolicy{Trust: c.Plugins.Trust, RequireSignature: required, ShadowPercent: c.Plugins.ShadowPercent}
 }
 
 // nats is the part of the configuration that says where the log is.

@@ -93,7 +93,9 @@ type PluginFile struct {
 	// The path exactly as the catalog writes it, such as "./calls.wasm".
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// The Wasm module.
-	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Its signature in the format of minisign; empty: it is not signed.
+	Signature     []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,6 +140,13 @@ func (x *PluginFile) GetPath() string {
 func (x *PluginFile) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *PluginFile) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
 	}
 	return nil
 }
@@ -373,7 +382,11 @@ type CatalogServiceApplyRequest struct {
 	// Remove objects that the files do not name.
 	Prune bool `protobuf:"varint,3,opt,name=prune,proto3" json:"prune,omitempty"`
 	// Check and compare only; change nothing.
-	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Change nothing, but start a shadow for each tariff that would price
+	// differently: its newest version as the files have it prices all usage of the
+	// open periods beside what is in force (see PluginService.StartShadow).
+	Shadow        bool `protobuf:"varint,5,opt,name=shadow,proto3" json:"shadow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +449,13 @@ func (x *CatalogServiceApplyRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *CatalogServiceApplyRequest) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
+}
+
 // CatalogServiceApplyResponse says what changed.
 type CatalogServiceApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -446,7 +466,12 @@ type CatalogServiceApplyResponse struct {
 	// The differences. None: the catalog was in force already.
 	Changes []*CatalogChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
 	// A position behind the change in every partition.
-	AsOf          *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// What the operator should know: usage that went ahead of the change, plugins
+	// in force that are revoked.
+	Warnings []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// With shadow: the tariffs whose shadows were started.
+	Shadows       []string `protobuf:"bytes,6,rep,name=shadows,proto3" json:"shadows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,6 +530,20 @@ func (x *CatalogServiceApplyResponse) GetChanges() []*CatalogChange {
 func (x *CatalogServiceApplyResponse) GetAsOf() *AsOf {
 	if x != nil {
 		return x.AsOf
+	}
+	return nil
+}
+
+func (x *CatalogServiceApplyResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *CatalogServiceApplyResponse) GetShadows() []string {
+	if x != nil {
+		return x.Shadows
 	}
 	return nil
 }
@@ -683,11 +722,12 @@ const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\vCatalogFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"4\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"R\n" +
 	"\n" +
 	"PluginFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"K\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"K\n" +
 	"\rCatalogObject\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -702,17 +742,20 @@ const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\rR\x04line\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xac\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xc4\x01\n" +
 	"\x1aCatalogServiceApplyRequest\x12-\n" +
 	"\x05files\x18\x01 \x03(\v2\x17.tollway.v1.CatalogFileR\x05files\x120\n" +
 	"\aplugins\x18\x02 \x03(\v2\x16.tollway.v1.PluginFileR\aplugins\x12\x14\n" +
 	"\x05prune\x18\x03 \x01(\bR\x05prune\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\xad\x01\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06shadow\x18\x05 \x01(\bR\x06shadow\"\xe3\x01\n" +
 	"\x1bCatalogServiceApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x123\n" +
 	"\achanges\x18\x03 \x03(\v2\x19.tollway.v1.CatalogChangeR\achanges\x12%\n" +
-	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\xba\x01\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x18\n" +
+	"\ashadows\x18\x06 \x03(\tR\ashadows\"\xba\x01\n" +
 	"\x18CatalogServiceGetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
