@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/stream"
@@ -30,4 +31,34 @@ func (h *Host) StoreUnseen(ctx context.Context, file catalog.File) error {
 	}
 	_, err := other.store(ctx, other.current.Merge(next, false), h.config.Now())
 	return err
+}
+
+// ReadToEnd waits until what is in the log is priced.
+func (h *Host) ReadToEnd(ctx context.Context) error { return h.readToEnd(ctx) }
+
+// ApplyLate applies a catalog as Apply does, and calls fn between the look at the
+// log and the markers. It returns the warnings.
+func (h *Host) ApplyLate(ctx context.Context, file catalog.File, fn func()) ([]string, error) {
+	current, _, _ := h.catalogs.newest()
+	next, problems := catalog.Parse([]catalog.File{file})
+	keepPinned(current, next)
+	resolver := h.newResolver(ctx, current, ApplyRequest{})
+	problems = append(problems, next.Resolve(resolver)...)
+	if len(problems) > 0 {
+		return nil, &CatalogError{Problems: problems}
+	}
+	changes := catalog.Compare(current, next)
+	if err := errors.Join(resolver.close(), h.refuseReachingBack(ctx, changes)); err != nil {
+		return nil, err
+	}
+	stored, err := h.catalogs.store(ctx, next, h.Now())
+	if err != nil {
+		return nil, err
+	}
+	fn()
+	positions, err := h.mark(ctx, stored, h.Now())
+	if err == nil {
+		err = h.Wait(ctx, positions)
+	}
+	return h.overtaken(next, changes), err
 }

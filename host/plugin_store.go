@@ -41,8 +41,19 @@ type PushRequest struct {
 // nothing, except that another signature is kept as well. It reports whether
 // anything was new.
 func (h *Host) PushPlugin(ctx context.Context, r PushRequest) (query.Plugin, bool, error) {
-	digest := plugins.Digest(r.Wasm)
-	if err := h.admitSignature(digest, r); err != nil {
+	refused := func(err error) (query.Plugin, bool, error) {
+		if ctx.Err() != nil {
+			return query.Plugin{}, false, err
+		}
+		return query.Plugin{}, false, fault(ReasonInvalidPlugin, "mend the plugin; `tollway plugin inspect FILE` says the same without a server",
+			"the plugin was not stored: %v", err).because(err)
+	}
+	// What is no plugin is told so before anybody asks who signed it; nothing is
+	// compiled before.
+	if _, err := plugins.ReadManifest(r.Wasm); err != nil {
+		return refused(err)
+	}
+	if err := h.admitSignature(plugins.Digest(r.Wasm), r); err != nil {
 		return query.Plugin{}, false, err
 	}
 	m, err := h.registry.load(ctx, r.Wasm)
@@ -50,11 +61,7 @@ func (h *Host) PushPlugin(ctx context.Context, r PushRequest) (query.Plugin, boo
 		err = h.tryInstance(ctx, m)
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return query.Plugin{}, false, err
-		}
-		return query.Plugin{}, false, fault(ReasonInvalidPlugin, "mend the plugin; `tollway plugin inspect FILE` says the same without a server",
-			"the plugin was not stored: %v", err).because(err)
+		return refused(err)
 	}
 	stored, err := h.keep(ctx, m, r)
 	if err != nil {

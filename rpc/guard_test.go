@@ -28,7 +28,9 @@ func TestParseTokens(t *testing.T) {
 		{"empty", "# nothing\n\n", "has no token", 0},
 		{"short", "0123456789abcdef\nshort\n", "line 2: a token has 16 to 512 characters, this one 5", 0},
 		{"long", strings.Repeat("x", 513), "line 1", 0},
-		{"inner space", "0123456789 abcdef", "without spaces", 0},
+		{"inner space", "0123456789 abcdef", "16 to 512 characters", 0},
+		{"names", "0123456789abcdef anna\nfedcba9876543210 build server 2 \nfedcba9876543211", "", 3},
+		{"bad name", "0123456789abcdef a\tb", "the name behind a token", 0},
 		{"not ASCII", "0123456789abcdéf", "visible ASCII", 0},
 		{"too many", strings.Repeat("0123456789abcdef\n", 1001), "more than 1000", 0},
 	} {

@@ -71,8 +71,8 @@ func TestGetMethods(t *testing.T) {
 		}
 	}
 	want := []string{
-		"CatalogService/Get", "DeadLetterService/List", "InvoiceService/Get", "InvoiceService/List",
-		"PeriodService/List", "SubtotalService/Get", "SubtotalService/List",
+		"CatalogService/Get", "DeadLetterService/Get", "DeadLetterService/List", "InvoiceService/Get", "InvoiceService/List",
+		"PeriodService/List", "PluginService/List", "SubtotalService/Get", "SubtotalService/List",
 	}
 	if !slices.Equal(allowed, want) {
 		t.Errorf("got %v\nwant %v", allowed, want)

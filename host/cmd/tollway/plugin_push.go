@@ -17,7 +17,7 @@ import (
 type pluginPushCommand struct {
 	clientFlags
 	outputFlags
-	Path []string `arg:"" name:"file" type:"path" help:"Plugin (.wasm), or a folder with such files in it. FILE.wasm.minisig beside it is sent as its signature."`
+	Path []string `arg:"" name:"file" help:"Plugin (.wasm), or a folder with such files in it. FILE.wasm.minisig beside it is sent as its signature."`
 }
 
 // Run pushes each plugin and prints how a catalog names it.

@@ -149,6 +149,10 @@ func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
 				serveOn(ts, serve)
 				continue
 			}
+			if config, ok := strings.CutPrefix(line, ".build/tollway serve --config "); ok {
+				ts.Setenv("TOLLWAY_SERVER", background(ts, serving, "tollway", "serve", "--config", config, "--listen", "127.0.0.1:0"))
+				continue
+			}
 			command := program(ts, "sh", "-c", line)
 			out, err := command.CombinedOutput()
 			_, writeErr := log.WriteString("$ " + line + "\n" + string(out))
