@@ -44,7 +44,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	h.registry, err = newRegistry(t.Context(), h.runtime, nil)
 	must(err)
 	parsed, problems := catalog.Parse([]catalog.File{{Name: "bench.yaml", Data: yaml}})
-	r := &resolver{ctx: t.Context(), registry: h.registry, wasm: map[string][]byte{}}
+	r := h.newResolver(t.Context(), catalog.Empty(), ApplyRequest{})
 	problems = append(problems, parsed.Resolve(r)...)
 	if len(problems) > 0 {
 		t.Fatal(problems)
