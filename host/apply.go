@@ -25,12 +25,10 @@ type ApplyRequest struct {
 	// Signatures are those of the Plugins, by the same path, in the format of
 	// minisign. A plugin without one is not signed.
 	Signatures map[string][]byte
-	// Replace has the versions of a tariff name another plugin than the files say.
-	Replace map[string]string
-	Prune   bool   // remove objects that the files do not name
-	DryRun  bool   // check and compare only
-	Shadow  bool   // change nothing, and start a shadow of each tariff that would price differently
-	By      string // who applies it
+	Prune      bool   // remove objects that the files do not name
+	DryRun     bool   // check and compare only
+	Shadow     bool   // change nothing, and start a shadow of each tariff that would price differently
+	By         string // who applies it
 	// At is the time in the markers; the zero time keeps automatic closes from
 	// beginning at it.
 	At time.Time
@@ -56,11 +54,6 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	parsed, problems := catalog.Parse(request.Files)
-	for tariff, plugin := range request.Replace {
-		if err := parsed.ReplacePlugin(tariff, plugin); err != nil {
-			return Applied{}, fmt.Errorf("host: %w", err)
-		}
-	}
 	if err := h.catalogs.refresh(ctx); err != nil {
 		return Applied{}, err
 	}

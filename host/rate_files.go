@@ -28,7 +28,6 @@ import (
 type RateRequest struct {
 	Catalog    []catalog.File
 	Plugins    map[string][]byte // Wasm modules by the path under which the catalog names them
-	Replace    map[string]string // plugins by the tariff whose versions they price instead of their own
 	Usage      []string          // files of events: JSON Lines, a JSON array or CSV
 	Partitions int               // 0: DefaultPartitions; changes no figure
 	// Progress is told how many events have been written to the log; nil: nobody.
@@ -105,7 +104,7 @@ func UserPluginCache() string {
 
 // rateFiles does the work of RateFiles on a running host.
 func (h *Host) rateFiles(ctx context.Context, request RateRequest) (export.Report, error) {
-	applied, err := h.Apply(ctx, ApplyRequest{Files: request.Catalog, Plugins: request.Plugins, Replace: request.Replace})
+	applied, err := h.Apply(ctx, ApplyRequest{Files: request.Catalog, Plugins: request.Plugins})
 	if err != nil {
 		return export.Report{}, err
 	}

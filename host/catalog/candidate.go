@@ -77,20 +77,6 @@ func (v *TariffVersion) with(plugin string, params json.RawMessage) *TariffVersi
 	return &next
 }
 
-// ReplacePlugin has every version of a tariff name another plugin. The catalog
-// must not be resolved yet.
-func (c *Catalog) ReplacePlugin(tariff, plugin string) error {
-	t := c.Tariffs[tariff]
-	if t == nil {
-		return fmt.Errorf("there is no tariff %q in the catalog", shorten(tariff))
-	}
-	for i, v := range t.Versions {
-		t.Versions[i] = v.with(plugin, nil)
-		t.Versions[i].at.file = "" // the path is not one of the file's
-	}
-	return nil
-}
-
 // ParseParams reads a tariff's parameters, a JSON object, into their canonical
 // form.
 func ParseParams(text string) (json.RawMessage, error) {
