@@ -102,7 +102,7 @@ func (c *pluginDiffCommand) rate(ctx context.Context, s streams, files []catalog
 	if err != nil {
 		return export.Report{}, err
 	}
-	const place = "compared.wasm"
+	const place = "/compared.wasm" // absolute, so that it does not begin at the folder of the catalog file
 	replaced, err := replacePlugin(files, c.Tariff, func(reference string) (string, error) {
 		tariff, err := chooseTariff(p, reference)
 		return place + "#" + tariff, err
