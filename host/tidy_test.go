@@ -50,7 +50,7 @@ var direction = map[string][]string{
 	"plugins/builtin/pack":      {"plugins", "plugins/build"},
 	"plugins/conformance":       {"plugins", "plugins/build", "sdk/billing", "sdk/conformance"},
 	"plugins/author":            {"plugins", "sdk/abi", "sdk/billing", yaml, "github.com/santhosh-tekuri/jsonschema/v6"},
-	"plugins/scaffold":          {"sdk", "sdk/abi", "sdk/assemblyscript"},
+	"plugins/scaffold":          {"sdk", "sdk/abi", "sdk/assemblyscript", "sdk/c", "sdk/rust"},
 	"plugins/languages":         {"plugins", "plugins/build", "sdk/billing"},
 	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},

@@ -33,9 +33,12 @@ func (c *pluginNewCommand) Run(s streams) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s is a tariff in %s, with its SDK in %s.\n", folder, c.Lang, filepath.Join(folder, scaffold.SDKFolder))
 	for _, l := range build.Languages() {
-		if missing := l.Available(); l.Name == c.Lang && missing != nil {
+		if l.Name != c.Lang {
+			continue
+		}
+		fmt.Fprintf(&b, "%s is a tariff in %s, with its SDK.\n", folder, l.Title)
+		if missing := l.Available(); missing != nil {
 			fmt.Fprintf(&b, "Before it can be built: %v.\n", missing)
 		}
 	}
@@ -50,13 +53,10 @@ func (c *pluginNewCommand) refresh(s streams) error {
 	if err != nil {
 		return err
 	}
-	files, err := scaffold.SDK(language.Name)
+	place, err := scaffold.WriteSDK(c.Name, language.Name)
 	if err != nil {
 		return err
 	}
-	if err := scaffold.WriteSDK(c.Name, files); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.out, "%s is the SDK of this engine now\n", filepath.Join(c.Name, scaffold.SDKFolder))
+	_, err = fmt.Fprintf(s.out, "%s is the SDK of this engine now\n", place)
 	return err
 }
