@@ -116,6 +116,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 		args = append([]string{"demo", "--listen", "127.0.0.1:0"}, args...)
 		ts.Setenv("TOLLWAY_SERVER", background(ts, `^Tollway is running at (\S+)$`, "tollway", args...))
 	},
+	// author LANGUAGE begins a tariff in the folder made_LANGUAGE, tests and checks it.
+	"author": authorTariff,
 	// nats DIR starts a NATS server and sets NATS_URL.
 	"nats": func(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv("NATS_URL", background(ts, `^ready at (\S+)$`, "nats-server", args...))

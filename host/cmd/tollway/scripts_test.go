@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tollway/tollway/plugins/build"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -162,4 +163,36 @@ func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 	}
+}
+
+// authorTariff (author LANGUAGE) begins a tariff in the folder made_LANGUAGE, tests, checks and builds it twice, in two
+// folders, to the same bytes. Without the language's toolchain it says what is missing, and does nothing.
+func authorTariff(ts *testscript.TestScript, _ bool, args []string) {
+	name := "made_" + args[0]
+	for _, l := range build.Languages() {
+		if l.Name != args[0] {
+			continue
+		}
+		if err := l.Available(); err != nil {
+			ts.Logf("SKIPPED: a tariff in %s: %v", l.Title, err)
+			return
+		}
+		run := func(arguments ...string) string {
+			out, err := program(ts, "tollway", append([]string{"plugin"}, arguments...)...).CombinedOutput()
+			ts.Logf("tollway plugin %s\n%s", strings.Join(arguments, " "), out)
+			ts.Check(err)
+			return string(out)
+		}
+		run("new", name, "--lang", args[0])
+		run("test", name)
+		run("check", name, "--samples", "3")
+		ts.Check(os.CopyFS(ts.MkAbs("moved/"+name), os.DirFS(ts.MkAbs(name))))
+		run("build", name, "-f", "here.wasm")
+		run("build", "moved/"+name, "-f", "there.wasm")
+		if ts.ReadFile("here.wasm") != ts.ReadFile("there.wasm") {
+			ts.Fatalf("built in two folders, the module is not the same")
+		}
+		return
+	}
+	ts.Fatalf("there is no language %q", args[0])
 }
