@@ -32,7 +32,7 @@ type pluginDiffCommand struct {
 type lineChange struct {
 	Account      billing.AccountID `json:"account"`
 	Period       string            `json:"period"`
-	Tariff       string            `json:"tariff"`
+	Tariff       string            `json:"tariff"` // or the invoice rule that made the line
 	Subscription string            `json:"subscription"`
 	Group        export.Group      `json:"group"`
 	Line         string            `json:"line"`
@@ -212,12 +212,12 @@ func compareReports(before, after export.Report) (*comparedReports, error) {
 // noteLine puts a line of an invoice beside the one of the other report.
 func noteLine(found map[lineKey]*lineChange, inv *export.Invoice, l *export.Line, which int) {
 	key := lineKey{
-		string(inv.Account), inv.Period.ID(), string(inv.Currency), l.Tariff, l.Subscription, l.Version.String(), fmt.Sprint(l.Group), l.ID,
+		string(inv.Account), inv.Period.ID(), string(inv.Currency), l.Tariff + "/" + l.Rule, l.Subscription, l.Version.String(), fmt.Sprint(l.Group), l.ID,
 	}
 	change := found[key]
 	if change == nil {
 		change = &lineChange{
-			Account: inv.Account, Period: inv.Period.ID(), Tariff: l.Tariff, Subscription: l.Subscription, Group: l.Group,
+			Account: inv.Account, Period: inv.Period.ID(), Tariff: cmp.Or(l.Tariff, l.Rule), Subscription: l.Subscription, Group: l.Group,
 			Line: l.ID, Description: l.Description, Currency: inv.Currency, version: key.version,
 		}
 		found[key] = change
