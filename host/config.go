@@ -47,6 +47,10 @@ type Config struct {
 	// below, no checkpoint is written, and a partition stops reading soon after. 0
 	// is what the state store holds for right.
 	FreeMinBytes int64
+
+	// closedByCaller keeps periods open until the caller closes them, whatever the
+	// catalog says.
+	closedByCaller bool
 }
 
 // Logs of a partition in the checkpoint store, beside those of package accumulate:

@@ -243,7 +243,9 @@ func (h *Host) Run(ctx context.Context) error {
 		group.Go(func() error { return p.run(ctx) })
 		group.Go(func() error { return h.outboxes[n].run(ctx) })
 	}
-	group.Go(func() error { return h.closeDuePeriods(ctx) })
+	if !h.config.closedByCaller {
+		group.Go(func() error { return h.closeDuePeriods(ctx) })
+	}
 	group.Go(func() error { return h.watchStreams(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
 	h.running.Store(true)

@@ -58,7 +58,7 @@ func RateFiles(ctx context.Context, request RateRequest) (report export.Report, 
 	}
 	defer func() { err = errors.Join(err, RemoveTemporary(dir)) }()
 	h, err := Open(ctx, Config{
-		DataDir: dir, Partitions: request.Partitions, Temporary: true, PluginCache: UserPluginCache(),
+		DataDir: dir, Partitions: request.Partitions, Temporary: true, closedByCaller: true, PluginCache: UserPluginCache(),
 		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}},
 	})
 	if err != nil {

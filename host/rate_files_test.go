@@ -3,9 +3,11 @@ package host_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +39,37 @@ const ratedUsage = `{"specversion":"1.0","id":"1","source":"test","type":"call",
 {"specversion":"1.0","id":"3","source":"test","type":"fax","subject":"emma","time":"2026-11-05T10:00:00Z","data":{"seconds":30}}
 {"specversion":"1.0","id":"4","source":"test","type":"call","time":"2026-11-05T10:00:00Z","data":{"seconds":30}}
 `
+
+// A file that takes long to read is rated like any other: no period is closed
+// before its end, however long it has been over.
+func TestRateFilesWaitsForTheEnd(t *testing.T) {
+	t.Parallel()
+	const events = 20_001 // more than are written to the log at a time
+	var lines bytes.Buffer
+	for n := range events {
+		fmt.Fprintf(&lines, `{"specversion":"1.0","id":"%d","source":"test","type":"call","subject":"emma","time":"2026-02-05T10:00:00Z","data":{"seconds":"1"}}`+"\n", n)
+	}
+	usage := filepath.Join(t.TempDir(), "usage.jsonl")
+	if err := os.WriteFile(usage, lines.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := true
+	report, err := host.RateFiles(t.Context(), host.RateRequest{
+		Catalog: []catalog.File{{Name: "catalog.yaml", Data: []byte(ratedCatalog)}}, Usage: []string{usage}, Partitions: 2,
+		Progress: func(int) {
+			if first {
+				time.Sleep(2500 * time.Millisecond) // a host that runs on closes what is due every second
+			}
+			first = false
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := report.Counts; c.Priced != events || c.DeadLettered != 0 {
+		t.Errorf("%+v, want all of %d events priced", c, events)
+	}
+}
 
 // Files are rated to the same report in any number of partitions: a fee falls due
 // in every month that had usage of anybody, lines that are no events are dead
