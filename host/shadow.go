@@ -126,7 +126,7 @@ func (s *shadows) run(ctx context.Context) error {
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the host is ending
 		}
 		return fmt.Errorf("host: shadows: %w", err)
 	}

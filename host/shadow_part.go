@@ -75,7 +75,7 @@ func (p *shadowPart) follow(ctx context.Context, turn chan struct{}) (err error)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		begun := time.Now() //nolint:forbidigo // paces the work; no figure depends on it
+		begun := time.Now() // paces the work; no figure depends on it
 		p.mu.Lock()
 		p.behind = reader.Pending()
 		err = p.fold(ctx, batch)

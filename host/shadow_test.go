@@ -150,9 +150,9 @@ func TestShadowOfSomeAccounts(t *testing.T) {
 	}
 	r.send(events...)
 	r.shadow(host.ShadowRequest{Tariff: "per_call", Params: `{"unit_price": "2"}`, Percent: 25})
-	report := r.caughtUp("per_call", 60)
+	r.caughtUp("per_call", 60)
 	time.Sleep(50 * time.Millisecond)
-	report = r.caughtUp("per_call", 60)
+	report := r.caughtUp("per_call", 60)
 	if report.Compared < 60 || report.Compared > 140 || report.Different != report.Compared {
 		t.Errorf("%d of 400 accounts are compared, %d differ", report.Compared, report.Different)
 	}
