@@ -11,6 +11,8 @@ import (
 var module = tariff.Register(tariff.Module{
 	Name:    "conformance",
 	Version: "1.0.0",
+	// Each pass of a loop costs what the longest way through its function does, and the longest texts have eighty digits.
+	FuelPerEvent: 5_000_000,
 	Tariffs: []tariff.Tariff{{
 		Name:      "conformance",
 		Title:     "One operation on decimal numbers",
