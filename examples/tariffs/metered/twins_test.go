@@ -448,3 +448,87 @@ func TestTimeOfUseTwin(t *testing.T) {
 		r.want("the sum", sum, tarifftest.ParseRat(quantity))
 	})
 }
+
+func TestRoundingTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := draw(rt)
+		delete(r.params, "rounding")
+		mode := billing.RoundingMode(rapid.IntRange(1, 4).Draw(rt, "mode"))
+		scale := rapid.IntRange(-2, 3).Draw(rt, "scale")
+		r.params["mode"], r.params["scale"] = mode, scale
+		units, money := new(big.Rat), new(big.Rat)
+		for i, q := range r.amounts {
+			carried := decimalText(rt, "amount", -50, 80)
+			r.events[i].Amount = carried
+			units, money = add(units, q), add(money, tarifftest.ParseRat(carried))
+		}
+		slot := r.price(t, rounding)
+		to := billing.Rounding{Scale: scale, Mode: mode}
+		r.want("units", slot.Quantity("usage"), tarifftest.Round(units, to))
+		r.want("amount", slot.Amount("usage"), tarifftest.Round(money, to))
+	})
+}
+
+func TestUnitConversionTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := draw(rt)
+		delete(r.params, "rounding")
+		factor := tarifftest.ParseRat(decimalText(rt, "factor", 1, 4000))
+		operation := rapid.SampledFrom([]string{"multiply", "divide"}).Draw(rt, "operation")
+		mode := billing.RoundingMode(rapid.IntRange(1, 4).Draw(rt, "mode"))
+		places := rapid.IntRange(-1, 3).Draw(rt, "precision")
+		r.params["operation"], r.params["factor"], r.params["rounding"], r.params["precision"] = operation, factor.FloatString(3), mode, places
+		units := new(big.Rat)
+		for _, q := range r.amounts {
+			units = add(units, q)
+		}
+		if operation == "divide" {
+			factor = new(big.Rat).Inv(factor)
+		}
+		slot := r.price(t, unitConversion)
+		r.want("units", slot.Quantity("usage"), tarifftest.Round(mul(units, factor), billing.Rounding{Scale: places, Mode: mode}))
+		r.want("amount", slot.Total(), new(big.Rat))
+	})
+}
+
+// TestOrdinalTwin prices events by their number: a fee each, or a rate of their
+// quantity.
+func TestOrdinalTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := draw(rt)
+		isRate := rapid.Bool().Draw(rt, "rate")
+		initial := rapid.IntRange(0, 5).Draw(rt, "initial")
+		r.params["kind"], r.params["initial_count"] = "ordinal_fee", initial
+		fx, member := whole(1), "fee"
+		if isRate {
+			r.params["kind"], member = "ordinal_rate", "rate"
+			fx = r.decimal("fx_rate", 0, 300)
+		}
+		bounds := []int{3, 6}
+		prices, tiers := []*big.Rat{}, []any{}
+		for i := range 3 {
+			text := decimalText(rt, "price", -10, 400)
+			tier := map[string]any{"up_to": nil, member: text}
+			if i < len(bounds) {
+				tier["up_to"] = fmt.Sprint(bounds[i])
+			}
+			prices, tiers = append(prices, tarifftest.ParseRat(text)), append(tiers, tier)
+		}
+		r.params["tiers"] = tiers
+		total, units := new(big.Rat), new(big.Rat)
+		for i, q := range r.amounts {
+			tier := 0
+			for tier < len(bounds) && initial+i+1 > bounds[tier] {
+				tier++
+			}
+			due := prices[tier]
+			if isRate {
+				due = mul(q, mul(prices[tier], fx))
+			}
+			total, units = add(total, due), add(units, q)
+		}
+		slot := r.price(t, custom)
+		r.want("amount", slot.Total(), tarifftest.Round(total, r.rounding))
+		r.want("units", slot.Quantity("usage"), units)
+	})
+}

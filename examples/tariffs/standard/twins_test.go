@@ -392,3 +392,43 @@ func TestPercentageTwin(t *testing.T) {
 		r.check(t, percentage, want, nil)
 	})
 }
+
+func TestPriceTableTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := draw(rt)
+		delete(r.params, "rounding") // each row has its own
+		type row struct {
+			price    *big.Rat
+			rounding billing.Rounding
+		}
+		rows, params := map[string]row{}, map[string]any{}
+		for _, sku := range []string{"a", "b", "\u00fc \"x\"", "rest"} {
+			text := decimalText(rt, "price", -20, 500)
+			entry := map[string]any{"unit_price": text}
+			found := row{price: tarifftest.ParseRat(text), rounding: billing.Rounding{Scale: 18, Mode: billing.RoundHalfUp}}
+			if rapid.Bool().Draw(rt, "rounded") {
+				found.rounding = billing.Rounding{Scale: rapid.IntRange(-1, 3).Draw(rt, "scale"), Mode: billing.RoundingMode(rapid.IntRange(1, 4).Draw(rt, "mode"))}
+				entry["rounding"] = found.rounding
+			}
+			if rows[sku] = found; sku == "rest" {
+				r.params["default"] = entry
+			} else {
+				params[sku] = entry
+			}
+		}
+		r.params["dimension"], r.params["prices"] = "sku", params
+		total, units := new(big.Rat), new(big.Rat)
+		for i := range r.events {
+			sku := rapid.SampledFrom([]string{"a", "b", "\u00fc \"x\"", "other", ""}).Draw(rt, "sku")
+			r.events[i].Dimensions = map[string]string{"sku": sku}
+			found, ok := rows[sku]
+			if !ok {
+				found = rows["rest"]
+			}
+			quantity := tarifftest.ParseRat(r.events[i].Quantity)
+			units = add(units, quantity)
+			total = add(total, tarifftest.Round(mul(quantity, found.price), found.rounding))
+		}
+		r.check(t, priceTable, total, units)
+	})
+}
