@@ -21,7 +21,11 @@ GO ?= go
 
 # Where goroutines meet. The race detector makes code five to ten times slower, so elsewhere it is left to
 # `make nightly`, and the long tests as well.
-RACE_PACKAGES := ./rpc/... ./host ./host/accumulate ./host/identity ./host/intake ./host/query ./host/stream ./host/checkpoint ./plugins
+RACE_PACKAGES := ./rpc/... ./host/accumulate ./host/identity ./host/intake ./host/query ./host/stream ./host/checkpoint ./plugins
+
+# Of the host's tests, those in which its goroutines have most to do with each other. Each test starts a host, which
+# takes the race detector ten seconds.
+RACE_HOST := Crash|HotSwap|Watch|Shadow|Replay|Marker|FullDisk|Turns|Outbox|Push|Formats|Checkpoint|AgainstOracle/1$$
 
 # The folders of examples/tariffs that are built into the binary.
 BUILTINS := standard metered rules
@@ -67,6 +71,7 @@ fmt: tools-lint ## formats Go and the protocol
 
 race: $(TARIFFS) ## runs the tests under the race detector, where it is affordable
 	$(GO) test -race -short $(RACE_PACKAGES)
+	$(GO) test -race -short -run '$(RACE_HOST)' ./host
 
 generate: tools-generate ## makes the code of the protocol again
 	$(BIN)/buf generate
