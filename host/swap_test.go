@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,4 +133,94 @@ func TestOvertakenUsageIsReported(t *testing.T) {
 	r.send(call("2", "emma", "2026-10-20T00:00:00Z"))
 	want(t, r.subtotals(query.Filter{}), "emma per_call 1.00 (1)", "emma per_call 2.00 (1)")
 	r.wantCounts(2, 0, 0)
+}
+
+// Around a hot swap usage becomes visible as before. Times are reported, not
+// held: machines differ.
+//
+//	go test ./host -run HotSwapLatency -v
+func TestHotSwapLatency(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures for half a minute")
+	}
+	const swaps, window = 3, 4 * time.Second
+	r := startHost(t, 2, "2026-10-10T00:00:00Z")
+	start := instant("2026-10-01T00:00:00Z")
+	versions := []string{`{effective_from: 2026-01-01T00:00:00Z, plugin: per_unit, params: {unit_price: "1"}}`}
+	list := func() string {
+		return strings.Replace(manual(""), `versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: per_unit, params: {unit_price: "1"}}]`, "versions: ["+strings.Join(versions, ", ")+"]", 1)
+	}
+	r.apply(list())
+	ctx, stop := context.WithCancel(t.Context())
+	var clock atomic.Int64 // milliseconds of event time since start
+	var group sync.WaitGroup
+	batch := func(sender string, n, events int) []billing.UsageEvent {
+		made := make([]billing.UsageEvent, events)
+		at := start.Add(time.Duration(clock.Add(1)) * time.Millisecond)
+		for i := range made {
+			made[i] = call(fmt.Sprintf("%s.%d.%d", sender, n, i), fmt.Sprint("account-", (n*events+i)%5000), "2026-10-01T00:00:00Z")
+			made[i].Time = at
+		}
+		return made
+	}
+	for s := range 2 {
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if _, err := r.Ingest(context.Background(), batch(fmt.Sprint("sender-", s), n, 100)); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	// probe measures from accepted to committed for a while, and returns the 99th
+	// percentile; something may happen meanwhile.
+	probes := 0
+	probe := func(meanwhile func()) time.Duration {
+		t.Helper()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(window / 2)
+			meanwhile()
+		}()
+		var times []time.Duration
+		for begun := time.Now(); time.Since(begun) < window; probes++ {
+			results, err := r.Ingest(r.wait(), batch("probe", probes, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted := time.Now()
+			if err := r.Wait(r.wait(), []query.Position{results[0].Position}); err != nil {
+				t.Fatal(err)
+			}
+			times = append(times, time.Since(accepted))
+		}
+		<-done
+		slices.Sort(times)
+		return times[len(times)*99/100]
+	}
+	probe(func() {}) // slots are new once
+	for n := range swaps {
+		before := probe(func() {})
+		around := probe(func() {
+			wasm := variant(t, fmt.Sprint("latency", n))
+			if _, _, err := r.PushPlugin(r.wait(), host.PushRequest{Wasm: wasm}); err != nil {
+				t.Error(err)
+			}
+			from := start.Add(time.Duration(clock.Load()+100) * time.Millisecond)
+			versions = append(versions, fmt.Sprintf(`{effective_from: %s, plugin: "per_unit@%s", params: {unit_price: "%d"}}`, from.Format(time.RFC3339Nano), plugins.Digest(wasm), n+2))
+			r.apply(list())
+		})
+		t.Logf("swap %d: accepted to committed p99 %v before, %v around it: %d %%", n+1, before.Round(time.Millisecond), around.Round(time.Millisecond), int64(around*100/before))
+	}
+	stop()
+	group.Wait()
+	if err := r.ReadToEnd(r.wait()); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.Counters(); c.DeadLettered != 0 || c.Read != c.Priced {
+		t.Errorf("%+v", c)
+	}
 }
