@@ -138,6 +138,7 @@ type refold struct {
 	events []ingest.Event
 	at     []uint64 // the position of each
 	taken  map[ingest.Hash]bool
+	bytes  int // decoded since the decoder was last emptied
 }
 
 // errRefolded ends the reading of the log.
@@ -163,10 +164,8 @@ func (r *refold) run(ctx context.Context) error {
 			return err
 		}
 		p.host.log.Warn("the log cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(refoldPause):
+		if err := p.pause(ctx, refoldPause); err != nil {
+			return err
 		}
 	}
 }
@@ -204,11 +203,8 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 		}
 	}
 	clear(r.events[len(kept):])
-	r.events, r.reached = kept, m.Sequence
-	if len(r.events) == 0 {
-		p.decoder.Reset()
-	}
-	if len(r.events) >= settleEvents {
+	r.events, r.reached, r.bytes = kept, m.Sequence, r.bytes+len(m.Data)
+	if len(r.events) >= settleEvents || r.bytes >= decodedBytes {
 		return r.flush(ctx)
 	}
 	return nil
@@ -244,10 +240,11 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 	}
 	slices.SortFunc(o.Letters, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
 	for _, ref := range o.Letters {
-		events, err := r.partition.carried(ctx, ref.Position)
+		events, size, err := r.partition.carried(ctx, ref.Position)
 		if err != nil {
 			return err
 		}
+		r.bytes += size
 		for i := range events {
 			if events[i].Index != ref.Index {
 				continue
@@ -260,6 +257,11 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 				r.events, r.at = append(r.events, events[i]), append(r.at, ref.Position)
 			}
 		}
+		if r.bytes >= decodedBytes {
+			if err := r.flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -268,7 +270,9 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 // period before left, becomes a dead letter after all.
 func (r *refold) flush(ctx context.Context) error {
 	p := r.partition
+	r.bytes = 0
 	if len(r.events) == 0 {
+		p.decoder.Reset()
 		return nil
 	}
 	out, err := p.rater.Rate(ctx, r.book, r.events)

@@ -119,19 +119,39 @@ func (p *partition) isLetter(ref letterRef) (is, takenBack bool, err error) {
 // replay rates the events of dead letters again. The control message stands for
 // those that carried them.
 func (p *partition) replay(ctx context.Context, r *replay, refs []letterRef, m *stream.Message) error {
+	slices.SortFunc(refs, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
+	for len(refs) > 0 {
+		n, err := p.gather(ctx, r, refs, m.Sequence)
+		if err == nil {
+			err = p.settle(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+		refs, r.letters = refs[n:], nil
+	}
+	return nil
+}
+
+// gather makes the events of the first dead letters pending, of as many as may be
+// in memory at once, and returns of how many. order is the position of the order.
+func (p *partition) gather(ctx context.Context, r *replay, refs []letterRef, order uint64) (int, error) {
 	q := &p.pending
 	q.replay = r
-	q.messages = append(q.messages, carrier{position: m.Sequence})
-	slices.SortFunc(refs, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
+	q.messages = append(q.messages, carrier{position: order})
 	var of uint64 // position of the message in events
 	var events []ingest.Event
-	for _, ref := range refs {
+	bytes := 0
+	for i, ref := range refs {
 		if of != ref.Position {
-			carried, err := p.carried(ctx, ref.Position)
-			if err != nil {
-				return err
+			if bytes >= decodedBytes {
+				return i, nil
 			}
-			of, events = ref.Position, carried
+			carried, size, err := p.carried(ctx, ref.Position)
+			if err != nil {
+				return 0, err
+			}
+			of, events, bytes = ref.Position, carried, bytes+size
 		}
 		at := slices.IndexFunc(events, func(e ingest.Event) bool { return e.Index == ref.Index })
 		event := ingest.Event{Index: ref.Index, Problem: &ingest.Problem{
@@ -142,8 +162,12 @@ func (p *partition) replay(ctx context.Context, r *replay, refs []letterRef, m *
 		}
 		q.events, q.of, r.letters = append(q.events, event), append(q.of, 0), append(r.letters, ref.Number)
 	}
-	return p.settle(ctx, m)
+	return len(refs), nil
 }
+
+// decodedBytes is how much of the log is decoded at once where messages are read
+// again: the memory of what is decoded is free only when all of it is settled.
+const decodedBytes = 4 << 20
 
 // Pace at which a message is asked for again while the log cannot be read.
 const (
@@ -151,31 +175,36 @@ const (
 	carriedRetryMax = 5 * time.Second
 )
 
-// carried returns the events of a message of the log, none when it is not there.
-// While the log cannot be read it waits: what a replay comes to must not hang on
-// that.
-func (p *partition) carried(ctx context.Context, position uint64) ([]ingest.Event, error) {
+// carried returns the events of a message of the log and its size, none when it is
+// not there. While the log cannot be read it waits: what a replay comes to must not
+// hang on that.
+func (p *partition) carried(ctx context.Context, position uint64) (events []ingest.Event, bytes int, err error) {
 	for wait := carriedRetryMin; ; wait = min(2*wait, carriedRetryMax) {
 		m, err := p.host.conn.Get(ctx, stream.Usage(p.number), position)
 		switch {
 		case err == nil:
-			return p.decoder.Decode(m.Header.Get, m.Data, nil), nil
+			return p.decoder.Decode(m.Header.Get, m.Data, nil), len(m.Data), nil
 		case errors.Is(err, stream.ErrNotFound):
-			return nil, nil
+			return nil, 0, nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		}
 		p.host.log.Warn("a message to be replayed cannot be read, trying again", "partition", p.number, "position", position, "after", wait, "error", err)
-		p.turn.give()
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if err := p.turn.take(ctx); err != nil {
-			return nil, err
+		if err := p.pause(ctx, wait); err != nil {
+			return nil, 0, err
 		}
 	}
+}
+
+// pause waits, and gives the partition's turn to others meanwhile.
+func (p *partition) pause(ctx context.Context, d time.Duration) error {
+	p.turn.give()
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return p.turn.take(ctx)
 }
 
 // verdicts are those on the dead letters of a partition that the committed state
@@ -323,7 +352,12 @@ func (h *Host) selected(r SettleRequest) (map[int][]letterRef, Settled, error) {
 	take := func(l *query.DeadLetter) {
 		refs[l.Partition] = append(refs[l.Partition], letterRef{Number: l.Number, Position: l.Position, Index: l.Index})
 	}
+	named := map[LetterName]bool{}
 	for _, name := range r.Names {
+		if named[name] {
+			continue
+		}
+		named[name] = true
 		l, err := h.DeadLetter(name)
 		if err != nil {
 			return nil, settled, err

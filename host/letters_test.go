@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
@@ -101,6 +103,25 @@ func TestReplay(t *testing.T) {
 	want(t, r.letters(""), settled...)
 	want(t, r.subtotals(query.Filter{}), subtotals...)
 	r.wantCounts(3, 2, 2)
+}
+
+// Dead letters of large messages are replayed in parts, none of them lost between
+// two, and the same event in two parts is priced once.
+func TestReplayInParts(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-10-10T00:00:00Z")
+	r.apply(priced)
+	const messages, room = 6, 1_500_000
+	for n := range messages {
+		r.message("emma", map[string]string{"Content-Type": ingest.ContentTypeArray}, fmt.Sprintf(
+			`[%s{"specversion":"1.0","id":"%d","source":"test","type":"fax","subject":"emma","time":"2026-10-05T10:00:00Z","data":{"pages":"%d"}}]`,
+			strings.Repeat(" ", room), n%5, n%5+1))
+	}
+	r.apply(faxes)
+	r.settle(host.SettleRequest{Names: []host.LetterName{{Number: 3}, {Number: 3}}}, host.Settled{Priced: 1})
+	r.settle(host.SettleRequest{}, host.Settled{Priced: 4, Duplicates: 1})
+	want(t, r.subtotals(query.Filter{}), "emma per_page 15.00 (5)")
+	r.wantCounts(5, 1, 0)
 }
 
 // What is discarded is settled for good, and is counted.
