@@ -64,6 +64,7 @@ func (c *calls) intercept(next connect.ServerFunc) connect.ServerFunc {
 		if err == nil {
 			defer free()
 			timed := &timedStream{ServerStream: stream, control: controlOf(ctx), calls: c, spec: spec}
+			defer timed.leave()
 			err = next(context.WithValue(ctx, interruptKey{}, timed.interrupt), spec, timed)
 		}
 		if err == nil {
@@ -131,8 +132,9 @@ type timedStream struct {
 	calls   *calls
 	spec    connect.Spec
 
-	mu  sync.Mutex // around the read deadline
-	cut bool       // nothing more is to be received
+	mu   sync.Mutex // around the read deadline
+	cut  bool       // nothing more is to be received
+	left bool       // the handler is returning: the connection is the server's again
 }
 
 type interruptKey struct{}
@@ -150,10 +152,19 @@ func (s *timedStream) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cut = true
-	if s.control != nil {
+	if s.control != nil && !s.left {
 		// Without a connection that can do it, the receive limit ends the wait.
 		_ = s.control.SetReadDeadline(s.calls.now())
 	}
+}
+
+// leave takes the connection out of interrupt's reach. A response writer must
+// not be used once its handler has returned, and what interrupts a call may run
+// after that: a context's function is not waited for.
+func (s *timedStream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
 }
 
 // setReadDeadline sets a deadline unless receiving is over.

@@ -128,3 +128,22 @@ func TestCallersThatStop(t *testing.T) {
 		t.Errorf("a call that never came got %q, %v", answer, err)
 	}
 }
+
+// goneWriter is a response writer whose handler has returned.
+type goneWriter struct {
+	http.ResponseWriter
+	t *testing.T
+}
+
+func (w goneWriter) SetReadDeadline(time.Time) error {
+	w.t.Error("a connection was used after its call's end")
+	return nil
+}
+
+// What interrupts a call may come after its end: a stream's context ends with
+// its last answer, and a context's functions are not waited for.
+func TestInterruptAfterTheCall(t *testing.T) {
+	timed := &timedStream{control: http.NewResponseController(goneWriter{t: t}), calls: &calls{now: time.Now}}
+	timed.leave()
+	timed.interrupt()
+}
