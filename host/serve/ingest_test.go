@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -221,7 +222,7 @@ type cutter struct {
 	net.Listener
 	target string
 	group  sync.WaitGroup
-	cuts   int
+	cuts   atomic.Int64
 }
 
 func startCutter(t *testing.T, url string) *cutter {
@@ -251,7 +252,7 @@ func (c *cutter) accept() {
 			_ = client.Close()
 			continue
 		}
-		c.cuts++
+		c.cuts.Add(1)
 		limit := 300_000 + chance.Int64N(1_000_000)
 		c.group.Go(func() {
 			_, _ = io.CopyN(server, client, limit)
@@ -293,8 +294,8 @@ func TestSenderThroughBrokenConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	sender.Close()
-	if accepted != events || cut.cuts < 3 {
-		t.Errorf("%d of %d events are accepted, over %d connections", accepted, events, cut.cuts)
+	if accepted != events || cut.cuts.Load() < 3 {
+		t.Errorf("%d of %d events are accepted, over %d connections", accepted, events, cut.cuts.Load())
 	}
 	if log := s.log(); len(log) != events {
 		t.Errorf("%d events are in the log", len(log))
