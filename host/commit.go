@@ -17,6 +17,13 @@ const (
 	// cutInterval is how long a change waits for its checkpoint at least, so that
 	// many share one.
 	cutInterval = 40 * time.Millisecond
+	// behindAge is the age of usage from which on a partition is behind. Nobody
+	// waits to see what it folds then, so its checkpoints are fewer and larger: each
+	// costs something of itself.
+	behindAge = time.Second
+	// behindInterval is how long a change waits at most while a partition is behind.
+	// It is cut before when nothing follows for a cutInterval.
+	behindInterval = 400 * time.Millisecond
 	// cutBytes are enough for a checkpoint without waiting.
 	cutBytes = 4 << 20
 	// holdBytes is what may fill while a checkpoint is being committed: beyond, the
@@ -32,6 +39,7 @@ type committer struct {
 	done      chan *cut
 	due       *time.Timer // runs while something waits for its checkpoint
 	waiting   bool        // the timer runs, or has run out
+	since     time.Time   // when the first change came that waits
 	late      bool        // the timer has run out
 	flying    bool        // a checkpoint is being committed
 
@@ -57,10 +65,18 @@ func newCommitter(p *partition) committer {
 // stop ends the timer.
 func (c *committer) stop() { c.due.Stop() }
 
-// changed notes that something waits for a checkpoint.
-func (c *committer) changed() {
-	if !c.waiting {
-		c.waiting = true
+// changed notes that something waits for a checkpoint, the last of it from a
+// message that the log took in at the time given.
+func (c *committer) changed(logged time.Time) {
+	now := c.partition.host.config.Now()
+	first := !c.waiting
+	if first {
+		c.waiting, c.since = true, now
+	}
+	switch behind := now.Sub(logged) >= behindAge; {
+	case behind && now.Sub(c.since) >= behindInterval:
+		c.late = true
+	case behind || first:
 		c.due.Reset(cutInterval)
 	}
 }

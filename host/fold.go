@@ -75,7 +75,7 @@ func (p *partition) reached(m *stream.Message) {
 	p.state.Now().Position = m.Sequence
 	p.state.Publish()
 	p.host.queries.Advanced()
-	p.committer.changed()
+	p.committer.changed(m.Time)
 }
 
 // controlPrefix is what the subjects of this partition's control messages
