@@ -18,7 +18,7 @@ import (
 // makes them count: an apply that broke off in between leaves objects that
 // nobody reads. It is safe for concurrent use.
 type catalogs struct {
-	conn *stream.Conn
+	conn Log
 
 	mu       sync.Mutex
 	current  *catalog.Catalog

@@ -47,6 +47,9 @@ type Config struct {
 	// below, no checkpoint is written, and a partition stops reading soon after. 0
 	// is what the state store holds for right.
 	FreeMinBytes int64
+	// Parts stand in the place of NATS, the state's directory and a runtime of
+	// plugins; nil is the real ones.
+	Parts *Parts
 
 	// closedByCaller keeps periods open until the caller closes them, whatever the
 	// catalog says.
@@ -121,7 +124,10 @@ func (c Config) Validate() error {
 	if c.Plugins.ShadowPercent < 1 || c.Plugins.ShadowPercent > 100 {
 		problems = append(problems, fmt.Errorf("shadows cannot use %d percent of a processor: there must be 1 to 100", c.Plugins.ShadowPercent))
 	}
-	if (c.NATS.URL == "") == (c.NATS.Embedded == nil) {
+	switch {
+	case c.Parts != nil:
+		problems = append(problems, c.Parts.validate())
+	case (c.NATS.URL == "") == (c.NATS.Embedded == nil):
 		problems = append(problems, errors.New("either a NATS URL or the embedded server must be set, not both"))
 	}
 	return errors.Join(problems...)

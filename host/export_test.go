@@ -11,7 +11,7 @@ import (
 // What tests outside the package reach inside for.
 
 // Conn is the host's connection to the log.
-func (h *Host) Conn() *stream.Conn { return h.conn }
+func (h *Host) Conn() *stream.Conn { return h.conn.(natsLog).Conn }
 
 // StoreUnseen stores a catalog as an apply does that breaks off before the
 // first marker, and does not let the host know.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/internal/cloud"
 	"github.com/tollway/tollway/host/query"
@@ -37,7 +36,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	}
 	t.Cleanup(func() { must(h.Close()) })
 	var err error
-	h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions())
+	h.store, err = config.openStore()
 	must(err)
 	h.runtime, err = plugins.NewRuntime(t.Context(), plugins.Config{CacheDir: filepath.Join(os.TempDir(), "tollway-bench-plugins")})
 	must(err)

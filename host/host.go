@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/intake"
 	"github.com/tollway/tollway/host/query"
@@ -37,10 +35,11 @@ import (
 type Host struct {
 	config     Config
 	log        *slog.Logger
-	conn       *stream.Conn
+	conn       Log
 	intake     *intake.Intake
-	store      *checkpoint.Store
+	store      Store
 	runtime    *plugins.Runtime
+	endRuntime func(context.Context) error
 	registry   *registry
 	shelf      *shelf
 	trust      sign.Trust
@@ -80,7 +79,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
 		return fmt.Errorf("host: data directory: %w", err)
 	}
-	if h.store, err = checkpoint.Open(filepath.Join(config.DataDir, "state"), config.stateOptions()); err != nil {
+	if h.store, err = config.openStore(); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	turns := newTurns()
@@ -109,7 +108,7 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return err
 	}
-	if h.runtime, err = plugins.NewRuntime(ctx, plugins.Config{CacheDir: h.config.PluginCache}); err != nil {
+	if h.runtime, h.endRuntime, err = h.config.openRuntime(ctx); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
@@ -128,7 +127,7 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 // openStreams connects to the log, checks that it cannot lose events, and
 // claims it for this data directory.
 func (h *Host) openStreams(ctx context.Context) error {
-	conn, err := stream.Open(ctx, h.config.NATS)
+	conn, err := h.config.openLog(ctx)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
@@ -311,8 +310,8 @@ func (h *Host) Close() error {
 	if h.preview != nil {
 		problems = append(problems, h.preview.rater.Close(ctx))
 	}
-	if h.runtime != nil {
-		problems = append(problems, h.runtime.Close(ctx))
+	if h.endRuntime != nil {
+		problems = append(problems, h.endRuntime(ctx))
 	}
 	if h.intake != nil {
 		h.intake.Close()

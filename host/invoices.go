@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/tollway/tollway/host/accumulate"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/export"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -19,7 +18,7 @@ import (
 type invoiceIndex struct {
 	mu      sync.RWMutex
 	entries []invoiceEntry // sorted by key
-	stores  []*checkpoint.Partition
+	stores  []PartitionStore
 	indexed []uint64 // number of the last indexed entry, by partition
 }
 
@@ -44,11 +43,11 @@ type invoiceEntry struct {
 }
 
 func newInvoiceIndex(partitions int) *invoiceIndex {
-	return &invoiceIndex{stores: make([]*checkpoint.Partition, partitions), indexed: make([]uint64, partitions)}
+	return &invoiceIndex{stores: make([]PartitionStore, partitions), indexed: make([]uint64, partitions)}
 }
 
 // load takes a partition's log into the index, from where it was left.
-func (x *invoiceIndex) load(partition int, store *checkpoint.Partition) error {
+func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.stores[partition] = store

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
@@ -222,7 +221,7 @@ type judged struct {
 }
 
 // load takes the log of verdicts in, from where it was left.
-func (v *verdicts) load(store *checkpoint.Partition) error {
+func (v *verdicts) load(store PartitionStore) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	last := store.LogLast(accumulate.LogVerdicts)

@@ -137,7 +137,7 @@ type channel struct {
 	partition *partition
 	log       uint8
 	subject   string
-	chain     *stream.Chain // nil until the stream was asked where it stands
+	chain     LogChain // nil until the stream was asked where it stands
 }
 
 // behind reports whether the stream lacks entries up to the last one.

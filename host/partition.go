@@ -12,7 +12,6 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/internal/stage"
@@ -29,7 +28,7 @@ type partition struct {
 	number int
 	host   *Host
 	state  *accumulate.State
-	store  *checkpoint.Partition
+	store  PartitionStore
 
 	letters verdicts // on dead letters, of the committed state
 
@@ -37,7 +36,7 @@ type partition struct {
 	seen      *identity.Set
 	rater     *rate.Rater
 	decoder   *ingest.Decoder
-	reader    *stream.Reader   // the reading goroutine's, while the partition runs
+	reader    LogReader        // the reading goroutine's, while the partition runs
 	catalog   *catalog.Catalog // in force; nil before the first marker
 	pending   pending
 	sorted    triage

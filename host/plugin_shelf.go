@@ -60,7 +60,7 @@ func (r revokeRecord) text() string {
 
 // shelf is what the ledger says of plugins. It is safe for concurrent use.
 type shelf struct {
-	conn *stream.Conn
+	conn Log
 
 	mu      sync.Mutex
 	pushed  map[string][]pushRecord // by digest, oldest first: one for each signature
@@ -69,7 +69,7 @@ type shelf struct {
 }
 
 // loadShelf reads the ledger.
-func loadShelf(ctx context.Context, conn *stream.Conn) (*shelf, error) {
+func loadShelf(ctx context.Context, conn Log) (*shelf, error) {
 	s := &shelf{conn: conn, pushed: map[string][]pushRecord{}, revoked: map[string]revokeRecord{}, keys: map[string]revokeRecord{}}
 	err := conn.Each(ctx, stream.Ledger, subjectPlugins, 0, func(m stream.Message) error {
 		switch {

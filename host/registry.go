@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/plugins/builtin"
 )
@@ -20,7 +19,7 @@ import (
 // versions as before. It is safe for concurrent use.
 type registry struct {
 	runtime *plugins.Runtime
-	conn    *stream.Conn
+	conn    Log
 
 	mu      sync.Mutex
 	modules map[string]*plugins.Module // by digest
@@ -36,7 +35,7 @@ type tariffRef struct {
 }
 
 // newRegistry loads the built-in modules.
-func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn *stream.Conn) (*registry, error) {
+func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn Log) (*registry, error) {
 	r := &registry{runtime: runtime, conn: conn, modules: map[string]*plugins.Module{}, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}}
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
