@@ -39,6 +39,14 @@ TARIFFS := $(BUILTINS:%=plugins/builtin/%.wasm)
 TARIFF_SOURCES := go.mod go.sum $(shell find sdk $(BUILTINS:%=examples/tariffs/%) plugins -name '*.go' ! -name '*_test.go' ! -path '*/node_modules/*')
 SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/node_modules/*')
 
+# The dashboard and the TypeScript client are made with npm. What they make is committed, so nothing else needs it:
+# without npm these targets say that they do nothing.
+NPM := $(shell command -v npm)
+WEB_MODULES := host/web/node_modules/.installed
+CLIENT_MODULES := rpc/ts/node_modules/.installed
+with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
+
+.PHONY: generate-ts checkgenerate-ts web checkweb
 .PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 
 help: ## lists the targets
@@ -57,7 +65,7 @@ demo: build ## runs everything in one process, with live usage; ARGS="--months 3
 test: tariffs ## runs all tests
 	$(GO) test ./...
 
-check: checkmod lint checkgenerate tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
+check: checkmod lint checkgenerate checkweb tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
 
 lint: tools-lint $(TARIFFS) ## checks format and code, of Go and of the protocol
 	$(BIN)/golangci-lint run --allow-parallel-runners ./...
@@ -73,14 +81,31 @@ race: $(TARIFFS) ## runs the tests under the race detector, where it is affordab
 	$(GO) test -race -short $(RACE_PACKAGES)
 	$(GO) test -race -short -run '$(RACE_HOST)' ./host
 
-generate: tools-generate ## makes the code of the protocol again
+generate: tools-generate ## makes the code of the protocol again, the TypeScript too where npm is
 	$(BIN)/buf generate
+	@$(MAKE) generate-ts
 
-checkgenerate: tools-generate ## proves that the committed code is what the protocol's files make
+generate-ts: $(BIN)/.buf@v1.75.0 $(if $(NPM),$(CLIENT_MODULES))
+	@$(call with-npm,generate-ts,rm -rf rpc/ts/gen && $(BIN)/buf generate --template rpc/ts/buf.gen.yaml)
+
+checkgenerate: tools-generate checkgenerate-ts ## proves that the committed code is what the protocol's files make
 	@rm -rf .tmp/generated
 	@$(BIN)/buf generate --output .tmp/generated
 	@{ diff -rN --brief .tmp/generated/rpc rpc || true; } > .tmp/generated.diff
 	@if grep -E '\.(pb|connect)\.go( |$$)' .tmp/generated.diff; then echo "the generated code is not current: run 'make generate'" >&2; exit 1; fi
+
+checkgenerate-ts: $(BIN)/.buf@v1.75.0 $(if $(NPM),$(CLIENT_MODULES))
+	@rm -rf .tmp/generated-ts
+	@$(call with-npm,checkgenerate-ts,$(BIN)/buf generate --template rpc/ts/buf.gen.yaml --output .tmp/generated-ts && \
+		{ diff -r --brief .tmp/generated-ts/rpc/ts/gen rpc/ts/gen || { echo "the generated TypeScript is not current: run 'make generate'" >&2; exit 1; }; })
+
+web: $(if $(NPM),$(WEB_MODULES)) ## builds the dashboard into host/web/dist; needs npm
+	@$(call with-npm,web,cd host/web && npm run -s build -- --logLevel warn)
+
+checkweb: $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## proves that the dashboard's built files are current, checks its types, tests the TypeScript client
+	@$(call with-npm,checkweb,cd host/web && npm run -s check && npm run -s build -- --logLevel warn --outDir $(CURDIR)/.tmp/dist --emptyOutDir && \
+		{ diff -r --brief $(CURDIR)/.tmp/dist dist || { echo "host/web/dist is not what its sources make: run 'make web'" >&2; exit 1; }; } && \
+		cd ../../rpc/ts && npm run -s check && npm test --silent)
 
 checkmod: ## proves that go.mod lists what is imported, and no more
 	$(GO) mod tidy -diff
@@ -146,6 +171,10 @@ clean: ## removes everything that make made
 $(TOLLWAY): $(TARIFFS) $(SOURCES)
 	@mkdir -p $(@D)
 	$(GO) build -trimpath -o $@ ./host/cmd/tollway
+
+host/web/node_modules/.installed rpc/ts/node_modules/.installed: %/node_modules/.installed: %/package-lock.json
+	cd $* && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # The same bytes on every machine: no paths, no build ids, no version control stamps.
 $(TARIFFS): plugins/builtin/%.wasm: $(TARIFF_SOURCES)

@@ -2,6 +2,12 @@ module github.com/tollway/tollway
 
 go 1.26.0
 
+// Some npm packages bring Go files along.
+ignore (
+	./host/web/node_modules
+	./rpc/ts/node_modules
+)
+
 require (
 	aead.dev/minisign v0.3.0
 	connectrpc.com/connect v1.18.1

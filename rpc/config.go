@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type Config struct {
 	// TokenFile has one bearer token per line; empty lines and lines that start
 	// with # are skipped. With it every call needs one of them, on loopback too.
 	TokenFile string
+	// Pages is served below /ui/ to whoever asks, with or without a token: the
+	// dashboard, which has no data of its own. Nil: there are no pages.
+	Pages http.Handler
 	// Log gets failed calls and warnings. Nil: nothing is logged.
 	Log *slog.Logger
 	// Ready says why the host cannot serve yet; nil error: it can. It is called

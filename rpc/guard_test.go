@@ -145,6 +145,39 @@ func TestGuardWithoutTokens(t *testing.T) {
 	}
 }
 
+// The pages are for whoever asks, the services behind them are not.
+func TestPagesNeedNoToken(t *testing.T) {
+	for _, pages := range []bool{true, false} {
+		server, _ := serve(t, bill(), func(c *Config) {
+			c.TokenFile = tokenFile(t, t.TempDir(), "0123456789abcdef")
+			if pages {
+				c.Pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { plain(w, http.StatusOK, "page "+r.URL.Path) })
+			}
+		})
+		for path, want := range map[string]string{"/": "page /ui/", "/ui/accounts/emma": "page /ui/accounts/emma"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := client(t).Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			answer, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(answer) == want; got != pages {
+				t.Errorf("%s, pages %t: got %s %s", path, pages, response.Status, answer)
+			}
+		}
+		if status, answer := call(t, server.URL()+"/tollway.v1.SubtotalService/Get", `{"account":"emma"}`, nil); status != http.StatusUnauthorized {
+			t.Errorf("a service without token: got %d %s", status, answer)
+		}
+	}
+}
+
 func TestNoCORS(t *testing.T) {
 	server, _ := serve(t, bill(), nil)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, server.URL()+"/tollway.v1.SubtotalService/Get", nil)

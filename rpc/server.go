@@ -122,9 +122,16 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	})
 	all := http.NewServeMux()
 	s.health.mountProbes(all)
+	if s.config.Pages != nil {
+		all.Handle(pagesPrefix, s.config.Pages)
+		all.Handle("GET /{$}", http.RedirectHandler(pagesPrefix, http.StatusFound))
+	}
 	all.Handle("/", newGuard(accepted, s.config.Log, withControl(guarded)))
 	return all
 }
+
+// pagesPrefix is where [Config.Pages] is served. No service's path starts so.
+const pagesPrefix = "/ui/"
 
 // newHTTPServer speaks HTTP/1.1 and HTTP/2, without TLS too, since gRPC needs
 // it. It has no write timeout: a watch has no end, call.go bounds each message.

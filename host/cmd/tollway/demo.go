@@ -65,7 +65,8 @@ func (c *demoCommand) Run(ctx context.Context, s streams) (err error) {
 			DataDir: dir, Partitions: c.Partitions, PluginCache: host.UserPluginCache(), Log: log,
 			NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}, Log: log},
 		},
-		RPC: rpc.Config{Listen: c.Listen, Log: log},
+		RPC:       rpc.Config{Listen: c.Listen, Log: log},
+		Dashboard: true,
 	}
 	err = serve.Run(ctx, config, func(url string, h *host.Host) error {
 		d := demo{host: h, world: world, url: url, out: s.out, bar: newProgress(s.err, "usage", "events"), sent: map[int]query.Position{}}
@@ -182,6 +183,9 @@ func (d *demo) welcome(day time.Duration) error {
 	_, err := fmt.Fprintf(d.out, `Tollway is running at %[1]s
 Nine customers use a phone company; a day of usage takes %[2]s, a month closes by itself.
 
+Watch it in a browser:
+  %[3]s
+
 Look at one customer's live subtotals:
   curl -H 'Content-Type: application/json' -d '{"account":"emma"}' %[1]s/tollway.v1.SubtotalService/Get
   .build/tollway subtotals get emma
@@ -191,7 +195,7 @@ Follow them all, list the invoices of closed months, see what could not be price
   .build/tollway dead-letters list
 Emma's invoice is 100.00 EUR every month. Interrupt with Ctrl-C.
 
-`, d.url, day)
+`, d.url, day, serve.DashboardURL(d.url))
 	return err
 }
 

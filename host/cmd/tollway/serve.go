@@ -42,6 +42,8 @@ type serveConfig struct {
 		Cert string `yaml:"cert"` // PEM file
 		Key  string `yaml:"key"`  // PEM file
 	} `yaml:"tls"`
+	// Dashboard serves pages for a browser below /ui/; default true.
+	Dashboard *bool  `yaml:"dashboard"`
 	TokenFile string `yaml:"token_file"` // one bearer token a line, with the name of whom it is given to behind it
 	Plugins   struct {
 		// Trust lists public keys of minisign, each as its line (RW…) or as the name
@@ -124,9 +126,13 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},
+		Dashboard: file.Dashboard == nil || *file.Dashboard,
 	}
 	return serve.Run(ctx, running, func(url string, _ *host.Host) error {
 		_, err := fmt.Fprintf(s.out, "serving at %s\n", url)
+		if err == nil && running.Dashboard {
+			_, err = fmt.Fprintf(s.out, "dashboard at %s\n", serve.DashboardURL(url))
+		}
 		return err
 	})
 }
