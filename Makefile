@@ -121,9 +121,14 @@ hostile: $(TARIFFS) ## runs the corpus of modules that mean harm, alone and in a
 	@$(GO) run ./plugins/hostile/run $(ARGS)
 	$(GO) test -count=1 -run '^TestHostile' ./host
 
-bench: build ## measures events/s of the stages and of the whole pipeline, and what an event costs in each guest language
+bench: build ## measures events/s of the stages and of the whole pipeline, what an event costs in each guest language, and a hot swap
 	@$(TOLLWAY) bench $(ARGS)
 	@$(GO) run ./plugins/languages
+	@$(MAKE) --no-print-directory bench-swap WINDOW=10s
+
+WINDOW ?= 1m
+bench-swap: $(TARIFFS) ## measures latency before a tariff's plugin is replaced under load, and around it; WINDOW=1m
+	@$(GO) test ./host -count=1 -v -run '^TestHotSwapLatency$$' -swapwindow $(WINDOW) | grep -v '^time='
 
 bench-languages: ## measures what an event costs in each guest language
 	@$(GO) run ./plugins/languages $(ARGS)

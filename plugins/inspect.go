@@ -3,6 +3,7 @@ package plugins
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/tollway/tollway/plugins/fuel"
 )
@@ -27,6 +28,32 @@ type Inspection struct {
 func Digest(wasm []byte) string {
 	sum := sha256.Sum256(wasm)
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// FloatFunctions names the functions of a module that compute with floating point
+// numbers, as the name section does, or "function 7" where it does not. A module
+// that Go has compiled always has some, in Go's own library.
+//
+// # Errors
+//
+// The bytes are not a module that a runtime would take.
+func FloatFunctions(wasm []byte) ([]string, error) {
+	m, err := fuel.Parse(wasm)
+	if err != nil {
+		return nil, err
+	}
+	indices, err := m.FloatFunctions()
+	if err != nil {
+		return nil, err
+	}
+	names := m.FunctionNames()
+	found := make([]string, len(indices))
+	for k, i := range indices {
+		if found[k] = names[uint32(i)]; found[k] == "" {
+			found[k] = fmt.Sprintf("function %d", i)
+		}
+	}
+	return found, nil
 }
 
 // Inspect describes a module without running or compiling it. It is an error when the bytes are

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tollway/tollway/plugins/author"
 	"github.com/tollway/tollway/plugins/build"
+	"github.com/tollway/tollway/plugins/internal/wasmtest"
 )
 
 // faulty is the plugin of testdata/faulty, built once for all tests.
@@ -222,5 +223,22 @@ func price(units float64) float64 {
 	}
 	if len(problems) != 6 {
 		t.Errorf("%d problems:\n%s", len(problems), got.String())
+	}
+}
+
+// A module that was not made from Go is looked through itself.
+func TestFloatsInAModule(t *testing.T) {
+	check := func(price []byte) []author.Problem {
+		t.Helper()
+		problems, err := author.CheckModule("tariff.wasm", wasmtest.Tariff(`{}`, price).Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return problems
+	}
+	exact := check(wasmtest.Cat(wasmtest.I64Const(1), wasmtest.Op(wasmtest.Drop)))
+	half := wasmtest.Cat([]byte{0x44}, make([]byte, 8), wasmtest.Op(wasmtest.Drop)) // f64.const
+	if problems := check(half); len(exact) != 0 || len(problems) != 1 || !strings.Contains(problems[0].String(), "tariff.wasm: the module computes in floating point") {
+		t.Errorf("exact: %v; with a float: %v", exact, problems)
 	}
 }

@@ -27,12 +27,17 @@ type source struct {
 // Problem is something that is wrong with a file of cases.
 type Problem struct {
 	File string
-	Line int
+	Line int // from 1; 0 for none
 	Text string
 }
 
-// String is "file:line: text".
-func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text) }
+// String is "file:line: text", or "file: text" for what concerns no line.
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+}
 
 // ProblemsError is everything that is wrong with the files of cases.
 type ProblemsError []Problem

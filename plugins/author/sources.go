@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tollway/tollway/plugins"
 )
 
 // forbidden are packages that a tariff in Go has no use for: what they give is not the same each time, not exact, or
@@ -56,6 +58,35 @@ func CheckSources(folder string) ([]Problem, error) {
 		problems = append(problems, checkFile(name, file, positions)...)
 	}
 	return problems, nil
+}
+
+// goSDK is what the manifest of a tariff in Go says it was made with.
+const goSDK = "tollway-go/"
+
+// CheckModule looks through the code of a module for floating point, by the name
+// of each function that computes with it. A module in Go has some in Go's own
+// library, which no price goes through: there [CheckSources] looks instead.
+//
+// # Errors
+//
+// The bytes are not a module that the engine would take.
+func CheckModule(name string, wasm []byte) ([]Problem, error) {
+	about, err := plugins.Inspect(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if about.Manifest != nil && strings.HasPrefix(about.Manifest.SDK, goSDK) {
+		return nil, nil
+	}
+	functions, err := plugins.FloatFunctions(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if len(functions) == 0 {
+		return nil, nil
+	}
+	return []Problem{{File: name, Text: "the module computes in floating point, which is not exact: look for float, double, f32 and f64, " +
+		"and use the SDK's decimals (" + strings.Join(functions, ", ") + ")"}}, nil
 }
 
 // checkFile looks through one file.

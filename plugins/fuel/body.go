@@ -38,6 +38,7 @@ type body struct {
 	total  int    // instructions
 	calls  bool   // calls another function
 	bulk   bool   // has a bulk operation with a length
+	floats bool   // computes with floating point
 	asks   effort // of the compiler
 
 	paths
@@ -47,7 +48,7 @@ type body struct {
 func (b *body) scan(r *reader, t FuncType) {
 	b.params, b.locals = len(t.Params), len(t.Params)
 	b.edits = b.edits[:0]
-	b.total, b.calls, b.bulk, b.asks = 0, false, false, effort{}
+	b.total, b.calls, b.bulk, b.floats, b.asks = 0, false, false, false, effort{}
 	b.scanLocals(r)
 	b.first = r.at
 	b.paths.begin()
@@ -97,6 +98,7 @@ func (b *body) instruction(r *reader) {
 	op := r.byte()
 	b.total++
 	b.step(uint64(costs[op]))
+	b.floats = b.floats || floatOps[op]
 	switch kind := operands[op]; kind {
 	case opNone:
 		b.plain(r, op, at)
@@ -272,6 +274,7 @@ func (b *body) prefixed(r *reader, op byte, at int) {
 		return
 	}
 	if op == opcVector {
+		b.floats = b.floats || floatVector(sub)
 		vector(r, b, sub)
 		return
 	}
@@ -280,6 +283,7 @@ func (b *body) prefixed(r *reader, op byte, at int) {
 	}
 	switch {
 	case sub <= 7: // saturating conversions
+		b.floats = true
 	case sub == miscMemoryInit:
 		r.u32()
 		b.memoryByte(r)

@@ -338,3 +338,52 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestFloatFunctions tries every instruction that has to do with floating point,
+// and their neighbours that have not.
+func TestFloatFunctions(t *testing.T) {
+	names := w.Cat([]byte{1, 7}, w.U32(1), w.U32(0), w.U32(4), []byte("main"))
+	floats := func(code ...[]byte) []int {
+		t.Helper()
+		module := oneFunc(append(code, w.Op(0x00))...) // unreachable
+		module.Custom = map[string][]byte{"name": names}
+		m, err := fuel.Parse(module.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.FunctionNames()[0]; got != "main" {
+			t.Fatalf("function 0 is called %q", got)
+		}
+		found, err := m.FloatFunctions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	address := []byte{2, 0}
+	with := [][]byte{
+		w.Cat(w.Op(0x2a), address), w.Cat(w.Op(0x2b), address), w.Cat(w.Op(0x38), address), w.Cat(w.Op(0x39), address),
+		w.Cat(w.Op(0x43), make([]byte, 4)), w.Cat(w.Op(0x44), make([]byte, 8)),
+		w.Op(0x5b), w.Op(0x66), w.Op(0x8b), w.Op(0xa6), w.Op(0xa8), w.Op(0xab), w.Op(0xae), w.Op(0xbf), w.Op(0xfc, 0), w.Op(0xfc, 7),
+	}
+	for _, sub := range []uint32{19, 20, 65, 76, 94, 95, 103, 106, 116, 117, 122, 148, 224, 255} {
+		with = append(with, w.Cat(w.Op(0xfd), w.U32(sub)))
+	}
+	for _, code := range with {
+		if got := floats(code); !slices.Equal(got, []int{0}) {
+			t.Errorf("% x: functions %v", code, got)
+		}
+	}
+	without := [][]byte{
+		w.Cat(w.Op(0x29), address), w.Cat(w.Op(0x2c), address), w.Cat(w.Op(0x37), address), w.Cat(w.Op(0x3a), address), w.I64Const(1),
+		w.Op(0x5a), w.Op(0x67), w.Op(0x8a), w.Op(0xa7), w.Op(0xac), w.Op(0xad), w.Op(0xc0), w.MemoryCopy(),
+	}
+	for _, sub := range []uint32{18, 55, 64, 77, 96, 102, 107, 115, 118, 121, 123, 147, 149, 223} {
+		without = append(without, w.Cat(w.Op(0xfd), w.U32(sub)))
+	}
+	for _, code := range without {
+		if got := floats(code); len(got) != 0 {
+			t.Errorf("% x: functions %v", code, got)
+		}
+	}
+}

@@ -222,6 +222,33 @@ func (m *Module) CustomSections() []CustomSection {
 	return append([]CustomSection(nil), m.custom...)
 }
 
+// nameFunctions is the part of the name section that names functions.
+const nameFunctions = 1
+
+// FunctionNames returns what the name section calls functions, by their index. A
+// name section is for people: one that cannot be read names nothing.
+func (m *Module) FunctionNames() map[uint32]string {
+	names := map[uint32]string{}
+	for _, c := range m.custom {
+		if c.Name != "name" {
+			continue
+		}
+		for r := (&reader{data: c.Data}); !r.done() && r.err == nil; {
+			kind, size := r.byte(), r.u32()
+			part := &reader{data: r.bytes(size)}
+			if kind != nameFunctions {
+				continue
+			}
+			for range part.count("function names", FunctionsMax) {
+				if i, name := part.u32(), part.name(); part.err == nil {
+					names[i] = name
+				}
+			}
+		}
+	}
+	return names
+}
+
 // Size is the length of the module in bytes.
 func (m *Module) Size() int { return m.size }
 

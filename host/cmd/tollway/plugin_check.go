@@ -50,7 +50,7 @@ func (c *pluginCheckCommand) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close(ctx)) }()
-	found, err := author.CheckSources(t.folder)
+	found, err := t.look(c.Plugin)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,16 @@ func (c *pluginCheckCommand) Run(ctx context.Context, s streams) (err error) {
 		err = errFound
 	}
 	return err
+}
+
+// look looks for what no run can show: in the sources, and in the module.
+func (t *target) look(name string) ([]author.Problem, error) {
+	found, err := author.CheckSources(t.folder)
+	if err != nil {
+		return nil, err
+	}
+	inModule, err := author.CheckModule(name, t.wasm)
+	return append(found, inModule...), err
 }
 
 // reproduce is the command line that finds a failure again.

@@ -31,6 +31,7 @@ type target struct {
 	*author.Workshop
 	cases  []*author.Case
 	folder string // of the tariff's sources; empty for a module
+	wasm   []byte
 }
 
 // open loads the plugin and reads its cases. The target must be closed.
@@ -47,7 +48,7 @@ func (f *caseFlags) open(ctx context.Context, native bool) (t *target, err error
 	if err != nil {
 		return nil, err
 	}
-	t = &target{folder: p.folder}
+	t = &target{folder: p.folder, wasm: p.wasm}
 	for _, c := range cases {
 		if c.Tariff == "" {
 			c.Tariff = p.tariff
