@@ -32,7 +32,7 @@ type invoiceKey struct {
 }
 
 func (k invoiceKey) compare(o invoiceKey) int {
-	return cmp.Or(cmp.Compare(k.Period, o.Period), cmp.Compare(k.Account, o.Account), cmp.Compare(k.Currency, o.Currency), cmp.Compare(k.ID, o.ID))
+	return cmp.Or(cmp.Compare(k.Period, o.Period), cmp.Compare(k.Account, o.Account), cmp.Compare(k.Currency, o.Currency), compareIDs(k.ID, o.ID))
 }
 
 // invoiceEntry says where an invoice is.

@@ -70,6 +70,9 @@ var direction = map[string][]string{
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
 
+	// What becomes of invoices outside.
+	"host/export/folder": {"host/export", "sdk/billing"},
+
 	// The wiring.
 	"host": {
 		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",

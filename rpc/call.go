@@ -45,7 +45,7 @@ func newCalls(log *slog.Logger) *calls {
 			tollwayv1connect.PluginServicePushProcedure:         make(chan struct{}, 1),
 			tollwayv1connect.PluginServiceDownloadProcedure:     make(chan struct{}, 4),
 			tollwayv1connect.PluginServiceReportShadowProcedure: make(chan struct{}, 2),
-			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 16),
+			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 64),
 			tollwayv1connect.SubtotalServiceWatchProcedure:      make(chan struct{}, 1000),
 		},
 	}

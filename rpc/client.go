@@ -147,6 +147,7 @@ type Failure struct {
 	Message  string // what is wrong
 	Hint     string // what to do; may be empty
 	Problems []catalog.Problem
+	Open     []*tollwayv1.PeriodStatus // calendars whose period is not closed everywhere
 }
 
 // Explain takes the error of a call apart. It returns nil for errors that are
@@ -165,6 +166,8 @@ func (c *Clients) Explain(err error) *Failure {
 		switch m := message.(type) {
 		case *tollwayv1.ErrorDetail:
 			f.Reason, f.Hint = m.GetReason(), m.GetHint()
+		case *tollwayv1.PeriodStatus:
+			f.Open = append(f.Open, m)
 		case *tollwayv1.CatalogProblem:
 			f.Problems = append(f.Problems, catalog.Problem{File: m.GetFile(), Line: int(m.GetLine()), Path: m.GetPath(), Message: m.GetMessage()})
 		}

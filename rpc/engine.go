@@ -46,6 +46,11 @@ type Engine interface {
 	// Invoice returns the invoice with an id.
 	Invoice(ctx context.Context, id string) (export.Invoice, query.AsOf, error)
 
+	// InvoiceDocuments returns invoices as they were issued, by account, period,
+	// currency and counter, behind a token: at most bytesMax bytes, save a single
+	// document that is longer. It holds nothing when it returns.
+	InvoiceDocuments(ctx context.Context, filter InvoiceFilter, token string, bytesMax int) (InvoiceDocuments, error)
+
 	// Preview makes the invoices of an account and a period that is open, as a close
 	// would now; an empty period is the current one.
 	Preview(ctx context.Context, account billing.AccountID, period string) (Preview, error)
@@ -174,6 +179,14 @@ type InvoiceFilter struct {
 type Invoices struct {
 	Invoices  []export.Invoice
 	NextToken string
+	AsOf      query.AsOf
+}
+
+// InvoiceDocuments is a part of an export.
+type InvoiceDocuments struct {
+	Documents [][]byte // canonical JSON, without a newline
+	Next      string   // goes on behind them; the token asked with when there are none
+	More      bool     // there are further ones
 	AsOf      query.AsOf
 }
 

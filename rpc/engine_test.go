@@ -110,6 +110,21 @@ func (f *fakeEngine) Invoices(_ context.Context, filter InvoiceFilter, page quer
 	return Invoices{Invoices: match[first:min(first+page.Size, len(match))], NextToken: next, AsOf: testAsOf}, nil
 }
 
+func (f *fakeEngine) InvoiceDocuments(ctx context.Context, filter InvoiceFilter, token string, bytesMax int) (InvoiceDocuments, error) {
+	first, _ := strconv.Atoi(token)
+	all, err := f.Invoices(ctx, filter, query.Page{Size: 1 << 30})
+	out := InvoiceDocuments{Next: token, AsOf: testAsOf}
+	for size := 0; err == nil && first < len(all.Invoices); first++ {
+		document, err := all.Invoices[first].Encode()
+		if size += len(document); err != nil || len(out.Documents) > 0 && size > bytesMax {
+			out.More = true
+			return out, err
+		}
+		out.Documents, out.Next = append(out.Documents, document), strconv.Itoa(first+1)
+	}
+	return out, err
+}
+
 // cut finds where a page begins and what continues it.
 func cut(rows int, page query.Page) (int, string) {
 	first, _ := strconv.Atoi(page.Token)

@@ -53,6 +53,9 @@ const (
 	ReasonPeriodNotEnded = "period_not_ended"
 	// ReasonGraceNotOver: late usage may still come for the period.
 	ReasonGraceNotOver = "grace_not_over"
+	// ReasonPeriodOpen: more invoices may come for the period; each calendar that
+	// they may come from is a PeriodStatus.
+	ReasonPeriodOpen = "period_open"
 	// ReasonReachesBack: a catalog change would price usage anew.
 	ReasonReachesBack = "reaches_back"
 	// ReasonInvalidPlugin: the bytes are no plugin that this server would load.
@@ -173,6 +176,9 @@ func wireError(err error) *connect.Error {
 	if f, ok := errors.AsType[*unconfirmedError](err); ok {
 		return withDetail(connect.NewError(codeOf(f.Reason()), err.Error()).WithCause(err), f.Reason(), f.Hint(),
 			&tollwayv1.UnconfirmedEvents{Ranges: f.ranges})
+	}
+	if f, ok := errors.AsType[*openError](err); ok {
+		return withDetail(connect.NewError(codeOf(f.Reason()), err.Error()), f.Reason(), f.Hint(), f.details()...)
 	}
 	if f, ok := errors.AsType[Fault](err); ok {
 		return withDetail(connect.NewError(codeOf(f.Reason()), err.Error()).WithCause(err), f.Reason(), f.Hint())

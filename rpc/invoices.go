@@ -3,12 +3,8 @@ package rpc
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/tollway/tollway/host/export"
-	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
-	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -108,101 +104,6 @@ func (s invoiceService) Preview(ctx context.Context, r *tollwayv1.InvoiceService
 		out.Parked = parkedOut(preview.Parked)
 	}
 	return out, nil
-}
-
-// How an export is cut into messages: rows double while a message is small, so
-// that the cost of a message spreads over many short invoices and a few long
-// ones do not fill the memory of either side.
-const (
-	exportRowsMin    = 8
-	exportBytesSmall = 256 << 10
-	exportBytesLarge = 1 << 20
-)
-
-// Export sends all invoices that match, from the cursor on.
-func (s invoiceService) Export(ctx context.Context, r *tollwayv1.InvoiceServiceExportRequest, stream tollwayv1connect.InvoiceServiceExportServerStream) error {
-	filter, err := invoiceFilter(r)
-	if err != nil {
-		return err
-	}
-	pages := newPager("InvoiceService/Export", r.GetAccount(), r.GetPeriod(), r.GetCurrency())
-	page, err := pages.page(exportRowsMin, r.GetCursor())
-	if err != nil {
-		return err
-	}
-	ctx, release := s.untilDrained(ctx)
-	defer release()
-	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
-		return s.ended(err)
-	}
-	cursor := r.GetCursor()
-	for {
-		// The open periods are read before the invoices: a period that closes in
-		// between is then called open although its invoices are here, never the
-		// other way round.
-		periods, _, err := s.engine.Periods(ctx)
-		if err != nil {
-			return s.ended(err)
-		}
-		answer, err := s.engine.Invoices(ctx, filter, page)
-		if err != nil {
-			return s.ended(err)
-		}
-		last := answer.NextToken == ""
-		if !last {
-			cursor = pages.next(answer.NextToken)
-		}
-		chunk, err := exportChunk(answer, cursor, r.GetAsDocuments())
-		if err != nil {
-			return err
-		}
-		if last {
-			chunk.Done = true
-			chunk.OpenPeriods = openPeriods(periods, r.GetPeriod())
-		}
-		if err := stream.Send(chunk); err != nil || last {
-			return err
-		}
-		page = query.Page{Size: nextExportRows(page.Size, proto.Size(chunk)), Token: answer.NextToken}
-	}
-}
-
-func exportChunk(answer Invoices, cursor string, asDocuments bool) (*tollwayv1.InvoiceServiceExportResponse, error) {
-	chunk := &tollwayv1.InvoiceServiceExportResponse{Cursor: cursor, AsOf: asOfOut(answer.AsOf)}
-	for i := range answer.Invoices {
-		if !asDocuments {
-			chunk.Invoices = append(chunk.Invoices, invoiceOut(&answer.Invoices[i]))
-			continue
-		}
-		document, err := answer.Invoices[i].Encode()
-		if err != nil {
-			return nil, err
-		}
-		chunk.Documents = append(chunk.Documents, document)
-	}
-	return chunk, nil
-}
-
-func nextExportRows(rows, bytes int) int {
-	switch {
-	case bytes < exportBytesSmall:
-		return min(2*rows, query.MaxPageSize)
-	case bytes > exportBytesLarge:
-		return max(rows/2, 1)
-	default:
-		return rows
-	}
-}
-
-// openPeriods are the periods meant by id that may still give invoices.
-func openPeriods(periods []query.PeriodState, id string) []*tollwayv1.PeriodStatus {
-	var out []*tollwayv1.PeriodStatus
-	for i := range periods {
-		if len(periods[i].Open) > 0 && periodMatches(periods[i].Period, id) {
-			out = append(out, periodStatusOut(&periods[i]))
-		}
-	}
-	return out
 }
 
 func invoiceSummaryOut(v *export.Invoice) *tollwayv1.InvoiceSummary {

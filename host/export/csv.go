@@ -5,38 +5,39 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // CSV writes invoices as comma-separated values, one row for each line, with
-// the columns of [CSVColumns] in a row of their own first.
+// the columns of [Columns] in a row of their own first.
 //
 // The files are opened in spreadsheets, which run cells that look like
-// formulas. A text that begins so gets an apostrophe in front; numbers are
-// checked to be numbers and stay as they are.
+// formulas. A text that begins so, or with an apostrophe, gets an apostrophe in
+// front, which [PlainText] takes off again; numbers are checked to be numbers and
+// stay as they are.
 //
 // A CSV belongs to one goroutine.
 type CSV struct {
 	w       *csv.Writer
+	columns []Column
+	cells   []Cell
+	row     []string
 	started bool
 }
 
 // CSVColumns returns the names of the columns in order.
 func CSVColumns() []string {
-	return []string{
-		"invoice", "account", "period", "period_start", "period_end", "currency",
-		"tariff", "meter", "subscription", "version", "line", "group", "description",
-		"quantity", "amount", "unrounded", "module", "rule",
+	var names []string
+	for _, c := range Columns() {
+		names = append(names, c.Name)
 	}
+	return names
 }
 
 // NewCSV makes a writer of CSV on w. The row of column names comes with the
 // first Write or with Flush.
-func NewCSV(w io.Writer) *CSV { return &CSV{w: csv.NewWriter(w)} }
+func NewCSV(w io.Writer) *CSV { return &CSV{w: csv.NewWriter(w), columns: Columns()} }
 
 // Write writes the lines of an invoice. An error may also be that of an earlier
 // row, which was still in the buffer.
@@ -44,16 +45,28 @@ func (c *CSV) Write(inv *Invoice) error {
 	if err := c.header(); err != nil {
 		return err
 	}
+	var err error
 	for i := range inv.Lines {
-		row, err := inv.row(&inv.Lines[i])
-		if err != nil {
+		if c.cells, err = inv.Row(c.cells[:0], c.columns, &inv.Lines[i]); err != nil {
 			return err
 		}
-		if err := c.w.Write(row); err != nil {
+		c.row = c.row[:0]
+		for j := range c.cells {
+			c.row = append(c.row, c.columns[j].safe(c.cells[j].Text))
+		}
+		if err := c.w.Write(c.row); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
 	}
 	return nil
+}
+
+// safe is a cell's text as it stands in a CSV file.
+func (c *Column) safe(text string) string {
+	if c.Kind == KindText {
+		return SafeText(text)
+	}
+	return text
 }
 
 // Flush writes out what is buffered.
@@ -90,38 +103,11 @@ func WriteCSV(w io.Writer, invoices []Invoice) error {
 	return c.Flush()
 }
 
-// row returns the cells of a line, in the order of CSVColumns.
-func (inv *Invoice) row(l *Line) ([]string, error) {
-	group := ""
-	if len(l.Group) > 0 {
-		b, err := l.Group.MarshalJSON()
-		if err != nil {
-			return nil, fmt.Errorf("export: invoice %s: %w", inv.ID, err)
-		}
-		group = string(b)
-	}
-	version := ""
-	if !l.Version.IsZero() {
-		version = l.Version.Format(time.RFC3339Nano)
-	}
-	row := []string{
-		cell(inv.ID), cell(string(inv.Account)), inv.Period.ID(),
-		inv.Period.Start.Format(time.RFC3339Nano), inv.Period.End.Format(time.RFC3339Nano), cell(string(inv.Currency)),
-		cell(l.Tariff), cell(l.Meter), cell(l.Subscription), version, cell(l.ID), cell(group), cell(l.Description),
-	}
-	for _, number := range []string{l.Quantity.String(), l.AmountText, l.Unrounded.String()} {
-		if _, err := billing.ParseDecimal(number); err != nil {
-			return nil, fmt.Errorf("export: invoice %s, line %s: %w", inv.ID, l.ID, err)
-		}
-		row = append(row, number)
-	}
-	return append(row, cell(l.Module), cell(l.Rule)), nil
-}
-
-// cell makes a text safe for spreadsheets. What stands behind blanks counts:
-// some programs trim them.
-func cell(text string) string {
-	const formula = "=+-@\t\r\n＝＋－＠" // the wide forms are read as the narrow ones
+// SafeText makes a text safe for spreadsheets: one that could be taken for a
+// formula, or begins with an apostrophe, gets an apostrophe in front. What stands
+// behind blanks counts: some programs trim them.
+func SafeText(text string) string {
+	const formula = "'=+-@\t\r\n＝＋－＠" // the wide forms are read as the narrow ones
 	trimmed := strings.TrimLeftFunc(text, func(r rune) bool {
 		return !strings.ContainsRune(formula, r) && (unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b')
 	})
@@ -130,3 +116,6 @@ func cell(text string) string {
 	}
 	return text
 }
+
+// PlainText is the inverse of [SafeText].
+func PlainText(cell string) string { return strings.TrimPrefix(cell, "'") }

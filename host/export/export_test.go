@@ -253,9 +253,9 @@ func TestCSVFormulas(t *testing.T) {
 		"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\tx": "'\tx", "\rx": "'\rx", "\nx": "'\nx",
 		"＝1+1": "'＝1+1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x",
 		"  =1": "'  =1", "\u00a0=1": "'\u00a0=1", "\ufeff=1": "'\ufeff=1",
-		"a=1": "a=1", "": "", " ": " ", "'=1": "'=1", "1-1": "1-1", "\xff=": "\xff=",
+		"a=1": "a=1", "": "", " ": " ", "'=1": "''=1", "'": "''", "d'or": "d'or", "1-1": "1-1", "\xff=": "\xff=",
 	} {
-		if got := cell(text); got != want {
+		if got := SafeText(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

@@ -81,6 +81,12 @@ func (e engine) Invoice(_ context.Context, id string) (export.Invoice, query.AsO
 	return e.host.Invoice(id)
 }
 
+// InvoiceDocuments implements rpc.Engine.
+func (e engine) InvoiceDocuments(_ context.Context, f rpc.InvoiceFilter, token string, bytesMax int) (rpc.InvoiceDocuments, error) {
+	documents, err := e.host.InvoiceDocuments(host.InvoiceFilter(f), token, bytesMax)
+	return rpc.InvoiceDocuments(documents), err
+}
+
 // Preview implements rpc.Engine.
 func (e engine) Preview(ctx context.Context, account billing.AccountID, period string) (rpc.Preview, error) {
 	preview, err := e.host.Preview(ctx, account, period)

@@ -2,23 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 
-	"github.com/tollway/tollway/host/export"
-	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 )
 
-// invoicesCommand lists, shows and exports invoices.
+// invoicesCommand lists, shows, exports and verifies invoices.
 type invoicesCommand struct {
 	List    invoicesListCommand    `cmd:"" help:"List invoices."`
 	Show    invoicesShowCommand    `cmd:"" help:"Show one invoice with its lines."`
 	Preview invoicesPreviewCommand `cmd:"" help:"Show what an account's invoices would be if its period were closed now."`
-	Export  invoicesExportCommand  `cmd:"" help:"Export the invoices of a period as JSON Lines or CSV."`
+	Export  invoicesExportCommand  `cmd:"" help:"Export the invoices of a closed period."`
+	Verify  invoicesVerifyCommand  `cmd:"" help:"Check a folder of exported invoices against itself and against the engine."`
 }
 
 // invoicesListCommand lists invoices.
@@ -172,141 +167,4 @@ func (c *invoicesPreviewCommand) Run(ctx context.Context, s streams) error {
 		_, err = fmt.Fprintf(s.out, "nothing is due for period %s\n", answer.GetPeriod().GetId())
 	}
 	return err
-}
-
-// invoicesExportCommand exports a period.
-type invoicesExportCommand struct {
-	clientFlags
-	Period   string `required:"" placeholder:"PERIOD" help:"Billing period: 2026-10, or its start date."`
-	Account  string `placeholder:"ID" help:"Only this account."`
-	Currency string `placeholder:"CODE" help:"Only this currency."`
-	Format   string `enum:"jsonl,csv" default:"jsonl" help:"jsonl (the invoices as issued, one a line) or csv (a row a line item)."`
-	Out      string `placeholder:"FILE" help:"File to write, put in place only when it is complete. Default: standard output."`
-	Partial  bool   `help:"Export although the period is still open in places."`
-}
-
-// Run writes the export. Of a period that is still open it writes nothing, unless
-// asked to.
-func (c *invoicesExportCommand) Run(ctx context.Context, s streams) (err error) {
-	clients, err := c.connect()
-	if err != nil {
-		return err
-	}
-	defer clients.Close()
-	if err := c.refuseOpen(ctx, clients); err != nil {
-		return err
-	}
-	if c.Out == "" {
-		_, err := c.write(ctx, clients, s.out)
-		return err
-	}
-	// A reader of the file sees all of it or nothing: it gets its name last.
-	file, err := os.CreateTemp(filepath.Dir(c.Out), ".tollway-export-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
-	bar := newProgress(s.err, "exporting", "invoices")
-	n, err := c.write(ctx, clients, &counting{w: file, bar: bar})
-	bar.finish()
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), c.Out); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.err, "%d invoices written to %s\n", n, c.Out)
-	return err
-}
-
-// counting moves a progress bar with each write.
-type counting struct {
-	w   io.Writer
-	bar *progress
-}
-
-func (c *counting) Write(b []byte) (int, error) {
-	c.bar.add(1)
-	return c.w.Write(b)
-}
-
-// refuseOpen refuses a period that can still get invoices.
-func (c *invoicesExportCommand) refuseOpen(ctx context.Context, clients *rpc.Clients) error {
-	answer, err := clients.Periods.List(ctx, &tollwayv1.PeriodServiceListRequest{Period: c.Period})
-	if err != nil {
-		return failed(clients, err)
-	}
-	if len(answer.GetPeriods()) == 0 {
-		return fmt.Errorf("there is no period %s; `tollway periods list` shows which there are", c.Period)
-	}
-	for _, p := range answer.GetPeriods() {
-		if open := p.GetOpenPartitions(); len(open) > 0 && !c.Partial {
-			return fmt.Errorf("period %s is still open in time zone %s, in partitions %v: close it first, or pass --partial to export what is there",
-				p.GetPeriod().GetId(), p.GetTimeZone(), open)
-		}
-	}
-	return nil
-}
-
-// write writes the invoices, going on where the stream breaks off, and returns
-// how many there were.
-func (c *invoicesExportCommand) write(ctx context.Context, clients *rpc.Clients, w io.Writer) (int, error) {
-	out, finish := jsonl(w), func() error { return nil }
-	if c.Format == "csv" {
-		table := export.NewCSV(w)
-		out, finish = rows(table), table.Flush
-	}
-	request := &tollwayv1.InvoiceServiceExportRequest{Period: c.Period, Account: c.Account, Currency: c.Currency, AsDocuments: true}
-	n := 0
-	for broken := 0; ; {
-		stream, err := clients.Invoices.Export(ctx, request)
-		for err == nil {
-			var chunk *tollwayv1.InvoiceServiceExportResponse
-			if chunk, err = stream.Receive(); err != nil {
-				break
-			}
-			for _, document := range chunk.GetDocuments() {
-				if err := out(document); err != nil {
-					return n, err
-				}
-				n++
-			}
-			request.Cursor, broken = chunk.GetCursor(), 0
-			if chunk.GetDone() {
-				return n, finish()
-			}
-		}
-		if broken++; broken == exportAttempts || ctx.Err() != nil {
-			return n, failed(clients, err)
-		}
-	}
-}
-
-// exportAttempts is how often an export that makes no progress is begun again.
-const exportAttempts = 3
-
-// jsonl writes invoices as they were issued, one a line.
-func jsonl(w io.Writer) func([]byte) error {
-	return func(document []byte) error {
-		_, err := w.Write(append(document, '\n'))
-		return err
-	}
-}
-
-// rows writes invoices as rows of a table.
-func rows(table *export.CSV) func([]byte) error {
-	return func(document []byte) error {
-		inv, err := export.DecodeInvoice(document)
-		if err != nil {
-			return err
-		}
-		return table.Write(&inv)
-	}
 }

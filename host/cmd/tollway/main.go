@@ -16,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/tollway/tollway/host/export/folder"
 	"github.com/tollway/tollway/plugins/scaffold"
 )
 
@@ -71,7 +72,10 @@ func run(ctx context.Context, args []string, s streams) int {
 		kong.Exit(func(status int) { code, exited = status, true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
-		kong.Vars{"languages": strings.Join(scaffold.Languages(), ", ")},
+		kong.Vars{
+			"languages": strings.Join(scaffold.Languages(), ", "),
+			"formats":   strings.Join(folder.Formats(), ","), "formats_help": formatHelp(),
+		},
 	)
 	if err != nil {
 		complain(s.err, err)

@@ -804,7 +804,8 @@ func (x *InvoiceServicePreviewResponse) GetDocuments() [][]byte {
 // InvoiceServiceExportRequest selects invoices. Empty fields select all.
 type InvoiceServiceExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only invoices of the period with this id, "2026-10" or "2026-10-01".
+	// Only invoices of the period with this id, "2026-10" or "2026-10-01". Required
+	// unless partial is set.
 	Period string `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
 	// Only invoices of this account.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
@@ -816,7 +817,9 @@ type InvoiceServiceExportRequest struct {
 	// How far the answer has to have seen at least.
 	MinPosition *MinPosition `protobuf:"bytes,5,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
 	// Send the documents in place of the invoices.
-	AsDocuments   bool `protobuf:"varint,6,opt,name=as_documents,json=asDocuments,proto3" json:"as_documents,omitempty"`
+	AsDocuments bool `protobuf:"varint,6,opt,name=as_documents,json=asDocuments,proto3" json:"as_documents,omitempty"`
+	// Send what there is although more may come: see open_periods.
+	Partial       bool `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -893,23 +896,37 @@ func (x *InvoiceServiceExportRequest) GetAsDocuments() bool {
 	return false
 }
 
+func (x *InvoiceServiceExportRequest) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
 // InvoiceServiceExportResponse is one chunk of an export.
 type InvoiceServiceExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The invoices of this chunk.
 	Invoices []*Invoice `protobuf:"bytes,1,rep,name=invoices,proto3" json:"invoices,omitempty"`
-	// Goes on behind this chunk.
+	// Goes on behind this chunk; behind the last one there is nothing but done.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// True in the last message: the export is complete.
 	Done bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
-	// In the last message: the periods asked for that some partition or time zone
-	// has not closed yet, so that more invoices are to come.
+	// In the last message of a partial export: the periods asked for that some
+	// partition or time zone has not closed yet, or in which invoices are parked, so
+	// that more are to come.
 	OpenPeriods []*PeriodStatus `protobuf:"bytes,4,rep,name=open_periods,json=openPeriods,proto3" json:"open_periods,omitempty"`
 	// How far the export has seen.
 	AsOf *AsOf `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// With as_documents: the invoices of this chunk as they were issued, each
 	// canonical JSON, the same bytes for ever.
-	Documents     [][]byte `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
+	Documents [][]byte `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
+	// With as_documents: a piece of a document that is too long for one chunk. The
+	// pieces come in order, in chunks that hold nothing else, and the cursor of each
+	// goes on behind it.
+	DocumentPiece []byte `protobuf:"bytes,7,opt,name=document_piece,json=documentPiece,proto3" json:"document_piece,omitempty"`
+	// The piece is the last one of its document.
+	DocumentEnds  bool `protobuf:"varint,8,opt,name=document_ends,json=documentEnds,proto3" json:"document_ends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -986,6 +1003,20 @@ func (x *InvoiceServiceExportResponse) GetDocuments() [][]byte {
 	return nil
 }
 
+func (x *InvoiceServiceExportResponse) GetDocumentPiece() []byte {
+	if x != nil {
+		return x.DocumentPiece
+	}
+	return nil
+}
+
+func (x *InvoiceServiceExportResponse) GetDocumentEnds() bool {
+	if x != nil {
+		return x.DocumentEnds
+	}
+	return false
+}
+
 var File_tollway_v1_invoice_service_proto protoreflect.FileDescriptor
 
 const file_tollway_v1_invoice_service_proto_rawDesc = "" +
@@ -1055,21 +1086,24 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\binvoices\x18\x02 \x03(\v2\x13.tollway.v1.InvoiceR\binvoices\x121\n" +
 	"\x06parked\x18\x03 \x01(\v2\x19.tollway.v1.ParkedInvoiceR\x06parked\x12%\n" +
 	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1c\n" +
-	"\tdocuments\x18\x05 \x03(\fR\tdocuments\"\xe2\x01\n" +
+	"\tdocuments\x18\x05 \x03(\fR\tdocuments\"\xfc\x01\n" +
 	"\x1bInvoiceServiceExportRequest\x12\x16\n" +
 	"\x06period\x18\x01 \x01(\tR\x06period\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x16\n" +
 	"\x06cursor\x18\x04 \x01(\tR\x06cursor\x12:\n" +
 	"\fmin_position\x18\x05 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12!\n" +
-	"\fas_documents\x18\x06 \x01(\bR\vasDocuments\"\xfd\x01\n" +
+	"\fas_documents\x18\x06 \x01(\bR\vasDocuments\x12\x18\n" +
+	"\apartial\x18\a \x01(\bR\apartial\"\xc9\x02\n" +
 	"\x1cInvoiceServiceExportResponse\x12/\n" +
 	"\binvoices\x18\x01 \x03(\v2\x13.tollway.v1.InvoiceR\binvoices\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12;\n" +
 	"\fopen_periods\x18\x04 \x03(\v2\x18.tollway.v1.PeriodStatusR\vopenPeriods\x12%\n" +
 	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1c\n" +
-	"\tdocuments\x18\x06 \x03(\fR\tdocuments2\x8e\x03\n" +
+	"\tdocuments\x18\x06 \x03(\fR\tdocuments\x12%\n" +
+	"\x0edocument_piece\x18\a \x01(\fR\rdocumentPiece\x12#\n" +
+	"\rdocument_ends\x18\b \x01(\bR\fdocumentEnds2\x8e\x03\n" +
 	"\x0eInvoiceService\x12Z\n" +
 	"\x04List\x12%.tollway.v1.InvoiceServiceListRequest\x1a&.tollway.v1.InvoiceServiceListResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x03Get\x12$.tollway.v1.InvoiceServiceGetRequest\x1a%.tollway.v1.InvoiceServiceGetResponse\"\x03\x90\x02\x01\x12c\n" +

@@ -79,8 +79,11 @@ type InvoiceServiceClient interface {
 	// Preview makes the invoices of an account and a period that is open, from the
 	// usage read so far, as a close would make them now. It issues nothing.
 	Preview(context.Context, *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error)
-	// Export streams whole invoices in chunks, in the order of List. A broken
-	// export goes on where it stopped: call again with the last cursor that came.
+	// Export streams invoices in chunks, by account, period, currency and counter.
+	// It is refused (period_open, with a PeriodStatus for each calendar) while the
+	// period is open in any partition or time zone, or an invoice of it is parked; so
+	// what it sends for a period is the same whenever it is asked. A broken export
+	// goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest) (InvoiceServiceExportClientStream, error)
 }
 
@@ -120,8 +123,11 @@ type InvoiceServiceHandler interface {
 	// Preview makes the invoices of an account and a period that is open, from the
 	// usage read so far, as a close would make them now. It issues nothing.
 	Preview(context.Context, *v1.InvoiceServicePreviewRequest) (*v1.InvoiceServicePreviewResponse, error)
-	// Export streams whole invoices in chunks, in the order of List. A broken
-	// export goes on where it stopped: call again with the last cursor that came.
+	// Export streams invoices in chunks, by account, period, currency and counter.
+	// It is refused (period_open, with a PeriodStatus for each calendar) while the
+	// period is open in any partition or time zone, or an invoice of it is parked; so
+	// what it sends for a period is the same whenever it is asked. A broken export
+	// goes on where it stopped: call again with the last cursor that came.
 	Export(context.Context, *v1.InvoiceServiceExportRequest, InvoiceServiceExportServerStream) error
 }
 
