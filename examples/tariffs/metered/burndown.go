@@ -145,7 +145,9 @@ func (b *burndown) begin(s *tariff.Slot) error {
 	b.begun.Set(s, 1)
 	b.clock.Set(s, s.PeriodStart())
 	for i := range b.grants {
-		b.grants[i].line.Set(s, b.grants[i].balance, billing.Amount{})
+		if g := &b.grants[i]; g.ends > s.PeriodStart() { // what has ended before is worth nothing
+			g.line.Set(s, g.balance, billing.Amount{})
+		}
 	}
 	return b.burn(s, b.initial)
 }
