@@ -37,7 +37,10 @@ func (h *Host) CheckpointStats() CheckpointStats {
 }
 
 // pace is how a partition's checkpoints go.
-type pace struct{ commit, stall durations }
+type pace struct {
+	commit, stall durations
+	committedAt   atomic.Int64 // when the last one was durable, unix ns; 0 before the first
+}
 
 // Durations fall into buckets by their highest bits: each is at most an eighth
 // wide of what it holds.

@@ -33,6 +33,7 @@ type Clients struct {
 	Catalog     tollwayv1connect.CatalogServiceClient
 	DeadLetters tollwayv1connect.DeadLetterServiceClient
 	Plugins     tollwayv1connect.PluginServiceClient
+	Admin       tollwayv1connect.AdminServiceClient
 
 	base  string
 	http  *http.Client
@@ -72,6 +73,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
 	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
 	c.Plugins = tollwayv1connect.NewPluginServiceClient(client)
+	c.Admin = tollwayv1connect.NewAdminServiceClient(client)
 	return c, nil
 }
 

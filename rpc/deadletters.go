@@ -28,11 +28,8 @@ func (s deadLetterService) List(ctx context.Context, r *tollwayv1.DeadLetterServ
 		return nil, err
 	}
 	out := &tollwayv1.DeadLetterServiceListResponse{
-		DeadLetters: make([]*tollwayv1.DeadLetter, 0, len(answer.DeadLetters)),
-		Counts: &tollwayv1.EventCounts{
-			Read: answer.Counters.Read, Priced: answer.Counters.Priced,
-			Duplicates: answer.Counters.Duplicates, DeadLettered: answer.Counters.DeadLettered, Discarded: answer.Counters.Discarded,
-		},
+		DeadLetters:   make([]*tollwayv1.DeadLetter, 0, len(answer.DeadLetters)),
+		Counts:        countsOut(answer.Counters),
 		NextPageToken: pages.next(answer.NextToken), AsOf: asOfOut(answer.AsOf),
 	}
 	for i := range answer.DeadLetters {

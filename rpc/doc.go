@@ -34,6 +34,7 @@ import (
 // ServiceNames are the full names of the services, in alphabetical order.
 func ServiceNames() []string {
 	return []string{
+		string(tollwayv1.File_tollway_v1_admin_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_catalog_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_dead_letter_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_invoice_service_proto.Services().Get(0).FullName()),

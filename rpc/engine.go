@@ -76,6 +76,9 @@ type Engine interface {
 	// outcome is committed.
 	SettleDeadLetters(ctx context.Context, request SettleRequest) (Settled, query.AsOf, error)
 
+	// Status says how the host is doing.
+	Status(ctx context.Context) (query.Status, error)
+
 	PluginEngine
 }
 

@@ -153,6 +153,10 @@ func (f *fakeEngine) Preview(_ context.Context, account billing.AccountID, _ str
 	return p, nil
 }
 
+func (f *fakeEngine) Status(context.Context) (query.Status, error) {
+	return query.Status{Now: time.Unix(1, 0)}, nil
+}
+
 func (f *fakeEngine) Periods(context.Context) ([]query.PeriodState, query.AsOf, error) {
 	return f.periods, testAsOf, nil
 }

@@ -112,6 +112,7 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	tollwayv1connect.RegisterCatalogServiceHandler(rpcs, catalogService{svc})
 	tollwayv1connect.RegisterDeadLetterServiceHandler(rpcs, deadLetterService{svc})
 	tollwayv1connect.RegisterPluginServiceHandler(rpcs, pluginService{svc})
+	tollwayv1connect.RegisterAdminServiceHandler(rpcs, adminService{svc})
 
 	guarded := http.NewServeMux()
 	connecthttp.Mount(guarded, rpcs, transportOptions()...)

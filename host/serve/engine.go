@@ -119,6 +119,9 @@ func (e engine) ClosePeriod(ctx context.Context, request rpc.CloseRequest) (rpc.
 	return closed, nil
 }
 
+// Status implements rpc.Engine.
+func (e engine) Status(ctx context.Context) (query.Status, error) { return e.host.Status(ctx) }
+
 // ApplyCatalog implements rpc.Engine.
 func (e engine) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {
 	applied, err := e.host.Apply(ctx, host.ApplyRequest{

@@ -1,5 +1,6 @@
 export * from "./decimal";
 export * from "./live";
+export * from "../gen/tollway/v1/admin_service_pb";
 export * from "../gen/tollway/v1/catalog_service_pb";
 export * from "../gen/tollway/v1/dead_letter_service_pb";
 export * from "../gen/tollway/v1/error_detail_pb";

@@ -4,6 +4,7 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import {
+  AdminService,
   CatalogService,
   DeadLetterService,
   ErrorDetailSchema,
@@ -67,6 +68,7 @@ export const invoices = createClient(InvoiceService, transport);
 export const periods = createClient(PeriodService, transport);
 export const catalog = createClient(CatalogService, transport);
 export const deadLetters = createClient(DeadLetterService, transport);
+export const admin = createClient(AdminService, transport);
 export const plugins = createClient(PluginService, transport);
 
 /** What went wrong, for people: the message and what to do. */

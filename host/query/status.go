@@ -1,0 +1,42 @@
+package query
+
+import "time"
+
+// Status says how a host is doing.
+type Status struct {
+	Problem     error // why it does not work on usage; nil when it does
+	Now         time.Time
+	Partitions  []PartitionStatus // by number
+	Checkpoints CheckpointStatus
+	StoreBytes  int64 // what the state takes on disk
+}
+
+// PartitionStatus says how far a partition has come.
+type PartitionStatus struct {
+	Partition       int
+	Stream          string
+	Position        uint64 // of the last message in a checkpoint
+	ReadPosition    uint64 // of the last message read
+	LogEnd          uint64 // of the log's last message; meaningless with LogProblem
+	LogProblem      error  // why the log's end is not known
+	Watermark       time.Time
+	CatalogRevision uint64
+	Counters        Counters
+	CheckpointedAt  time.Time // of the last checkpoint since the start; zero without one
+}
+
+// Lag is how many messages are not read yet.
+func (p PartitionStatus) Lag() uint64 {
+	if p.LogProblem != nil || p.LogEnd < p.ReadPosition {
+		return 0 // it has read on since the log was asked
+	}
+	return p.LogEnd - p.ReadPosition
+}
+
+// CheckpointStatus says how long the checkpoints since the start took, and how long
+// partitions waited for them.
+type CheckpointStatus struct {
+	Count                              uint64
+	DurationP50, DurationP99, Duration time.Duration // of half, of 99 in 100, of all at most
+	StallP50, StallP99, Stall          time.Duration
+}
