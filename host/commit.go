@@ -127,6 +127,25 @@ func (c *committer) offer(ctx context.Context) error {
 	return nil
 }
 
+// heard deals with what the committer has been told while the partition was at
+// work, and reports whether there was anything. It comes before more messages: what
+// happens next is not left to chance, so that a simulation can be repeated.
+func (c *committer) heard() bool {
+	select {
+	case done := <-c.done:
+		c.landed(done)
+		return true
+	default:
+	}
+	select {
+	case <-c.due.C:
+		c.late = true
+		return true
+	default:
+		return false
+	}
+}
+
 // land waits until the cut that is being committed is durable, and gives the
 // partition's turn to others meanwhile.
 func (c *committer) land(ctx context.Context) error {

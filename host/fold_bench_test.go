@@ -40,8 +40,10 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	must(err)
 	h.runtime, err = plugins.NewRuntime(t.Context(), plugins.Config{CacheDir: filepath.Join(os.TempDir(), "tollway-bench-plugins")})
 	must(err)
-	h.registry, err = newRegistry(t.Context(), h.runtime, nil)
+	h.endRuntime = h.runtime.Close
+	builtIns, err := LoadBuiltIns(t.Context(), h.runtime)
 	must(err)
+	h.registry = newRegistry(builtIns, nil)
 	parsed, problems := catalog.Parse([]catalog.File{{Name: "bench.yaml", Data: yaml}})
 	r := h.newResolver(t.Context(), catalog.Empty(), ApplyRequest{})
 	problems = append(problems, parsed.Resolve(r)...)

@@ -108,12 +108,12 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return err
 	}
-	if h.runtime, h.endRuntime, err = h.config.openRuntime(ctx); err != nil {
+	builtIns, endRuntime, err := h.config.openPlugins(ctx)
+	h.endRuntime = endRuntime
+	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
-	if h.registry, err = newRegistry(ctx, h.runtime, h.conn); err != nil {
-		return err
-	}
+	h.runtime, h.registry = builtIns.runtime, newRegistry(builtIns, h.conn)
 	if h.trust, err = sign.LoadTrust(h.config.Plugins.Trust); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}

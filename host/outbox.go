@@ -75,7 +75,7 @@ func (o *outbox) wake() {
 // partition never waits for it.
 func (o *outbox) run(ctx context.Context) error {
 	retry := outboxRetryMin
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(anchorInterval) // the first signal is there already
 	defer timer.Stop()
 	for {
 		select {

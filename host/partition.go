@@ -215,22 +215,24 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 	c := &p.committer
 	defer c.stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case batch := <-messages:
-			err := p.turn.take(ctx)
-			if err == nil {
-				err = p.fold(ctx, batch)
+		if !c.heard() {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case batch := <-messages:
+				err := p.turn.take(ctx)
+				if err == nil {
+					err = p.fold(ctx, batch)
+				}
+				p.turn.give()
+				if err != nil {
+					return err
+				}
+			case done := <-c.done:
+				c.landed(done)
+			case <-c.due.C:
+				c.late = true
 			}
-			p.turn.give()
-			if err != nil {
-				return err
-			}
-		case done := <-c.done:
-			c.landed(done)
-		case <-c.due.C:
-			c.late = true
 		}
 		if err := c.offer(ctx); err != nil {
 			return err

@@ -19,8 +19,8 @@ type Parts struct {
 	// OpenLog and OpenStore are called once by Open; Close closes what they return.
 	OpenLog   func(ctx context.Context) (Log, error)
 	OpenStore func() (Store, error)
-	// Runtime compiles plugins. It outlives the host.
-	Runtime *plugins.Runtime
+	// BuiltIns are the built-in plugins in their runtime, which outlives the host.
+	BuiltIns *BuiltIns
 }
 
 // Log is the log as the engine uses it. What its methods promise stands with those
@@ -137,22 +137,24 @@ func (c Config) openStore() (Store, error) {
 	return directoryStore{s}, nil
 }
 
-// openRuntime makes the runtime of plugins, and what ends it.
-func (c Config) openRuntime(ctx context.Context) (*plugins.Runtime, func(context.Context) error, error) {
+// openPlugins makes the runtime of plugins, with the built-in ones, and what ends
+// it, which is nil when there is nothing to end.
+func (c Config) openPlugins(ctx context.Context) (*BuiltIns, func(context.Context) error, error) {
 	if c.Parts != nil {
-		return c.Parts.Runtime, func(context.Context) error { return nil }, nil
+		return c.Parts.BuiltIns, nil, nil
 	}
 	r, err := plugins.NewRuntime(ctx, plugins.Config{CacheDir: c.PluginCache})
 	if err != nil {
 		return nil, nil, err
 	}
-	return r, r.Close, nil
+	b, err := LoadBuiltIns(ctx, r)
+	return b, r.Close, err
 }
 
 // validate reports what is missing.
 func (p *Parts) validate() error {
-	if p.OpenLog == nil || p.OpenStore == nil || p.Runtime == nil {
-		return errors.New("a log, a store and a runtime of plugins must be given together")
+	if p.OpenLog == nil || p.OpenStore == nil || p.BuiltIns == nil {
+		return errors.New("a log, a store and the built-in plugins must be given together")
 	}
 	return nil
 }

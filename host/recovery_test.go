@@ -86,7 +86,7 @@ func TestWithoutBuiltinTariffs(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	problems = next.Resolve(&resolver{ctx: t.Context(), registry: &registry{missing: missing}})
+	problems = next.Resolve(&resolver{ctx: t.Context(), registry: &registry{BuiltIns: BuiltIns{missing: missing}}})
 	if len(problems) != 1 || !strings.HasSuffix(problems[0].Message, missing) || problems[0].Line != 4 {
 		t.Errorf("%v", problems)
 	}

@@ -18,14 +18,21 @@ import (
 // moment a catalog first names it pins its bytes: a newer program prices old
 // versions as before. It is safe for concurrent use.
 type registry struct {
-	runtime *plugins.Runtime
-	conn    Log
+	conn Log
 
 	mu      sync.Mutex
 	modules map[string]*plugins.Module // by digest
-	builtIn map[string][]byte          // bytes of the modules that the program brings along, by digest
-	tariffs map[string]tariffRef       // by name, of the built-in modules
-	missing string                     // why there are no built-in tariffs; empty when there are
+	BuiltIns
+}
+
+// BuiltIns are the plugins that the program brings along, as a runtime has loaded
+// them.
+type BuiltIns struct {
+	runtime *plugins.Runtime
+	loaded  []*plugins.Module
+	builtIn map[string][]byte    // bytes of the modules, by digest
+	tariffs map[string]tariffRef // by name
+	missing string               // why there are no built-in tariffs; empty when there are
 }
 
 // tariffRef is a tariff in a module that the program brings along.
@@ -34,9 +41,18 @@ type tariffRef struct {
 	wasm   []byte
 }
 
-// newRegistry loads the built-in modules.
-func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn Log) (*registry, error) {
-	r := &registry{runtime: runtime, conn: conn, modules: map[string]*plugins.Module{}, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}}
+// newRegistry makes a registry that knows the built-in modules.
+func newRegistry(b *BuiltIns, conn Log) *registry {
+	r := &registry{conn: conn, modules: map[string]*plugins.Module{}, BuiltIns: *b}
+	for _, m := range b.loaded {
+		r.modules[m.Digest()] = m
+	}
+	return r
+}
+
+// LoadBuiltIns loads the built-in modules.
+func LoadBuiltIns(ctx context.Context, runtime *plugins.Runtime) (*BuiltIns, error) {
+	r := &BuiltIns{runtime: runtime, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}}
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
 		r.missing = err.Error()
@@ -50,7 +66,7 @@ func newRegistry(ctx context.Context, runtime *plugins.Runtime, conn Log) (*regi
 		if err != nil {
 			return nil, fmt.Errorf("host: built-in plugin %s: %w", b.Name, err)
 		}
-		r.modules[m.Digest()], r.builtIn[m.Digest()] = m, b.Wasm
+		r.loaded, r.builtIn[m.Digest()] = append(r.loaded, m), b.Wasm
 		for _, t := range m.Manifest().Tariffs {
 			r.tariffs[t.Name] = tariffRef{digest: m.Digest(), wasm: b.Wasm}
 		}

@@ -89,8 +89,12 @@ var direction = map[string][]string{
 	"host/internal/memory":            {"golang.org/x/sys"},
 	"host/internal/stage":             {},
 	"host/internal/oracle":            {},
-	"host/internal/cloud":             {"sdk/billing"},
-	"host/internal/postgres":          {"github.com/jackc/pgx/v5"},
+	"host/internal/sim": {
+		"host", "host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/internal/oracle", "host/query", "host/stream",
+		"sdk/billing", "github.com/google/go-cmp",
+	},
+	"host/internal/cloud":    {"sdk/billing"},
+	"host/internal/postgres": {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
 		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
 		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
@@ -119,6 +123,8 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 var goroutines = map[string]string{
 	"host/host.go":                      "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
+	"host/internal/sim/process.go":      "one life of a host; its crash waits",
+	"host/internal/sim/world.go":        "a client's call; the crash of its host waits",
 	"host/rate_files.go":                "reader and rater of one file; the call waits for both",
 	"rpc/sender.go":                     "the receiver of a stream's answers; it ends with the stream, which Sender.Close ends",
 	"rpc/usage_stream.go":               "the answers to a stream of usage; the call waits",

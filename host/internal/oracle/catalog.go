@@ -72,3 +72,53 @@ type Event struct {
 	Time                      time.Time
 	Data                      map[string]string
 }
+
+// Entry is what stands at one place of a partition's log. One of its members is
+// set.
+type Entry struct {
+	Position uint64
+	Catalog  *Catalog // comes into force
+	Events   []Event  // of one message
+	Close    *Close
+	Letters  *Order
+}
+
+// Close closes a calendar's periods up to an end.
+type Close struct {
+	Zone       string
+	AnchorDay  int
+	Start, End time.Time // of the last of them
+}
+
+// Order settles dead letters.
+type Order struct {
+	Discard bool // else replay
+	Letters []Letter
+}
+
+// Letter is a dead letter.
+type Letter struct {
+	Number          int // within the partition, from 1
+	Position        uint64
+	Index           int // within the message
+	Event           Event
+	Reason, Outcome string // Outcome is "" while it is open
+}
+
+// Counts are in events.
+type Counts struct{ Read, Priced, Duplicates, DeadLettered, Discarded int }
+
+// Result is what a log comes to. Its texts are made to be compared as sets.
+type Result struct {
+	Counts
+	// Lines are the lines of all invoices, sorted:
+	// account|period start, UTC|currency|tariff|subscription|version|group|line|quantity|amount.
+	Lines []string
+	// Open are the slots of open periods with usage, sorted:
+	// account|period start, UTC|currency|tariff|subscription|version|group|events|amount.
+	Open    []string
+	Letters []Letter // by number
+	After   []Counts // those after each entry of the log
+
+	times []time.Time // of the events that were priced
+}

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/big"
@@ -9,64 +10,35 @@ import (
 	"time"
 )
 
-// Result is what a log comes to. Its texts are made to be compared as sets.
-type Result struct {
-	// Lines are the lines of all invoices, sorted:
-	// account|period start, UTC|currency|tariff|subscription|version|group|line|quantity|amount.
-	Lines []string
-	// DeadLetters are source|id|reason, each once, sorted.
-	DeadLetters []string
-	// Read = Priced + Duplicates + DeadLettered, in events.
-	Read, Priced, Duplicates, DeadLettered int
-}
-
 // key names what is priced as one.
 type key struct {
 	account, tariff, subscription, group string
-	version                              int
-	period                               time.Time
+	version, period                      int64 // instants, unix ns
 }
 
 // binding is a subscription to one version of a tariff, while it is in force.
 type binding struct {
-	tariff       *Tariff
-	meter        *Meter
+	tariff       Tariff
+	meter        string
 	subscription string
-	version      int
+	plugin       string
+	effective    time.Time
 	from, until  time.Time
 	params       map[string]any
 }
 
-// Rate prices all events of a log.
-func Rate(c *Catalog, events []Event) (Result, error) {
-	r := rater{catalog: c, zones: map[string]*time.Location{}, content: map[[3]string]Event{}, slots: map[key][]measured{}, bindings: map[key]binding{}, dead: map[string]bool{}}
-	if err := r.loadZones(); err != nil {
-		return Result{}, err
-	}
-	for _, e := range events {
-		r.event(e)
-	}
-	r.result.Read = len(events)
-	r.fees()
-	for k, list := range r.slots {
-		if err := r.lines(k, list); err != nil {
-			return Result{}, err
-		}
-	}
-	slices.Sort(r.result.Lines)
-	r.result.DeadLetters = slices.Sorted(maps.Keys(r.dead))
-	return r.result, nil
+// calendar is a zone and the day of the month on which its periods begin.
+type calendar struct {
+	zone string
+	day  int
 }
 
-type rater struct {
-	catalog  *Catalog
-	zones    map[string]*time.Location
-	content  map[[3]string]Event // of the events that were priced, by identity
-	slots    map[key][]measured
-	bindings map[key]binding
-	dead     map[string]bool
-	times    []time.Time // of the events that were priced
-	result   Result
+// slot is what is priced as one.
+type slot struct {
+	binding
+	calendar
+	events []measured
+	final  bool
 }
 
 // measured is an event as a tariff sees it.
@@ -75,66 +47,277 @@ type measured struct {
 	quantity *big.Rat
 }
 
-// event files one event under everything that prices it.
-func (r *rater) event(e Event) {
-	identity := [3]string{e.Source, e.ID, e.Account}
-	if first, seen := r.content[identity]; seen {
-		if first.Type == e.Type && first.Time.Equal(e.Time) && maps.Equal(first.Data, e.Data) {
-			r.result.Duplicates++
-			return
+// Rate prices all events of a log as if each period closed after the last event.
+func Rate(c *Catalog, events []Event) (Result, error) {
+	log := []Entry{{Catalog: c}, {Events: events}}
+	seen, err := Replay(log, nil)
+	if err != nil || seen.Priced == 0 {
+		return seen, err
+	}
+	r := rater{catalog: c}
+	for _, k := range append(r.listed(), r.calendarOf("")) {
+		start := k.start(slices.MaxFunc(seen.times, time.Time.Compare), 0)
+		first := k.start(slices.MinFunc(seen.times, time.Time.Compare), 0)
+		for ; !first.After(start); first = k.start(first, 1) {
+			log = append(log, Entry{Close: &Close{k.zone, k.day, first, k.start(first, 1)}})
 		}
-		r.reject(e, "identity_conflict")
-		return
 	}
-	type entry struct {
-		k key
-		b binding
-		m measured
+	return Replay(log, nil)
+}
+
+// Replay goes through the log of a partition that owns the accounts which owns
+// selects; nil is all.
+func Replay(log []Entry, owns func(account string) bool) (Result, error) {
+	if owns == nil {
+		owns = func(string) bool { return true }
 	}
-	var entries []entry
-	metered := false
+	r := rater{owns: owns, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}}
+	for _, e := range log {
+		switch {
+		case e.Catalog != nil:
+			r.apply(e.Catalog)
+		case e.Close != nil:
+			r.close(e.Close)
+		case e.Letters != nil:
+			r.settle(e.Letters)
+		}
+		for i, event := range e.Events {
+			r.result.Read++
+			if outcome, reason := r.event(event); outcome == "refused" {
+				r.result.Letters = append(r.result.Letters, Letter{len(r.result.Letters) + 1, e.Position, i, event, reason, ""})
+			}
+		}
+		r.result.After = append(r.result.After, r.result.Counts)
+	}
+	for k, s := range r.slots {
+		if !s.final && len(s.events) > 0 {
+			sum := new(big.Rat)
+			for _, l := range r.priced(s) {
+				sum.Add(sum, l.amount)
+			}
+			r.result.Open = append(r.result.Open, fmt.Sprintf("%s|%d|%s", s.name(k), len(s.events), sum.RatString()))
+		}
+	}
+	slices.Sort(r.result.Lines)
+	slices.Sort(r.result.Open)
+	return r.result, r.err
+}
+
+type rater struct {
+	owns    func(string) bool
+	catalog *Catalog            // in force
+	content map[[3]string]Event // of the events that were priced, by identity
+	slots   map[key]*slot
+	closed  map[calendar]time.Time // until when
+	result  Result
+	err     error
+}
+
+// event prices an event under all that it meets, or says why not.
+func (r *rater) event(e Event) (outcome, reason string) {
+	outcome, reason = r.price(e)
+	switch outcome {
+	case "priced":
+		r.result.Priced++
+		r.result.times = append(r.result.times, e.Time)
+	case "duplicate":
+		r.result.Duplicates++
+	default:
+		r.result.DeadLettered++
+	}
+	return outcome, reason
+}
+
+func (r *rater) price(e Event) (outcome, reason string) {
+	identity := [3]string{e.Source, e.ID, e.Account}
+	first, seen := r.content[identity]
+	switch {
+	case !r.owns(e.Account):
+		return "refused", "wrong_partition"
+	case seen && first.Type == e.Type && first.Time.Equal(e.Time) && maps.Equal(first.Data, e.Data):
+		return "duplicate", ""
+	case seen:
+		return "refused", "identity_conflict"
+	case r.catalog == nil:
+		return "refused", "no_catalog"
+	}
+	found := map[key]slot{}
+	reason = "no_meter"
 	for _, meter := range r.catalog.Meters {
-		if meter.EventType != e.Type || !matches(meter.Filter, e.Data) {
+		if meter.EventType != e.Type || !contains(e.Data, meter.Filter) {
 			continue
 		}
-		metered = true
+		reason = "no_subscription"
 		for _, b := range r.subscribed(e.Account) {
-			if b.meter.Name != meter.Name || e.Time.Before(b.from) || !e.Time.Before(b.until) {
+			if b.meter != meter.Name || e.Time.Before(b.from) || !e.Time.Before(b.until) {
 				continue
 			}
 			quantity := big.NewRat(1, 1)
 			if meter.Quantity != "" {
 				var ok bool
 				if quantity, ok = new(big.Rat).SetString(e.Data[meter.Quantity]); !ok {
-					r.reject(e, "bad_quantity")
-					return
+					return "refused", "bad_quantity"
 				}
 			}
-			k := key{e.Account, b.tariff.Name, b.subscription, group(b.tariff, e.Data), b.version, r.periodOf(e.Account, e.Time)}
-			entries = append(entries, entry{k, b, measured{e.Time, quantity}})
+			c := r.calendarOf(e.Account)
+			if e.Time.Before(r.closed[c]) {
+				return "refused", "period_closed"
+			}
+			found[b.key(e.Account, c.start(e.Time, 0), e.Data)] = slot{b, c, []measured{{e.Time, quantity}}, false}
 		}
 	}
-	switch {
-	case !metered:
-		r.reject(e, "no_meter")
-	case len(entries) == 0:
-		r.reject(e, "no_subscription")
-	default:
-		r.content[identity] = e
-		r.times = append(r.times, e.Time)
-		r.result.Priced++
-		for _, entry := range entries {
-			r.slots[entry.k], r.bindings[entry.k] = append(r.slots[entry.k], entry.m), entry.b
+	if len(found) == 0 {
+		return "refused", reason
+	}
+	r.content[identity] = e
+	for k, s := range found {
+		if r.slots[k] == nil {
+			r.slots[k] = &slot{s.binding, s.calendar, nil, false}
+		}
+		r.slots[k].events = append(r.slots[k].events, s.events...)
+	}
+	return "priced", ""
+}
+
+// settle acts on an order.
+func (r *rater) settle(o *Order) {
+	slices.SortFunc(o.Letters, func(a, b Letter) int { return cmp.Compare(a.Number, b.Number) })
+	for _, ref := range o.Letters {
+		if ref.Number < 1 || ref.Number > len(r.result.Letters) {
+			continue
+		}
+		l := &r.result.Letters[ref.Number-1]
+		switch {
+		case l.Outcome != "" || l.Position != ref.Position || l.Index != ref.Index:
+		case o.Discard:
+			l.Outcome = "discarded"
+			r.result.Discarded++
+		default:
+			r.result.DeadLettered--
+			outcome, reason := r.event(l.Event)
+			if l.Reason = cmp.Or(reason, l.Reason); outcome != "refused" {
+				l.Outcome = outcome
+			}
 		}
 	}
 }
 
-func (r *rater) reject(e Event, reason string) {
-	r.result.DeadLettered++
-	r.dead[e.Source+"|"+e.ID+"|"+reason] = true
+// apply puts a catalog in force. A calendar that it brings begins where the shared
+// one is open.
+func (r *rater) apply(c *Catalog) {
+	had := r.catalog != nil
+	r.catalog = c
+	until, ok := r.closed[r.calendarOf("")]
+	for _, k := range r.listed() {
+		if _, known := r.closed[k]; had && ok && !known && r.firstOpen(k).Equal(endOfTime) {
+			r.closed[k] = k.start(until, 0)
+		}
+	}
 }
 
-func matches(filter, data map[string]string) bool {
+// listed returns the calendars of listed accounts that have their own.
+func (r *rater) listed() []calendar {
+	var list []calendar
+	for _, a := range r.catalog.Accounts {
+		if k := r.calendarOf(a.ID); k != r.calendarOf("") && !slices.Contains(list, k) && (r.owns == nil || r.owns(a.ID)) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// firstOpen is the start of a calendar's first period with something to close.
+func (r *rater) firstOpen(c calendar) time.Time {
+	first := endOfTime
+	for k, s := range r.slots {
+		if start := time.Unix(0, k.period); s.calendar == c && !s.final && start.Before(first) {
+			first = start
+		}
+	}
+	return first
+}
+
+// close makes the invoices of all periods up to an end.
+func (r *rater) close(e *Close) {
+	c := calendar{e.Zone, e.AnchorDay}
+	start, closed := r.closed[c]
+	if closed && !e.End.After(start) {
+		return
+	}
+	r.closed[c] = e.End
+	if r.catalog == nil {
+		return
+	}
+	if start = c.start(start, 0); !closed {
+		start = slices.MinFunc([]time.Time{e.Start, r.firstOpen(c)}, time.Time.Compare)
+	}
+	for ; start.Before(e.End); start = c.start(start, 1) {
+		r.fees(c, start)
+		for k, s := range r.slots {
+			if s.calendar != c || k.period != start.UnixNano() || s.final {
+				continue
+			}
+			s.final = true
+			for i, l := range r.priced(s) {
+				if l.quantity.Sign() != 0 || l.amount.Sign() != 0 || i == 0 && len(s.events) > 0 {
+					r.result.Lines = append(r.result.Lines, strings.Join([]string{s.name(k), l.id, l.quantity.RatString(), l.amount.RatString()}, "|"))
+				}
+			}
+		}
+	}
+}
+
+// fees opens the slots of a period's subscriptions without usage: of listed
+// accounts, and of others from their first usage on.
+func (r *rater) fees(c calendar, start time.Time) {
+	accounts := map[string]bool{}
+	for k := range r.slots {
+		accounts[k.account] = accounts[k.account] || r.account(k.account) == nil && k.period <= start.UnixNano()
+	}
+	for _, a := range r.catalog.Accounts {
+		accounts[a.ID] = r.owns(a.ID)
+	}
+	used := map[key]bool{}
+	for k := range r.slots {
+		k.group = ""
+		used[k] = true
+	}
+	for id, concerned := range accounts {
+		for _, b := range r.subscribed(id) {
+			k := b.key(id, start, nil)
+			bare := k
+			bare.group = ""
+			if concerned && r.calendarOf(id) == c && !used[bare] && b.from.Before(c.start(start, 1)) && b.until.After(start) && b.from.Before(b.until) {
+				r.slots[k] = &slot{b, c, nil, false}
+			}
+		}
+	}
+}
+
+// priced returns a slot's lines, rounded.
+func (r *rater) priced(s *slot) []line {
+	lines, err := price(s.plugin, s.params, s.events)
+	r.err = cmp.Or(r.err, err)
+	rounding := Rounding{2, "half_up"}
+	if s.tariff.Rounding != nil {
+		rounding = *s.tariff.Rounding
+	}
+	for i := range lines {
+		lines[i].amount = round(lines[i].amount, rounding)
+	}
+	return lines
+}
+
+// name writes what a slot is.
+func (s *slot) name(k key) string {
+	return strings.Join([]string{
+		k.account, time.Unix(0, k.period).UTC().Format(time.RFC3339), s.tariff.Currency, k.tariff, k.subscription,
+		s.effective.UTC().Format(time.RFC3339), k.group,
+	}, "|")
+}
+
+// contains reports whether data has all that a filter asks for.
+func contains(data, filter map[string]string) bool {
 	for name, value := range filter {
 		if data[name] != value {
 			return false
@@ -143,19 +326,20 @@ func matches(filter, data map[string]string) bool {
 	return true
 }
 
-// group joins the names and values by which a tariff groups.
-func group(t *Tariff, data map[string]string) string {
-	values := make([]string, len(t.GroupBy))
-	for i, name := range t.GroupBy {
+// key names the slot of a binding, with the names and values by which its tariff
+// groups.
+func (b binding) key(account string, start time.Time, data map[string]string) key {
+	values := make([]string, len(b.tariff.GroupBy))
+	for i, name := range b.tariff.GroupBy {
 		values[i] = name + "=" + data[name]
 	}
 	slices.Sort(values)
-	return strings.Join(values, ",")
+	return key{account, b.tariff.Name, b.subscription, strings.Join(values, ","), b.effective.UnixNano(), start.UnixNano()}
 }
 
 // subscribed lists what an account has subscribed to, version by version.
 func (r *rater) subscribed(account string) []binding {
-	subscriptions := []Subscription{}
+	var subscriptions []Subscription
 	if a := r.account(account); a != nil {
 		subscriptions = a.Subscriptions
 	} else {
@@ -165,10 +349,9 @@ func (r *rater) subscribed(account string) []binding {
 	}
 	var list []binding
 	for _, s := range subscriptions {
-		t := &r.catalog.Tariffs[slices.IndexFunc(r.catalog.Tariffs, func(t Tariff) bool { return t.Name == s.Tariff })]
-		m := &r.catalog.Meters[slices.IndexFunc(r.catalog.Meters, func(m Meter) bool { return m.Name == t.Meter })]
+		t := r.catalog.Tariffs[slices.IndexFunc(r.catalog.Tariffs, func(t Tariff) bool { return t.Name == s.Tariff })]
 		for i, v := range t.Versions {
-			b := binding{tariff: t, meter: m, subscription: s.ID, version: i, from: v.EffectiveFrom, until: endOfTime, params: maps.Clone(v.Params)}
+			b := binding{t, t.Meter, s.ID, v.Plugin, v.EffectiveFrom, v.EffectiveFrom, endOfTime, maps.Clone(v.Params)}
 			if s.From != nil && s.From.After(b.from) {
 				b.from = *s.From
 			}
@@ -185,7 +368,7 @@ func (r *rater) subscribed(account string) []binding {
 	return list
 }
 
-var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+var endOfTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (r *rater) account(id string) *Account {
 	if i := slices.IndexFunc(r.catalog.Accounts, func(a Account) bool { return a.ID == id }); i >= 0 {
@@ -194,110 +377,26 @@ func (r *rater) account(id string) *Account {
 	return nil
 }
 
-// periodOf returns the start, in UTC, of the month in which an instant lies for
-// an account.
-func (r *rater) periodOf(account string, t time.Time) time.Time {
-	start := r.month(account, t, 0)
-	if start.After(t) {
-		start = r.month(account, t, -1)
-	}
-	return start.UTC()
-}
-
-// month returns the anchor day of a month near an instant, at midnight in the
-// account's zone.
-func (r *rater) month(account string, t time.Time, offset int) time.Time {
-	name, day := r.catalog.Billing.TimeZone, r.catalog.Billing.AnchorDay
+// calendarOf returns an account's calendar, or that of those who have none of their
+// own.
+func (r *rater) calendarOf(account string) calendar {
+	c := calendar{r.catalog.Billing.TimeZone, r.catalog.Billing.AnchorDay}
 	if a := r.account(account); a != nil {
-		if a.TimeZone != "" {
-			name = a.TimeZone
-		}
-		if a.AnchorDay != 0 {
-			day = a.AnchorDay
-		}
+		c = calendar{cmp.Or(a.TimeZone, c.zone), cmp.Or(a.AnchorDay, c.day)}
 	}
-	local := t.In(r.zones[name])
-	return time.Date(local.Year(), local.Month()+time.Month(offset), day, 0, 0, 0, 0, local.Location())
+	return c
 }
 
-func (r *rater) loadZones() error {
-	names := []string{r.catalog.Billing.TimeZone}
-	for _, a := range r.catalog.Accounts {
-		names = append(names, a.TimeZone)
-	}
-	for _, name := range names {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			return fmt.Errorf("oracle: %w", err)
-		}
-		r.zones[name] = zone
-	}
-	return nil
-}
-
-// fees opens the slots of subscriptions without usage, in every period from the
-// first event to the last: of listed accounts, and of others from their first
-// usage on.
-func (r *rater) fees() {
-	if len(r.times) == 0 {
-		return
-	}
-	used := map[key]bool{}
-	first := map[string]time.Time{}
-	for k := range r.slots {
-		if f, ok := first[k.account]; !ok || k.period.Before(f) {
-			first[k.account] = k.period
-		}
-		k.group = ""
-		used[k] = true
-	}
-	earliest, latest := slices.MinFunc(r.times, time.Time.Compare), slices.MaxFunc(r.times, time.Time.Compare)
-	for _, a := range r.catalog.Accounts {
-		first[a.ID] = time.Time{}
-	}
-	for id, since := range first {
-		for start := r.periodOf(id, earliest); !start.After(latest); start = r.month(id, start, 1).UTC() {
-			if start.Before(since) {
-				continue
-			}
-			r.fee(id, start, used)
-		}
-	}
-}
-
-// fee opens the slots without usage of an account's period.
-func (r *rater) fee(account string, start time.Time, used map[key]bool) {
-	end := r.month(account, start, 1)
-	for _, b := range r.subscribed(account) {
-		k := key{account, b.tariff.Name, b.subscription, "", b.version, start}
-		if !used[k] && b.from.Before(end) && b.until.After(start) && b.from.Before(b.until) {
-			k.group = group(b.tariff, nil)
-			r.slots[k], r.bindings[k] = nil, b
-		}
-	}
-}
-
-// lines prices a slot and writes its lines.
-func (r *rater) lines(k key, events []measured) error {
-	b := r.bindings[k]
-	plugin := b.tariff.Versions[b.version].Plugin
-	lines, err := price(plugin, b.params, events)
+// start returns the start of the period that an instant lies in, or of one that
+// many months later.
+func (c calendar) start(t time.Time, later int) time.Time {
+	zone, err := time.LoadLocation(c.zone)
 	if err != nil {
-		return fmt.Errorf("oracle: tariff %s: %w", k.tariff, err)
+		panic(fmt.Sprintf("oracle: %v", err)) // the world made it up
 	}
-	rounding := Rounding{2, "half_up"}
-	if b.tariff.Rounding != nil {
-		rounding = *b.tariff.Rounding
+	local := t.In(zone)
+	if time.Date(local.Year(), local.Month(), c.day, 0, 0, 0, 0, zone).After(t) {
+		later--
 	}
-	for i, l := range lines {
-		if l.quantity.Sign() == 0 && l.amount.Sign() == 0 && (i > 0 || len(events) == 0) {
-			continue
-		}
-		r.result.Lines = append(r.result.Lines, strings.Join([]string{
-			k.account, k.period.Format(time.RFC3339), b.tariff.Currency, k.tariff, k.subscription,
-			b.tariff.Versions[b.version].EffectiveFrom.UTC().Format(time.RFC3339), k.group, l.id,
-			l.quantity.RatString(), round(l.amount, rounding).RatString(),
-		}, "|"))
-	}
-	return nil
+	return time.Date(local.Year(), local.Month()+time.Month(later), c.day, 0, 0, 0, 0, zone)
 }
