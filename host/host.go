@@ -52,6 +52,7 @@ type Host struct {
 	epoch      uint64
 	invoices   *invoiceIndex
 	preview    *previewer
+	histories  *histories
 
 	applying sync.Mutex // one catalog is applied at a time
 	running  atomic.Bool
@@ -67,6 +68,7 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 	}
 	h := &Host{config: config, log: config.Log}
 	h.shadows = newShadows(h)
+	h.histories = newHistories(h)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -308,6 +310,7 @@ func (h *Host) Close() error {
 	for _, p := range h.partitions {
 		problems = append(problems, p.close(ctx))
 	}
+	problems = append(problems, h.histories.close(ctx))
 	if h.preview != nil {
 		problems = append(problems, h.preview.rater.Close(ctx))
 	}

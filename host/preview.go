@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,9 @@ func (h *Host) Preview(ctx context.Context, account billing.AccountID, name stri
 	if period.Start.UnixNano() < header.ClosedUntil(c) {
 		return Preview{}, fault(ReasonInvalidPeriod, "see its invoices with: tollway invoices list --period "+period.ID(), "period %s is closed in %s", period.ID(), c.Zone)
 	}
+	if !concerns(v.catalog, account, slots, period) {
+		return Preview{Period: period, AsOf: asOf}, nil
+	}
 	var open []*rate.Slot
 	for _, s := range slots {
 		if s.Calendar == c && s.Period == period.Start.UnixNano() && !s.Final {
@@ -78,6 +82,17 @@ func (h *Host) Preview(ctx context.Context, account billing.AccountID, name stri
 		out.Parked = &k
 	}
 	return out, nil
+}
+
+// concerns reports whether the close of a period looks at an account: it stands in
+// the catalog, or has had usage by the period's end. Others have the default
+// subscriptions, but nothing is due for the time before they were heard of.
+func concerns(c *catalog.Catalog, account billing.AccountID, slots []*rate.Slot, period billing.Period) bool {
+	if _, listed := c.Accounts[account]; listed {
+		return true
+	}
+	start := period.Start.UnixNano()
+	return slices.ContainsFunc(slots, func(s *rate.Slot) bool { return s.Period <= start })
 }
 
 // previewPeriod returns the period that a preview asks for.

@@ -27,6 +27,13 @@ type Engine interface {
 	AccountSubtotals(filter query.Filter) (query.Subtotals, error)
 	// Subtotals returns a page of subtotals.
 	Subtotals(filter query.Filter, page query.Page) (query.Subtotals, error)
+	// Sums returns a page of sums of subtotals. All pages are of one cut, or say
+	// that they are not.
+	Sums(grouping query.Grouping, page query.Page) (query.SumPage, error)
+	// History tells how an account's subtotals of a period came to be.
+	History(ctx context.Context, request query.HistoryRequest) (query.History, error)
+	// Forecast estimates what an account's period will come to at its end.
+	Forecast(ctx context.Context, filter query.Filter) (query.Forecast, error)
 	// WatchSubtotals begins to follow subtotals; heartbeat is the longest time
 	// without an update.
 	WatchSubtotals(filter query.Filter, heartbeat time.Duration) SubtotalWatch
@@ -94,6 +101,11 @@ func (q Queries) AccountSubtotals(filter query.Filter) (query.Subtotals, error) 
 // Subtotals implements [Engine].
 func (q Queries) Subtotals(filter query.Filter, page query.Page) (query.Subtotals, error) {
 	return q.Engine.List(filter, page)
+}
+
+// Sums implements [Engine].
+func (q Queries) Sums(grouping query.Grouping, page query.Page) (query.SumPage, error) {
+	return q.Engine.Sums(grouping, page)
 }
 
 // WatchSubtotals implements [Engine].

@@ -43,6 +43,10 @@ const (
 	ReasonRequestTooLarge = "request_too_large"
 	// ReasonTooManyRows: the answer of a Get would be too long; List pages.
 	ReasonTooManyRows = "too_many_rows"
+	// ReasonHistoryNotReady: the log is still being read for a history; ask again.
+	ReasonHistoryNotReady = "history_not_ready"
+	// ReasonHistoryTooLarge: there is too much usage to fold again for a history.
+	ReasonHistoryTooLarge = "history_too_large"
 	// ReasonTooManyCalls: too many calls of this method are open.
 	ReasonTooManyCalls = "too_many_calls"
 	// ReasonPositionNotReached: min_position was not reached in time.
@@ -102,7 +106,7 @@ func codeOf(reason string) connect.Code {
 	case ReasonInvalidRequest, ReasonMalformedRequest, ReasonInvalidPageToken, ReasonInvalidPosition,
 		ReasonInvalidPeriod, ReasonInvalidCatalog, ReasonInvalidPlugin, ReasonBadSignature, ReasonInvalidShadow:
 		return connect.CodeInvalidArgument
-	case ReasonRequestTooLarge, ReasonTooManyRows, ReasonTooManyCalls:
+	case ReasonRequestTooLarge, ReasonTooManyRows, ReasonTooManyCalls, ReasonHistoryTooLarge:
 		return connect.CodeResourceExhausted
 	case ReasonPositionNotReached, ReasonDeadlineExceeded:
 		return connect.CodeDeadlineExceeded
@@ -110,7 +114,7 @@ func codeOf(reason string) connect.Code {
 		return connect.CodeNotFound
 	case ReasonConflict:
 		return connect.CodeAborted
-	case ReasonUnavailable, ReasonParked, ReasonShuttingDown:
+	case ReasonUnavailable, ReasonParked, ReasonShuttingDown, ReasonHistoryNotReady:
 		return connect.CodeUnavailable
 	case ReasonDataLoss:
 		return connect.CodeDataLoss

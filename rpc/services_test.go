@@ -59,7 +59,7 @@ func TestGetMethods(t *testing.T) {
 	server, _ := serve(t, bill(), nil)
 	var allowed []string
 	for _, service := range ServiceNames() {
-		for _, method := range []string{"Get", "List", "Watch", "Export", "Ingest", "Apply", "Close"} {
+		for _, method := range []string{"Get", "List", "Sum", "History", "Forecast", "Watch", "Export", "Ingest", "Apply", "Close"} {
 			response, err := client(t).Head(server.URL() + "/" + service + "/" + method)
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +72,7 @@ func TestGetMethods(t *testing.T) {
 	}
 	want := []string{
 		"CatalogService/Get", "DeadLetterService/Get", "DeadLetterService/List", "InvoiceService/Get", "InvoiceService/List",
-		"PeriodService/List", "PluginService/List", "SubtotalService/Get", "SubtotalService/List",
+		"PeriodService/List", "PluginService/List", "SubtotalService/Get", "SubtotalService/List", "SubtotalService/Sum", "SubtotalService/History", "SubtotalService/Forecast",
 	}
 	if !slices.Equal(allowed, want) {
 		t.Errorf("got %v\nwant %v", allowed, want)
@@ -109,7 +109,17 @@ func TestRefusedRequests(t *testing.T) {
 		{"CatalogService/Apply", `{}`, "files is empty", 400},
 		{"CatalogService/Apply", `{"files":[{"name":"c.yaml","data":"YQ==","text":"a"}]}`, "both data and text", 400},
 		{"CatalogService/Apply", `{"files":[{}],"plugins":[{"path":"a"},{"path":"a"}]}`, "there twice", 400},
-		{"SubtotalService/Sum", `{}`, "unknown_method", 501},
+		{"SubtotalService/Sum", `{"group_by":"GROUP_BY_DIMENSION"}`, "dimension is missing", 400},
+		{"SubtotalService/Sum", `{"dimension":"region"}`, "not asked to group by", 400},
+		{"SubtotalService/Sum", `{"group_by":17}`, "is unknown", 400},
+		{"SubtotalService/Sum", `{"order_by":17}`, "is unknown", 400},
+		{"SubtotalService/Sum", `{"page_token":"AQ"}`, "invalid_page_token", 400},
+		{"SubtotalService/History", `{}`, "account is missing", 400},
+		{"SubtotalService/History", `{"account":"emma","step":17}`, "is unknown", 400},
+		{"SubtotalService/History", `{"account":"emma","period":"October"}`, "invalid_period", 400},
+		{"SubtotalService/Forecast", `{}`, "account is missing", 400},
+		{"SubtotalService/Forecast", `{"account":"emma","period":"October"}`, "invalid_period", 400},
+		{"SubtotalService/Add", `{}`, "unknown_method", 501},
 		{"SubtotalsService/Get", `{}`, "tollway.v1.SubtotalService", 404},
 	} {
 		status, answer := call(t, server.URL()+"/tollway.v1."+c.method, c.body, nil)

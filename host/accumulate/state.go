@@ -30,6 +30,7 @@ type State struct {
 	durable   uint32            // number of the last generation that is
 	carries   map[uint32][]byte // what slots were left by the period before, by slot number
 	parked    map[parkedKey]Parked
+	followers []*Follower
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published

@@ -299,9 +299,11 @@ func (s *State) Cut() (*Generation, error) {
 // checkpoint is on the disk. The generation must not be used any more once the next
 // is cut. Any goroutine may call it.
 func (s *State) Durable(g *Generation) {
+	numbers := s.noted(g)
 	s.mu.Lock()
 	s.durable, s.flying = g.number, nil
 	s.committed = g.Header
+	s.tell(g, numbers)
 	s.mu.Unlock()
 	select {
 	case s.spare <- g:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,13 +30,17 @@ type Engine struct {
 	moved    chan struct{} // closed and replaced at each checkpoint
 	watchers map[*Watcher]struct{}
 
+	rollup *rollup
+
 	impatient atomic.Int32  // how many wait for the latest state
 	advanced  chan struct{} // closed and replaced whenever it moves, while there are any
 }
 
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
-	return &Engine{partitions: partitions, moved: make(chan struct{}), advanced: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
+	e := &Engine{partitions: partitions, moved: make(chan struct{}), advanced: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
+	e.rollup = newRollup(partitions, e.asOf)
+	return e
 }
 
 // Committed tells the engine that a partition has a new checkpoint; each calls
@@ -71,6 +76,11 @@ func (e *Engine) Advanced() {
 // AsOf says how far the committed state of the partitions has come; none given
 // means all.
 func (e *Engine) AsOf(partitions ...int) AsOf { return e.asOfView(accumulate.Committed, partitions...) }
+
+// AsOfHeader says how far one state of a partition has come.
+func (e *Engine) AsOfHeader(partition int, h accumulate.Header) AsOf {
+	return e.asOf([]int{partition}, []accumulate.Header{h})
+}
 
 func (e *Engine) asOfView(v accumulate.View, partitions ...int) AsOf {
 	if len(partitions) == 0 {
@@ -179,41 +189,76 @@ func (e *Engine) Account(f Filter) (Subtotals, error) {
 	return out, out.total()
 }
 
+// listTries is how often a page is read again because a checkpoint came between.
+const listTries = 3
+
 // List returns a page of subtotals over all accounts, by account. The next
 // page starts behind the last row of this one, whatever has changed since.
 func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
+	after, cut, err := decodeToken(page.Token)
+	if err != nil {
+		return Subtotals{}, err
+	}
+	for try := 1; ; try++ {
+		out, moved, err := e.list(f, page, after)
+		if err != nil {
+			return Subtotals{}, err
+		}
+		if moved && try < listTries {
+			continue
+		}
+		if page.Token == "" {
+			cut = sequences(out.AsOf)
+		}
+		out.Moved = moved || !slices.Equal(cut, sequences(out.AsOf))
+		if out.more {
+			if out.NextToken, err = encodeToken(out.last, cut); err != nil {
+				return Subtotals{}, err
+			}
+		}
+		return out, out.total()
+	}
+}
+
+// sequences are the positions of a cut.
+func sequences(a AsOf) []uint64 {
+	list := make([]uint64, len(a.Positions))
+	for i, p := range a.Positions {
+		list[i] = p.Sequence
+	}
+	return list
+}
+
+// list reads a page. moved says that a checkpoint came between its rows.
+func (e *Engine) list(f Filter, page Page, after rate.Key) (out Subtotals, moved bool, err error) {
 	size := page.Size
 	if size <= 0 {
 		size = DefaultPageSize
 	}
 	size = min(size, MaxPageSize)
-	after, err := decodeToken(page.Token)
-	if err != nil {
-		return Subtotals{}, err
-	}
-	out := Subtotals{AsOf: e.asOfView(f.view())}
+	out.AsOf = e.asOfView(f.view())
 	for account := range e.accountsFrom(f, after) {
-		slots, _ := e.partitions[billing.Partition(billing.AccountID(account), len(e.partitions))].State.Slots(account, f.view())
+		n := billing.Partition(billing.AccountID(account), len(e.partitions))
+		slots, header := e.partitions[n].State.Slots(account, f.view())
+		moved = moved || header.Position != out.AsOf.Positions[n].Sequence
 		match, err := f.matcher(slots)
 		if err != nil {
-			return Subtotals{}, err
+			return Subtotals{}, false, err
 		}
 		for _, s := range slots {
 			if s.Compare(after) <= 0 || !match(s) {
 				continue
 			}
 			if len(out.Subtotals) == size {
-				if out.NextToken, err = encodeToken(out.last); err != nil {
-					return Subtotals{}, err
-				}
-				return out, out.total()
+				out.more = true
+				return out, moved, nil
 			}
 			if err := out.add(s); err != nil {
-				return Subtotals{}, err
+				return Subtotals{}, false, err
 			}
 		}
 	}
-	return out, out.total()
+	return out, moved, nil
 }
 
 // accountsFrom yields account ids in order, from the one in a page token on. A

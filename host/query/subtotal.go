@@ -55,6 +55,21 @@ func (f Filter) matcher(slots []*rate.Slot) (func(*rate.Slot) bool, error) {
 	}, nil
 }
 
+// Select returns those of an account's slots that the filter selects.
+func (f Filter) Select(slots []*rate.Slot) ([]*rate.Slot, error) {
+	match, err := f.matcher(slots)
+	if err != nil {
+		return nil, err
+	}
+	var selected []*rate.Slot
+	for _, s := range slots {
+		if match(s) {
+			selected = append(selected, s)
+		}
+	}
+	return selected, nil
+}
+
 // FromSlot shows a slot as a subtotal: its lines rounded as on the invoice.
 func FromSlot(s *rate.Slot) (Subtotal, error) {
 	zone, err := time.LoadLocation(s.Calendar.Zone)
@@ -154,38 +169,36 @@ func (q *Subtotals) total() error {
 	return nil
 }
 
-// encodeToken makes the page token that continues behind a key.
-func encodeToken(k rate.Key) (string, error) {
-	b, err := json.Marshal(tokenKey(k))
+// encodeToken makes the page token that continues behind a key. cut has the
+// positions of the first page.
+func encodeToken(k rate.Key, cut []uint64) (string, error) {
+	b, err := json.Marshal(tokenJSON{k.Account, k.Subscription, k.Tariff, k.Version, k.Period, []byte(k.Group), cut})
 	if err != nil {
 		return "", fmt.Errorf("query: page token: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
-// tokenKey is a key as a page token has it: groups are bytes, not text.
-type tokenKeyJSON struct {
+// tokenJSON is a page token: groups are bytes, not text.
+type tokenJSON struct {
 	Account, Subscription, Tariff string
 	Version, Period               int64
 	Group                         []byte
-}
-
-func tokenKey(k rate.Key) tokenKeyJSON {
-	return tokenKeyJSON{k.Account, k.Subscription, k.Tariff, k.Version, k.Period, []byte(k.Group)}
+	Cut                           []uint64
 }
 
 // decodeToken reads a page token; the empty one stands before every key.
-func decodeToken(token string) (rate.Key, error) {
+func decodeToken(token string) (rate.Key, []uint64, error) {
 	if token == "" {
-		return rate.Key{Period: rate.Beginning, Version: rate.Beginning}, nil
+		return rate.Key{Period: rate.Beginning, Version: rate.Beginning}, nil, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(token)
-	var k tokenKeyJSON
+	var k tokenJSON
 	if err == nil {
 		err = json.Unmarshal(b, &k)
 	}
 	if err != nil {
-		return rate.Key{}, fmt.Errorf("%w: page_token: not one that a list has returned", ErrInvalid)
+		return rate.Key{}, nil, fmt.Errorf("%w: page_token: not one that a list has returned", ErrInvalid)
 	}
-	return rate.Key{Account: k.Account, Subscription: k.Subscription, Tariff: k.Tariff, Version: k.Version, Period: k.Period, Group: string(k.Group)}, nil
+	return rate.Key{Account: k.Account, Subscription: k.Subscription, Tariff: k.Tariff, Version: k.Version, Period: k.Period, Group: string(k.Group)}, k.Cut, nil
 }

@@ -101,8 +101,12 @@ type Subtotals struct {
 	Totals    []Total    // of this page's subtotals, by currency
 	NextToken string     // empty on the last page
 	AsOf      AsOf
+	// Moved says that a page of a list has seen more than the first one, or that a
+	// checkpoint came while it was read: the pages together are no single cut.
+	Moved bool
 
 	last   rate.Key                 // of the last row
+	more   bool                     // there is a row behind it
 	scales map[billing.Currency]int // finest rounding scale; -1 when some line is unrounded
 }
 

@@ -97,6 +97,9 @@ func LinesOf(b []byte) []Line {
 	return lines
 }
 
+// LineAt reads one line as plugins have it: the first LineBytes of b.
+func LineAt(b []byte) Line { return Line(abi.ReadLine(b)) }
+
 // Data returns lines and state as a book has them, see Live.
 func (s *Slot) Data() []byte {
 	b := make([]byte, len(s.Lines)*LineBytes, len(s.Lines)*LineBytes+len(s.State))

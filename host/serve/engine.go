@@ -70,6 +70,16 @@ func (t ticket) Wait(ctx context.Context) (rpc.UsageOutcome, error) {
 	return out, nil
 }
 
+// History implements rpc.Engine.
+func (e engine) History(ctx context.Context, request query.HistoryRequest) (query.History, error) {
+	return e.host.History(ctx, request)
+}
+
+// Forecast implements rpc.Engine.
+func (e engine) Forecast(ctx context.Context, filter query.Filter) (query.Forecast, error) {
+	return e.host.Forecast(ctx, filter)
+}
+
 // Invoices implements rpc.Engine.
 func (e engine) Invoices(_ context.Context, f rpc.InvoiceFilter, page query.Page) (rpc.Invoices, error) {
 	list, next, asOf, err := e.host.Invoices(host.InvoiceFilter(f), page)

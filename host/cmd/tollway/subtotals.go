@@ -11,9 +11,11 @@ import (
 
 // subtotalsCommand looks at live subtotals.
 type subtotalsCommand struct {
-	Get   subtotalsGetCommand   `cmd:"" help:"Show one account's subtotals."`
-	List  subtotalsListCommand  `cmd:"" help:"List subtotals of all accounts."`
-	Watch subtotalsWatchCommand `cmd:"" help:"Follow subtotals as usage comes in."`
+	Get      subtotalsGetCommand      `cmd:"" help:"Show one account's subtotals."`
+	List     subtotalsListCommand     `cmd:"" help:"List subtotals of all accounts, or add them up by account, meter, tariff or dimension."`
+	History  subtotalsHistoryCommand  `cmd:"" help:"Show how an account's subtotals came to be, by hour or day."`
+	Forecast subtotalsForecastCommand `cmd:"" help:"Estimate what an account's period comes to."`
+	Watch    subtotalsWatchCommand    `cmd:"" help:"Follow subtotals as usage comes in."`
 }
 
 // subtotalFlags select subtotals.
@@ -105,6 +107,8 @@ type subtotalsListCommand struct {
 	latestFlag
 	Account string `placeholder:"ID" help:"Only this account."`
 	Limit   int    `default:"100" help:"Rows at most; 0 for all."`
+	GroupBy string `placeholder:"WHAT" help:"Add up by account, meter, tariff, dimension:NAME, or nothing at all with total."`
+	Order   string `default:"name" enum:"name,amount" help:"Order of sums: name, or amount with the largest first."`
 }
 
 // Run pages through the subtotals.
@@ -114,6 +118,9 @@ func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer clients.Close()
+	if c.GroupBy != "" {
+		return c.sums(ctx, s, clients)
+	}
 	request := &tollwayv1.SubtotalServiceListRequest{
 		Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, Latest: c.Latest, PageSize: 1000,
 	}

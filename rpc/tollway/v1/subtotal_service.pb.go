@@ -9,6 +9,7 @@ package tollwayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -22,6 +23,235 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// GroupBy says what subtotals are added up by.
+type GroupBy int32
+
+const (
+	// One sum for each currency.
+	GroupBy_GROUP_BY_UNSPECIFIED GroupBy = 0
+	// By account.
+	GroupBy_GROUP_BY_ACCOUNT GroupBy = 1
+	// By meter.
+	GroupBy_GROUP_BY_METER GroupBy = 2
+	// By tariff.
+	GroupBy_GROUP_BY_TARIFF GroupBy = 3
+	// By the values of the dimension that the request names. Subtotals of tariffs
+	// that do not group by it count under the empty value.
+	GroupBy_GROUP_BY_DIMENSION GroupBy = 4
+)
+
+// Enum value maps for GroupBy.
+var (
+	GroupBy_name = map[int32]string{
+		0: "GROUP_BY_UNSPECIFIED",
+		1: "GROUP_BY_ACCOUNT",
+		2: "GROUP_BY_METER",
+		3: "GROUP_BY_TARIFF",
+		4: "GROUP_BY_DIMENSION",
+	}
+	GroupBy_value = map[string]int32{
+		"GROUP_BY_UNSPECIFIED": 0,
+		"GROUP_BY_ACCOUNT":     1,
+		"GROUP_BY_METER":       2,
+		"GROUP_BY_TARIFF":      3,
+		"GROUP_BY_DIMENSION":   4,
+	}
+)
+
+func (x GroupBy) Enum() *GroupBy {
+	p := new(GroupBy)
+	*p = x
+	return p
+}
+
+func (x GroupBy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GroupBy) Descriptor() protoreflect.EnumDescriptor {
+	return file_tollway_v1_subtotal_service_proto_enumTypes[0].Descriptor()
+}
+
+func (GroupBy) Type() protoreflect.EnumType {
+	return &file_tollway_v1_subtotal_service_proto_enumTypes[0]
+}
+
+func (x GroupBy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GroupBy.Descriptor instead.
+func (GroupBy) EnumDescriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{0}
+}
+
+// SumOrder is an order of sums.
+type SumOrder int32
+
+const (
+	// By name.
+	SumOrder_SUM_ORDER_UNSPECIFIED SumOrder = 0
+	// By name, then by currency.
+	SumOrder_SUM_ORDER_NAME SumOrder = 1
+	// By currency, then the largest amount first, then by name.
+	SumOrder_SUM_ORDER_AMOUNT SumOrder = 2
+)
+
+// Enum value maps for SumOrder.
+var (
+	SumOrder_name = map[int32]string{
+		0: "SUM_ORDER_UNSPECIFIED",
+		1: "SUM_ORDER_NAME",
+		2: "SUM_ORDER_AMOUNT",
+	}
+	SumOrder_value = map[string]int32{
+		"SUM_ORDER_UNSPECIFIED": 0,
+		"SUM_ORDER_NAME":        1,
+		"SUM_ORDER_AMOUNT":      2,
+	}
+)
+
+func (x SumOrder) Enum() *SumOrder {
+	p := new(SumOrder)
+	*p = x
+	return p
+}
+
+func (x SumOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SumOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_tollway_v1_subtotal_service_proto_enumTypes[1].Descriptor()
+}
+
+func (SumOrder) Type() protoreflect.EnumType {
+	return &file_tollway_v1_subtotal_service_proto_enumTypes[1]
+}
+
+func (x SumOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SumOrder.Descriptor instead.
+func (SumOrder) EnumDescriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{1}
+}
+
+// HistoryStep is the width of a history's buckets.
+type HistoryStep int32
+
+const (
+	// By day.
+	HistoryStep_HISTORY_STEP_UNSPECIFIED HistoryStep = 0
+	// By hour of UTC.
+	HistoryStep_HISTORY_STEP_HOUR HistoryStep = 1
+	// By day in the account's time zone.
+	HistoryStep_HISTORY_STEP_DAY HistoryStep = 2
+)
+
+// Enum value maps for HistoryStep.
+var (
+	HistoryStep_name = map[int32]string{
+		0: "HISTORY_STEP_UNSPECIFIED",
+		1: "HISTORY_STEP_HOUR",
+		2: "HISTORY_STEP_DAY",
+	}
+	HistoryStep_value = map[string]int32{
+		"HISTORY_STEP_UNSPECIFIED": 0,
+		"HISTORY_STEP_HOUR":        1,
+		"HISTORY_STEP_DAY":         2,
+	}
+)
+
+func (x HistoryStep) Enum() *HistoryStep {
+	p := new(HistoryStep)
+	*p = x
+	return p
+}
+
+func (x HistoryStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HistoryStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_tollway_v1_subtotal_service_proto_enumTypes[2].Descriptor()
+}
+
+func (HistoryStep) Type() protoreflect.EnumType {
+	return &file_tollway_v1_subtotal_service_proto_enumTypes[2]
+}
+
+func (x HistoryStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HistoryStep.Descriptor instead.
+func (HistoryStep) EnumDescriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{2}
+}
+
+// ForecastMethod says how a forecast was made.
+type ForecastMethod int32
+
+const (
+	// Never sent.
+	ForecastMethod_FORECAST_METHOD_UNSPECIFIED ForecastMethod = 0
+	// The usage of the last days, seven where there are so many, is repeated until
+	// the period's end and priced by the tariffs: tiers, times of use and minimums
+	// count as they will on the invoice.
+	ForecastMethod_FORECAST_METHOD_REPEATED_USAGE ForecastMethod = 1
+	// What the period has come to so far, times its length by the time that has
+	// passed: used where there is more usage than is folded for a forecast.
+	ForecastMethod_FORECAST_METHOD_LINEAR ForecastMethod = 2
+	// The figures as they are: nothing more is to come, or too little time has
+	// passed to tell.
+	ForecastMethod_FORECAST_METHOD_SO_FAR ForecastMethod = 3
+)
+
+// Enum value maps for ForecastMethod.
+var (
+	ForecastMethod_name = map[int32]string{
+		0: "FORECAST_METHOD_UNSPECIFIED",
+		1: "FORECAST_METHOD_REPEATED_USAGE",
+		2: "FORECAST_METHOD_LINEAR",
+		3: "FORECAST_METHOD_SO_FAR",
+	}
+	ForecastMethod_value = map[string]int32{
+		"FORECAST_METHOD_UNSPECIFIED":    0,
+		"FORECAST_METHOD_REPEATED_USAGE": 1,
+		"FORECAST_METHOD_LINEAR":         2,
+		"FORECAST_METHOD_SO_FAR":         3,
+	}
+)
+
+func (x ForecastMethod) Enum() *ForecastMethod {
+	p := new(ForecastMethod)
+	*p = x
+	return p
+}
+
+func (x ForecastMethod) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ForecastMethod) Descriptor() protoreflect.EnumDescriptor {
+	return file_tollway_v1_subtotal_service_proto_enumTypes[3].Descriptor()
+}
+
+func (ForecastMethod) Type() protoreflect.EnumType {
+	return &file_tollway_v1_subtotal_service_proto_enumTypes[3]
+}
+
+func (x ForecastMethod) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ForecastMethod.Descriptor instead.
+func (ForecastMethod) EnumDescriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{3}
+}
+
 // WatchEvent says what a message of a watch is.
 type WatchEvent int32
 
@@ -32,7 +262,8 @@ const (
 	WatchEvent_WATCH_EVENT_SNAPSHOT_PART WatchEvent = 1
 	// The snapshot's last part: what was sent so far is complete.
 	WatchEvent_WATCH_EVENT_SNAPSHOT WatchEvent = 2
-	// The subtotals that a checkpoint changed.
+	// The subtotals that have changed since the message before; of a resumed watch,
+	// since its resume_token.
 	WatchEvent_WATCH_EVENT_CHANGED WatchEvent = 3
 	// Nothing changed for 15 seconds: a sign of life.
 	WatchEvent_WATCH_EVENT_HEARTBEAT WatchEvent = 4
@@ -67,11 +298,11 @@ func (x WatchEvent) String() string {
 }
 
 func (WatchEvent) Descriptor() protoreflect.EnumDescriptor {
-	return file_tollway_v1_subtotal_service_proto_enumTypes[0].Descriptor()
+	return file_tollway_v1_subtotal_service_proto_enumTypes[4].Descriptor()
 }
 
 func (WatchEvent) Type() protoreflect.EnumType {
-	return &file_tollway_v1_subtotal_service_proto_enumTypes[0]
+	return &file_tollway_v1_subtotal_service_proto_enumTypes[4]
 }
 
 func (x WatchEvent) Number() protoreflect.EnumNumber {
@@ -80,7 +311,7 @@ func (x WatchEvent) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchEvent.Descriptor instead.
 func (WatchEvent) EnumDescriptor() ([]byte, []int) {
-	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{0}
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{4}
 }
 
 // Subtotal is the priced state of one subscription under one version of its
@@ -656,7 +887,10 @@ type SubtotalServiceListResponse struct {
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// How far this page has seen. Pages are read one by one, so a later one may
 	// have seen more.
-	AsOf          *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// True when this page has seen more than the first one, or when the log moved
+	// on while it was read: the pages together are then no single cut. Sum's are.
+	Moved         bool `protobuf:"varint,5,opt,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -719,6 +953,987 @@ func (x *SubtotalServiceListResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+func (x *SubtotalServiceListResponse) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
+// SubtotalServiceSumRequest selects subtotals and says how to add them up. Empty
+// fields select all.
+type SubtotalServiceSumRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to add up by.
+	GroupBy GroupBy `protobuf:"varint,1,opt,name=group_by,json=groupBy,proto3,enum=tollway.v1.GroupBy" json:"group_by,omitempty"`
+	// The dimension, with GROUP_BY_DIMENSION.
+	Dimension string `protobuf:"bytes,2,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// Only subtotals of this account.
+	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	// Id of the billing period, open or closed. Empty: each account's newest one.
+	Period string `protobuf:"bytes,4,opt,name=period,proto3" json:"period,omitempty"`
+	// Only subtotals of this tariff.
+	Tariff string `protobuf:"bytes,5,opt,name=tariff,proto3" json:"tariff,omitempty"`
+	// Only subtotals of this meter.
+	Meter string `protobuf:"bytes,6,opt,name=meter,proto3" json:"meter,omitempty"`
+	// Only subtotals in this currency.
+	Currency string `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The order of the sums.
+	OrderBy SumOrder `protobuf:"varint,8,opt,name=order_by,json=orderBy,proto3,enum=tollway.v1.SumOrder" json:"order_by,omitempty"`
+	// How many sums to return at most: 100 when 0, never more than 1,000.
+	PageSize uint32 `protobuf:"varint,9,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before. Empty for the first page. All other
+	// fields but page_size and min_position must be as they were then.
+	PageToken string `protobuf:"bytes,10,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// How far the answer has to have seen at least.
+	MinPosition   *MinPosition `protobuf:"bytes,11,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceSumRequest) Reset() {
+	*x = SubtotalServiceSumRequest{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceSumRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceSumRequest) ProtoMessage() {}
+
+func (x *SubtotalServiceSumRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceSumRequest.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceSumRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SubtotalServiceSumRequest) GetGroupBy() GroupBy {
+	if x != nil {
+		return x.GroupBy
+	}
+	return GroupBy_GROUP_BY_UNSPECIFIED
+}
+
+func (x *SubtotalServiceSumRequest) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetTariff() string {
+	if x != nil {
+		return x.Tariff
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetMeter() string {
+	if x != nil {
+		return x.Meter
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetOrderBy() SumOrder {
+	if x != nil {
+		return x.OrderBy
+	}
+	return SumOrder_SUM_ORDER_UNSPECIFIED
+}
+
+func (x *SubtotalServiceSumRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SubtotalServiceSumRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+// SubtotalSum is the sum of subtotals of one group and one currency.
+type SubtotalSum struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account, meter, tariff or value of the dimension; empty when nothing was
+	// asked to group by.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// ISO 4217 code of the amount.
+	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// Decimal text in the currency, at the finest scale of what was added. Empty
+	// when the sum is larger than an amount can be.
+	Amount string `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Sum of the line items' quantities, decimal text. Empty where subtotals of
+	// several meters were added, whose units differ.
+	Quantity string `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// How many events were priced.
+	Events uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	// How many subtotals were added.
+	Subtotals uint64 `protobuf:"varint,6,opt,name=subtotals,proto3" json:"subtotals,omitempty"`
+	// Time of the latest of the events. Absent when there was none.
+	LastEventTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_event_time,json=lastEventTime,proto3" json:"last_event_time,omitempty"`
+	// True when every subtotal is final.
+	Final         bool `protobuf:"varint,8,opt,name=final,proto3" json:"final,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalSum) Reset() {
+	*x = SubtotalSum{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalSum) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalSum) ProtoMessage() {}
+
+func (x *SubtotalSum) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalSum.ProtoReflect.Descriptor instead.
+func (*SubtotalSum) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SubtotalSum) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SubtotalSum) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *SubtotalSum) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *SubtotalSum) GetQuantity() string {
+	if x != nil {
+		return x.Quantity
+	}
+	return ""
+}
+
+func (x *SubtotalSum) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *SubtotalSum) GetSubtotals() uint64 {
+	if x != nil {
+		return x.Subtotals
+	}
+	return 0
+}
+
+func (x *SubtotalSum) GetLastEventTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastEventTime
+	}
+	return nil
+}
+
+func (x *SubtotalSum) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+// SubtotalServiceSumResponse is one page.
+type SubtotalServiceSumResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sums of this page.
+	Sums []*SubtotalSum `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
+	// The totals of all groups, not only of this page, by currency.
+	Totals []*Money `protobuf:"bytes,2,rep,name=totals,proto3" json:"totals,omitempty"`
+	// How many sums all pages have together.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Asks for the next page. Empty on the last one.
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The cut: the same for all pages.
+	AsOf *AsOf `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// True when the cut of the first page is no longer kept (a cut is kept for two
+	// minutes after its last page) and this page is of a newer one.
+	Moved         bool `protobuf:"varint,6,opt,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceSumResponse) Reset() {
+	*x = SubtotalServiceSumResponse{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceSumResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceSumResponse) ProtoMessage() {}
+
+func (x *SubtotalServiceSumResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceSumResponse.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceSumResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SubtotalServiceSumResponse) GetSums() []*SubtotalSum {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+func (x *SubtotalServiceSumResponse) GetTotals() []*Money {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *SubtotalServiceSumResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SubtotalServiceSumResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *SubtotalServiceSumResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *SubtotalServiceSumResponse) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
+// SubtotalServiceHistoryRequest names an account and a period.
+type SubtotalServiceHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account. Required.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Id of the billing period, open or closed. Empty: the account's newest one.
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Only subtotals of this tariff.
+	Tariff string `protobuf:"bytes,3,opt,name=tariff,proto3" json:"tariff,omitempty"`
+	// Only subtotals of this meter.
+	Meter string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
+	// Only subtotals in this currency.
+	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The width of the buckets.
+	Step HistoryStep `protobuf:"varint,6,opt,name=step,proto3,enum=tollway.v1.HistoryStep" json:"step,omitempty"`
+	// How far the answer has to have seen at least.
+	MinPosition   *MinPosition `protobuf:"bytes,7,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceHistoryRequest) Reset() {
+	*x = SubtotalServiceHistoryRequest{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceHistoryRequest) ProtoMessage() {}
+
+func (x *SubtotalServiceHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceHistoryRequest.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SubtotalServiceHistoryRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryRequest) GetTariff() string {
+	if x != nil {
+		return x.Tariff
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryRequest) GetMeter() string {
+	if x != nil {
+		return x.Meter
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryRequest) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryRequest) GetStep() HistoryStep {
+	if x != nil {
+		return x.Step
+	}
+	return HistoryStep_HISTORY_STEP_UNSPECIFIED
+}
+
+func (x *SubtotalServiceHistoryRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+// HistoryBucket is one hour or day of a series.
+type HistoryBucket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its first instant.
+	Start *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	// How many events of this time were priced.
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// What they have changed the line items' quantities by, decimal text.
+	Quantity string `protobuf:"bytes,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// What they have changed the subtotals by, decimal text.
+	Amount        string `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryBucket) Reset() {
+	*x = HistoryBucket{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryBucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryBucket) ProtoMessage() {}
+
+func (x *HistoryBucket) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryBucket.ProtoReflect.Descriptor instead.
+func (*HistoryBucket) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *HistoryBucket) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *HistoryBucket) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *HistoryBucket) GetQuantity() string {
+	if x != nil {
+		return x.Quantity
+	}
+	return ""
+}
+
+func (x *HistoryBucket) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+// HistorySeries is the history of one tariff in one currency.
+type HistorySeries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the tariff in the catalog.
+	Tariff string `protobuf:"bytes,1,opt,name=tariff,proto3" json:"tariff,omitempty"`
+	// Name of the meter in the catalog.
+	Meter string `protobuf:"bytes,2,opt,name=meter,proto3" json:"meter,omitempty"`
+	// ISO 4217 code of all amounts.
+	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The buckets that have events, by time.
+	Buckets []*HistoryBucket `protobuf:"bytes,4,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	// What the subtotals have beyond the buckets, decimal text: fees that fell due
+	// at the close, what the period before left, changes of the catalog behind the
+	// events they apply to. Zero in most periods.
+	Rest string `protobuf:"bytes,5,opt,name=rest,proto3" json:"rest,omitempty"`
+	// The subtotals' amount: the buckets and the rest.
+	Amount string `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Priced events that are in no bucket; see rest.
+	RestEvents    int64 `protobuf:"varint,7,opt,name=rest_events,json=restEvents,proto3" json:"rest_events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistorySeries) Reset() {
+	*x = HistorySeries{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistorySeries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistorySeries) ProtoMessage() {}
+
+func (x *HistorySeries) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistorySeries.ProtoReflect.Descriptor instead.
+func (*HistorySeries) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *HistorySeries) GetTariff() string {
+	if x != nil {
+		return x.Tariff
+	}
+	return ""
+}
+
+func (x *HistorySeries) GetMeter() string {
+	if x != nil {
+		return x.Meter
+	}
+	return ""
+}
+
+func (x *HistorySeries) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *HistorySeries) GetBuckets() []*HistoryBucket {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+func (x *HistorySeries) GetRest() string {
+	if x != nil {
+		return x.Rest
+	}
+	return ""
+}
+
+func (x *HistorySeries) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *HistorySeries) GetRestEvents() int64 {
+	if x != nil {
+		return x.RestEvents
+	}
+	return 0
+}
+
+// SubtotalServiceHistoryResponse is a period's history.
+type SubtotalServiceHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account asked for.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The billing period. Absent when the account has none.
+	Period *Period `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// The width of the buckets: never unspecified.
+	Step HistoryStep `protobuf:"varint,3,opt,name=step,proto3,enum=tollway.v1.HistoryStep" json:"step,omitempty"`
+	// One series for each tariff and currency, by tariff.
+	Series []*HistorySeries `protobuf:"bytes,4,rep,name=series,proto3" json:"series,omitempty"`
+	// True when the period is closed.
+	Final bool `protobuf:"varint,5,opt,name=final,proto3" json:"final,omitempty"`
+	// How far the answer has seen.
+	AsOf          *AsOf `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceHistoryResponse) Reset() {
+	*x = SubtotalServiceHistoryResponse{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceHistoryResponse) ProtoMessage() {}
+
+func (x *SubtotalServiceHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceHistoryResponse.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SubtotalServiceHistoryResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SubtotalServiceHistoryResponse) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *SubtotalServiceHistoryResponse) GetStep() HistoryStep {
+	if x != nil {
+		return x.Step
+	}
+	return HistoryStep_HISTORY_STEP_UNSPECIFIED
+}
+
+func (x *SubtotalServiceHistoryResponse) GetSeries() []*HistorySeries {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *SubtotalServiceHistoryResponse) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+func (x *SubtotalServiceHistoryResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// SubtotalServiceForecastRequest names an account.
+type SubtotalServiceForecastRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account. Required.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Id of an open billing period. Empty: the account's newest one.
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// How far the answer has to have seen at least.
+	MinPosition   *MinPosition `protobuf:"bytes,3,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceForecastRequest) Reset() {
+	*x = SubtotalServiceForecastRequest{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceForecastRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceForecastRequest) ProtoMessage() {}
+
+func (x *SubtotalServiceForecastRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceForecastRequest.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceForecastRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SubtotalServiceForecastRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SubtotalServiceForecastRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *SubtotalServiceForecastRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+// ForecastSum is the estimate for one tariff in one currency.
+type ForecastSum struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the tariff in the catalog.
+	Tariff string `protobuf:"bytes,1,opt,name=tariff,proto3" json:"tariff,omitempty"`
+	// Name of the meter in the catalog.
+	Meter string `protobuf:"bytes,2,opt,name=meter,proto3" json:"meter,omitempty"`
+	// ISO 4217 code of the amounts.
+	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
+	// What it has come to so far, decimal text.
+	AmountSoFar string `protobuf:"bytes,4,opt,name=amount_so_far,json=amountSoFar,proto3" json:"amount_so_far,omitempty"`
+	// The estimate of what it will come to, decimal text.
+	Amount        string `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastSum) Reset() {
+	*x = ForecastSum{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastSum) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastSum) ProtoMessage() {}
+
+func (x *ForecastSum) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastSum.ProtoReflect.Descriptor instead.
+func (*ForecastSum) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ForecastSum) GetTariff() string {
+	if x != nil {
+		return x.Tariff
+	}
+	return ""
+}
+
+func (x *ForecastSum) GetMeter() string {
+	if x != nil {
+		return x.Meter
+	}
+	return ""
+}
+
+func (x *ForecastSum) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *ForecastSum) GetAmountSoFar() string {
+	if x != nil {
+		return x.AmountSoFar
+	}
+	return ""
+}
+
+func (x *ForecastSum) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+// SubtotalServiceForecastResponse is an estimate.
+type SubtotalServiceForecastResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account asked for.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The billing period. Absent when the account has none.
+	Period *Period `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// How the estimate was made.
+	Method ForecastMethod `protobuf:"varint,3,opt,name=method,proto3,enum=tollway.v1.ForecastMethod" json:"method,omitempty"`
+	// The method in words, for people.
+	Explanation string `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// The usage from here up to seen_until was repeated, or scaled.
+	BasisStart *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=basis_start,json=basisStart,proto3" json:"basis_start,omitempty"`
+	// The time up to which usage has been seen.
+	SeenUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=seen_until,json=seenUntil,proto3" json:"seen_until,omitempty"`
+	// One sum for each tariff and currency, by tariff.
+	Sums []*ForecastSum `protobuf:"bytes,7,rep,name=sums,proto3" json:"sums,omitempty"`
+	// The estimates' total for each currency, by currency. Invoice rules, such as
+	// minimums and discounts on the whole, are not in it: they are run over the
+	// lines of a closed period.
+	Totals []*Money `protobuf:"bytes,8,rep,name=totals,proto3" json:"totals,omitempty"`
+	// How far the answer has seen.
+	AsOf          *AsOf `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubtotalServiceForecastResponse) Reset() {
+	*x = SubtotalServiceForecastResponse{}
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubtotalServiceForecastResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubtotalServiceForecastResponse) ProtoMessage() {}
+
+func (x *SubtotalServiceForecastResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubtotalServiceForecastResponse.ProtoReflect.Descriptor instead.
+func (*SubtotalServiceForecastResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SubtotalServiceForecastResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SubtotalServiceForecastResponse) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *SubtotalServiceForecastResponse) GetMethod() ForecastMethod {
+	if x != nil {
+		return x.Method
+	}
+	return ForecastMethod_FORECAST_METHOD_UNSPECIFIED
+}
+
+func (x *SubtotalServiceForecastResponse) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *SubtotalServiceForecastResponse) GetBasisStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BasisStart
+	}
+	return nil
+}
+
+func (x *SubtotalServiceForecastResponse) GetSeenUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenUntil
+	}
+	return nil
+}
+
+func (x *SubtotalServiceForecastResponse) GetSums() []*ForecastSum {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+func (x *SubtotalServiceForecastResponse) GetTotals() []*Money {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *SubtotalServiceForecastResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // SubtotalServiceWatchRequest selects subtotals to follow. Empty fields select
 // all.
 type SubtotalServiceWatchRequest struct {
@@ -733,14 +1948,26 @@ type SubtotalServiceWatchRequest struct {
 	// Only subtotals of this meter.
 	Meter string `protobuf:"bytes,4,opt,name=meter,proto3" json:"meter,omitempty"`
 	// Only subtotals in this currency.
-	Currency      string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The last resume_token of a watch with the same fields: begin with what has
+	// changed since. A token that is no longer good, because the host was started
+	// again, gives a snapshot.
+	ResumeToken string `protobuf:"bytes,6,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// How far the first answer has to have seen at least.
+	MinPosition *MinPosition `protobuf:"bytes,7,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// Follow all that was read from the log, as in SubtotalServiceGetRequest. It
+	// needs an account.
+	Latest bool `protobuf:"varint,8,opt,name=latest,proto3" json:"latest,omitempty"`
+	// How long to wait at least between two changes, which are merged meanwhile: 0
+	// for as soon as they are there, never more than 60 s.
+	MinInterval   *durationpb.Duration `protobuf:"bytes,9,opt,name=min_interval,json=minInterval,proto3" json:"min_interval,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubtotalServiceWatchRequest) Reset() {
 	*x = SubtotalServiceWatchRequest{}
-	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1979,7 @@ func (x *SubtotalServiceWatchRequest) String() string {
 func (*SubtotalServiceWatchRequest) ProtoMessage() {}
 
 func (x *SubtotalServiceWatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1992,7 @@ func (x *SubtotalServiceWatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubtotalServiceWatchRequest.ProtoReflect.Descriptor instead.
 func (*SubtotalServiceWatchRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{6}
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubtotalServiceWatchRequest) GetAccount() string {
@@ -803,6 +2030,34 @@ func (x *SubtotalServiceWatchRequest) GetCurrency() string {
 	return ""
 }
 
+func (x *SubtotalServiceWatchRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *SubtotalServiceWatchRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+func (x *SubtotalServiceWatchRequest) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
+func (x *SubtotalServiceWatchRequest) GetMinInterval() *durationpb.Duration {
+	if x != nil {
+		return x.MinInterval
+	}
+	return nil
+}
+
 // SubtotalServiceWatchResponse is one message of a watch.
 type SubtotalServiceWatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -816,14 +2071,17 @@ type SubtotalServiceWatchResponse struct {
 	// snapshot's last part and with changes.
 	Totals []*Money `protobuf:"bytes,3,rep,name=totals,proto3" json:"totals,omitempty"`
 	// How far this message has seen.
-	AsOf          *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// To be given to the next watch after a broken connection. Empty where only a
+	// part of the changes up to as_of has been sent: the last one stays good.
+	ResumeToken   string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubtotalServiceWatchResponse) Reset() {
 	*x = SubtotalServiceWatchResponse{}
-	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +2093,7 @@ func (x *SubtotalServiceWatchResponse) String() string {
 func (*SubtotalServiceWatchResponse) ProtoMessage() {}
 
 func (x *SubtotalServiceWatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_subtotal_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +2106,7 @@ func (x *SubtotalServiceWatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubtotalServiceWatchResponse.ProtoReflect.Descriptor instead.
 func (*SubtotalServiceWatchResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{7}
+	return file_tollway_v1_subtotal_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SubtotalServiceWatchResponse) GetEvent() WatchEvent {
@@ -879,12 +2137,19 @@ func (x *SubtotalServiceWatchResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+func (x *SubtotalServiceWatchResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
 var File_tollway_v1_subtotal_service_proto protoreflect.FileDescriptor
 
 const file_tollway_v1_subtotal_service_proto_rawDesc = "" +
 	"\n" +
 	"!tollway/v1/subtotal_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\xd4\x04\n" +
+	"tollway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\xd4\x04\n" +
 	"\bSubtotal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\"\n" +
@@ -936,33 +2201,142 @@ const file_tollway_v1_subtotal_service_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\a \x01(\tR\tpageToken\x12:\n" +
 	"\fmin_position\x18\b \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12\x16\n" +
-	"\x06latest\x18\t \x01(\bR\x06latest\"\xcb\x01\n" +
+	"\x06latest\x18\t \x01(\bR\x06latest\"\xe1\x01\n" +
 	"\x1bSubtotalServiceListResponse\x122\n" +
 	"\tsubtotals\x18\x01 \x03(\v2\x14.tollway.v1.SubtotalR\tsubtotals\x12)\n" +
 	"\x06totals\x18\x02 \x03(\v2\x11.tollway.v1.MoneyR\x06totals\x12&\n" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12%\n" +
-	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\x99\x01\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\bR\x05moved\"\x8e\x03\n" +
+	"\x19SubtotalServiceSumRequest\x12.\n" +
+	"\bgroup_by\x18\x01 \x01(\x0e2\x13.tollway.v1.GroupByR\agroupBy\x12\x1c\n" +
+	"\tdimension\x18\x02 \x01(\tR\tdimension\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06period\x18\x04 \x01(\tR\x06period\x12\x16\n" +
+	"\x06tariff\x18\x05 \x01(\tR\x06tariff\x12\x14\n" +
+	"\x05meter\x18\x06 \x01(\tR\x05meter\x12\x1a\n" +
+	"\bcurrency\x18\a \x01(\tR\bcurrency\x12/\n" +
+	"\border_by\x18\b \x01(\x0e2\x14.tollway.v1.SumOrderR\aorderBy\x12\x1b\n" +
+	"\tpage_size\x18\t \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\n" +
+	" \x01(\tR\tpageToken\x12:\n" +
+	"\fmin_position\x18\v \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\xff\x01\n" +
+	"\vSubtotalSum\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06amount\x18\x03 \x01(\tR\x06amount\x12\x1a\n" +
+	"\bquantity\x18\x04 \x01(\tR\bquantity\x12\x16\n" +
+	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x1c\n" +
+	"\tsubtotals\x18\x06 \x01(\x04R\tsubtotals\x12B\n" +
+	"\x0flast_event_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rlastEventTime\x12\x14\n" +
+	"\x05final\x18\b \x01(\bR\x05final\"\xed\x01\n" +
+	"\x1aSubtotalServiceSumResponse\x12+\n" +
+	"\x04sums\x18\x01 \x03(\v2\x17.tollway.v1.SubtotalSumR\x04sums\x12)\n" +
+	"\x06totals\x18\x02 \x03(\v2\x11.tollway.v1.MoneyR\x06totals\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12%\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x14\n" +
+	"\x05moved\x18\x06 \x01(\bR\x05moved\"\x84\x02\n" +
+	"\x1dSubtotalServiceHistoryRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12\x16\n" +
+	"\x06tariff\x18\x03 \x01(\tR\x06tariff\x12\x14\n" +
+	"\x05meter\x18\x04 \x01(\tR\x05meter\x12\x1a\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12+\n" +
+	"\x04step\x18\x06 \x01(\x0e2\x17.tollway.v1.HistoryStepR\x04step\x12:\n" +
+	"\fmin_position\x18\a \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\x8d\x01\n" +
+	"\rHistoryBucket\x120\n" +
+	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
+	"\bquantity\x18\x03 \x01(\tR\bquantity\x12\x16\n" +
+	"\x06amount\x18\x04 \x01(\tR\x06amount\"\xdb\x01\n" +
+	"\rHistorySeries\x12\x16\n" +
+	"\x06tariff\x18\x01 \x01(\tR\x06tariff\x12\x14\n" +
+	"\x05meter\x18\x02 \x01(\tR\x05meter\x12\x1a\n" +
+	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x123\n" +
+	"\abuckets\x18\x04 \x03(\v2\x19.tollway.v1.HistoryBucketR\abuckets\x12\x12\n" +
+	"\x04rest\x18\x05 \x01(\tR\x04rest\x12\x16\n" +
+	"\x06amount\x18\x06 \x01(\tR\x06amount\x12\x1f\n" +
+	"\vrest_events\x18\a \x01(\x03R\n" +
+	"restEvents\"\x83\x02\n" +
+	"\x1eSubtotalServiceHistoryResponse\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12*\n" +
+	"\x06period\x18\x02 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x12+\n" +
+	"\x04step\x18\x03 \x01(\x0e2\x17.tollway.v1.HistoryStepR\x04step\x121\n" +
+	"\x06series\x18\x04 \x03(\v2\x19.tollway.v1.HistorySeriesR\x06series\x12\x14\n" +
+	"\x05final\x18\x05 \x01(\bR\x05final\x12%\n" +
+	"\x05as_of\x18\x06 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\x8e\x01\n" +
+	"\x1eSubtotalServiceForecastRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12:\n" +
+	"\fmin_position\x18\x03 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\x93\x01\n" +
+	"\vForecastSum\x12\x16\n" +
+	"\x06tariff\x18\x01 \x01(\tR\x06tariff\x12\x14\n" +
+	"\x05meter\x18\x02 \x01(\tR\x05meter\x12\x1a\n" +
+	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\"\n" +
+	"\ramount_so_far\x18\x04 \x01(\tR\vamountSoFar\x12\x16\n" +
+	"\x06amount\x18\x05 \x01(\tR\x06amount\"\xb4\x03\n" +
+	"\x1fSubtotalServiceForecastResponse\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12*\n" +
+	"\x06period\x18\x02 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x122\n" +
+	"\x06method\x18\x03 \x01(\x0e2\x1a.tollway.v1.ForecastMethodR\x06method\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12;\n" +
+	"\vbasis_start\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"basisStart\x129\n" +
+	"\n" +
+	"seen_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tseenUntil\x12+\n" +
+	"\x04sums\x18\a \x03(\v2\x17.tollway.v1.ForecastSumR\x04sums\x12)\n" +
+	"\x06totals\x18\b \x03(\v2\x11.tollway.v1.MoneyR\x06totals\x12%\n" +
+	"\x05as_of\x18\t \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\xce\x02\n" +
 	"\x1bSubtotalServiceWatchRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12\x16\n" +
 	"\x06tariff\x18\x03 \x01(\tR\x06tariff\x12\x14\n" +
 	"\x05meter\x18\x04 \x01(\tR\x05meter\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\xd2\x01\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12!\n" +
+	"\fresume_token\x18\x06 \x01(\tR\vresumeToken\x12:\n" +
+	"\fmin_position\x18\a \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\x12\x16\n" +
+	"\x06latest\x18\b \x01(\bR\x06latest\x12<\n" +
+	"\fmin_interval\x18\t \x01(\v2\x19.google.protobuf.DurationR\vminInterval\"\xf5\x01\n" +
 	"\x1cSubtotalServiceWatchResponse\x12,\n" +
 	"\x05event\x18\x01 \x01(\x0e2\x16.tollway.v1.WatchEventR\x05event\x122\n" +
 	"\tsubtotals\x18\x02 \x03(\v2\x14.tollway.v1.SubtotalR\tsubtotals\x12)\n" +
 	"\x06totals\x18\x03 \x03(\v2\x11.tollway.v1.MoneyR\x06totals\x12%\n" +
-	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf*\x96\x01\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12!\n" +
+	"\fresume_token\x18\x05 \x01(\tR\vresumeToken*z\n" +
+	"\aGroupBy\x12\x18\n" +
+	"\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10GROUP_BY_ACCOUNT\x10\x01\x12\x12\n" +
+	"\x0eGROUP_BY_METER\x10\x02\x12\x13\n" +
+	"\x0fGROUP_BY_TARIFF\x10\x03\x12\x16\n" +
+	"\x12GROUP_BY_DIMENSION\x10\x04*O\n" +
+	"\bSumOrder\x12\x19\n" +
+	"\x15SUM_ORDER_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eSUM_ORDER_NAME\x10\x01\x12\x14\n" +
+	"\x10SUM_ORDER_AMOUNT\x10\x02*X\n" +
+	"\vHistoryStep\x12\x1c\n" +
+	"\x18HISTORY_STEP_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11HISTORY_STEP_HOUR\x10\x01\x12\x14\n" +
+	"\x10HISTORY_STEP_DAY\x10\x02*\x8d\x01\n" +
+	"\x0eForecastMethod\x12\x1f\n" +
+	"\x1bFORECAST_METHOD_UNSPECIFIED\x10\x00\x12\"\n" +
+	"\x1eFORECAST_METHOD_REPEATED_USAGE\x10\x01\x12\x1a\n" +
+	"\x16FORECAST_METHOD_LINEAR\x10\x02\x12\x1a\n" +
+	"\x16FORECAST_METHOD_SO_FAR\x10\x03*\x96\x01\n" +
 	"\n" +
 	"WatchEvent\x12\x1b\n" +
 	"\x17WATCH_EVENT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19WATCH_EVENT_SNAPSHOT_PART\x10\x01\x12\x18\n" +
 	"\x14WATCH_EVENT_SNAPSHOT\x10\x02\x12\x17\n" +
 	"\x13WATCH_EVENT_CHANGED\x10\x03\x12\x19\n" +
-	"\x15WATCH_EVENT_HEARTBEAT\x10\x042\xad\x02\n" +
+	"\x15WATCH_EVENT_HEARTBEAT\x10\x042\xd9\x04\n" +
 	"\x0fSubtotalService\x12Y\n" +
 	"\x03Get\x12%.tollway.v1.SubtotalServiceGetRequest\x1a&.tollway.v1.SubtotalServiceGetResponse\"\x03\x90\x02\x01\x12\\\n" +
-	"\x04List\x12&.tollway.v1.SubtotalServiceListRequest\x1a'.tollway.v1.SubtotalServiceListResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x04List\x12&.tollway.v1.SubtotalServiceListRequest\x1a'.tollway.v1.SubtotalServiceListResponse\"\x03\x90\x02\x01\x12Y\n" +
+	"\x03Sum\x12%.tollway.v1.SubtotalServiceSumRequest\x1a&.tollway.v1.SubtotalServiceSumResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\aHistory\x12).tollway.v1.SubtotalServiceHistoryRequest\x1a*.tollway.v1.SubtotalServiceHistoryResponse\"\x03\x90\x02\x01\x12h\n" +
+	"\bForecast\x12*.tollway.v1.SubtotalServiceForecastRequest\x1a+.tollway.v1.SubtotalServiceForecastResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\x05Watch\x12'.tollway.v1.SubtotalServiceWatchRequest\x1a(.tollway.v1.SubtotalServiceWatchResponse\"\x03\x90\x02\x010\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
@@ -977,55 +2351,101 @@ func file_tollway_v1_subtotal_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_subtotal_service_proto_rawDescData
 }
 
-var file_tollway_v1_subtotal_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tollway_v1_subtotal_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_tollway_v1_subtotal_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_tollway_v1_subtotal_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tollway_v1_subtotal_service_proto_goTypes = []any{
-	(WatchEvent)(0),                      // 0: tollway.v1.WatchEvent
-	(*Subtotal)(nil),                     // 1: tollway.v1.Subtotal
-	(*SubtotalLine)(nil),                 // 2: tollway.v1.SubtotalLine
-	(*SubtotalServiceGetRequest)(nil),    // 3: tollway.v1.SubtotalServiceGetRequest
-	(*SubtotalServiceGetResponse)(nil),   // 4: tollway.v1.SubtotalServiceGetResponse
-	(*SubtotalServiceListRequest)(nil),   // 5: tollway.v1.SubtotalServiceListRequest
-	(*SubtotalServiceListResponse)(nil),  // 6: tollway.v1.SubtotalServiceListResponse
-	(*SubtotalServiceWatchRequest)(nil),  // 7: tollway.v1.SubtotalServiceWatchRequest
-	(*SubtotalServiceWatchResponse)(nil), // 8: tollway.v1.SubtotalServiceWatchResponse
-	nil,                                  // 9: tollway.v1.Subtotal.GroupEntry
-	(*Period)(nil),                       // 10: tollway.v1.Period
-	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
-	(*MinPosition)(nil),                  // 12: tollway.v1.MinPosition
-	(*Money)(nil),                        // 13: tollway.v1.Money
-	(*AsOf)(nil),                         // 14: tollway.v1.AsOf
+	(GroupBy)(0),                            // 0: tollway.v1.GroupBy
+	(SumOrder)(0),                           // 1: tollway.v1.SumOrder
+	(HistoryStep)(0),                        // 2: tollway.v1.HistoryStep
+	(ForecastMethod)(0),                     // 3: tollway.v1.ForecastMethod
+	(WatchEvent)(0),                         // 4: tollway.v1.WatchEvent
+	(*Subtotal)(nil),                        // 5: tollway.v1.Subtotal
+	(*SubtotalLine)(nil),                    // 6: tollway.v1.SubtotalLine
+	(*SubtotalServiceGetRequest)(nil),       // 7: tollway.v1.SubtotalServiceGetRequest
+	(*SubtotalServiceGetResponse)(nil),      // 8: tollway.v1.SubtotalServiceGetResponse
+	(*SubtotalServiceListRequest)(nil),      // 9: tollway.v1.SubtotalServiceListRequest
+	(*SubtotalServiceListResponse)(nil),     // 10: tollway.v1.SubtotalServiceListResponse
+	(*SubtotalServiceSumRequest)(nil),       // 11: tollway.v1.SubtotalServiceSumRequest
+	(*SubtotalSum)(nil),                     // 12: tollway.v1.SubtotalSum
+	(*SubtotalServiceSumResponse)(nil),      // 13: tollway.v1.SubtotalServiceSumResponse
+	(*SubtotalServiceHistoryRequest)(nil),   // 14: tollway.v1.SubtotalServiceHistoryRequest
+	(*HistoryBucket)(nil),                   // 15: tollway.v1.HistoryBucket
+	(*HistorySeries)(nil),                   // 16: tollway.v1.HistorySeries
+	(*SubtotalServiceHistoryResponse)(nil),  // 17: tollway.v1.SubtotalServiceHistoryResponse
+	(*SubtotalServiceForecastRequest)(nil),  // 18: tollway.v1.SubtotalServiceForecastRequest
+	(*ForecastSum)(nil),                     // 19: tollway.v1.ForecastSum
+	(*SubtotalServiceForecastResponse)(nil), // 20: tollway.v1.SubtotalServiceForecastResponse
+	(*SubtotalServiceWatchRequest)(nil),     // 21: tollway.v1.SubtotalServiceWatchRequest
+	(*SubtotalServiceWatchResponse)(nil),    // 22: tollway.v1.SubtotalServiceWatchResponse
+	nil,                                     // 23: tollway.v1.Subtotal.GroupEntry
+	(*Period)(nil),                          // 24: tollway.v1.Period
+	(*timestamppb.Timestamp)(nil),           // 25: google.protobuf.Timestamp
+	(*MinPosition)(nil),                     // 26: tollway.v1.MinPosition
+	(*Money)(nil),                           // 27: tollway.v1.Money
+	(*AsOf)(nil),                            // 28: tollway.v1.AsOf
+	(*durationpb.Duration)(nil),             // 29: google.protobuf.Duration
 }
 var file_tollway_v1_subtotal_service_proto_depIdxs = []int32{
-	10, // 0: tollway.v1.Subtotal.period:type_name -> tollway.v1.Period
-	9,  // 1: tollway.v1.Subtotal.group:type_name -> tollway.v1.Subtotal.GroupEntry
-	2,  // 2: tollway.v1.Subtotal.lines:type_name -> tollway.v1.SubtotalLine
-	11, // 3: tollway.v1.Subtotal.last_event_time:type_name -> google.protobuf.Timestamp
-	11, // 4: tollway.v1.Subtotal.effective_from:type_name -> google.protobuf.Timestamp
-	12, // 5: tollway.v1.SubtotalServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
-	10, // 6: tollway.v1.SubtotalServiceGetResponse.period:type_name -> tollway.v1.Period
-	13, // 7: tollway.v1.SubtotalServiceGetResponse.totals:type_name -> tollway.v1.Money
-	1,  // 8: tollway.v1.SubtotalServiceGetResponse.subtotals:type_name -> tollway.v1.Subtotal
-	14, // 9: tollway.v1.SubtotalServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
-	12, // 10: tollway.v1.SubtotalServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	1,  // 11: tollway.v1.SubtotalServiceListResponse.subtotals:type_name -> tollway.v1.Subtotal
-	13, // 12: tollway.v1.SubtotalServiceListResponse.totals:type_name -> tollway.v1.Money
-	14, // 13: tollway.v1.SubtotalServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	0,  // 14: tollway.v1.SubtotalServiceWatchResponse.event:type_name -> tollway.v1.WatchEvent
-	1,  // 15: tollway.v1.SubtotalServiceWatchResponse.subtotals:type_name -> tollway.v1.Subtotal
-	13, // 16: tollway.v1.SubtotalServiceWatchResponse.totals:type_name -> tollway.v1.Money
-	14, // 17: tollway.v1.SubtotalServiceWatchResponse.as_of:type_name -> tollway.v1.AsOf
-	3,  // 18: tollway.v1.SubtotalService.Get:input_type -> tollway.v1.SubtotalServiceGetRequest
-	5,  // 19: tollway.v1.SubtotalService.List:input_type -> tollway.v1.SubtotalServiceListRequest
-	7,  // 20: tollway.v1.SubtotalService.Watch:input_type -> tollway.v1.SubtotalServiceWatchRequest
-	4,  // 21: tollway.v1.SubtotalService.Get:output_type -> tollway.v1.SubtotalServiceGetResponse
-	6,  // 22: tollway.v1.SubtotalService.List:output_type -> tollway.v1.SubtotalServiceListResponse
-	8,  // 23: tollway.v1.SubtotalService.Watch:output_type -> tollway.v1.SubtotalServiceWatchResponse
-	21, // [21:24] is the sub-list for method output_type
-	18, // [18:21] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	24, // 0: tollway.v1.Subtotal.period:type_name -> tollway.v1.Period
+	23, // 1: tollway.v1.Subtotal.group:type_name -> tollway.v1.Subtotal.GroupEntry
+	6,  // 2: tollway.v1.Subtotal.lines:type_name -> tollway.v1.SubtotalLine
+	25, // 3: tollway.v1.Subtotal.last_event_time:type_name -> google.protobuf.Timestamp
+	25, // 4: tollway.v1.Subtotal.effective_from:type_name -> google.protobuf.Timestamp
+	26, // 5: tollway.v1.SubtotalServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
+	24, // 6: tollway.v1.SubtotalServiceGetResponse.period:type_name -> tollway.v1.Period
+	27, // 7: tollway.v1.SubtotalServiceGetResponse.totals:type_name -> tollway.v1.Money
+	5,  // 8: tollway.v1.SubtotalServiceGetResponse.subtotals:type_name -> tollway.v1.Subtotal
+	28, // 9: tollway.v1.SubtotalServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	26, // 10: tollway.v1.SubtotalServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	5,  // 11: tollway.v1.SubtotalServiceListResponse.subtotals:type_name -> tollway.v1.Subtotal
+	27, // 12: tollway.v1.SubtotalServiceListResponse.totals:type_name -> tollway.v1.Money
+	28, // 13: tollway.v1.SubtotalServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	0,  // 14: tollway.v1.SubtotalServiceSumRequest.group_by:type_name -> tollway.v1.GroupBy
+	1,  // 15: tollway.v1.SubtotalServiceSumRequest.order_by:type_name -> tollway.v1.SumOrder
+	26, // 16: tollway.v1.SubtotalServiceSumRequest.min_position:type_name -> tollway.v1.MinPosition
+	25, // 17: tollway.v1.SubtotalSum.last_event_time:type_name -> google.protobuf.Timestamp
+	12, // 18: tollway.v1.SubtotalServiceSumResponse.sums:type_name -> tollway.v1.SubtotalSum
+	27, // 19: tollway.v1.SubtotalServiceSumResponse.totals:type_name -> tollway.v1.Money
+	28, // 20: tollway.v1.SubtotalServiceSumResponse.as_of:type_name -> tollway.v1.AsOf
+	2,  // 21: tollway.v1.SubtotalServiceHistoryRequest.step:type_name -> tollway.v1.HistoryStep
+	26, // 22: tollway.v1.SubtotalServiceHistoryRequest.min_position:type_name -> tollway.v1.MinPosition
+	25, // 23: tollway.v1.HistoryBucket.start:type_name -> google.protobuf.Timestamp
+	15, // 24: tollway.v1.HistorySeries.buckets:type_name -> tollway.v1.HistoryBucket
+	24, // 25: tollway.v1.SubtotalServiceHistoryResponse.period:type_name -> tollway.v1.Period
+	2,  // 26: tollway.v1.SubtotalServiceHistoryResponse.step:type_name -> tollway.v1.HistoryStep
+	16, // 27: tollway.v1.SubtotalServiceHistoryResponse.series:type_name -> tollway.v1.HistorySeries
+	28, // 28: tollway.v1.SubtotalServiceHistoryResponse.as_of:type_name -> tollway.v1.AsOf
+	26, // 29: tollway.v1.SubtotalServiceForecastRequest.min_position:type_name -> tollway.v1.MinPosition
+	24, // 30: tollway.v1.SubtotalServiceForecastResponse.period:type_name -> tollway.v1.Period
+	3,  // 31: tollway.v1.SubtotalServiceForecastResponse.method:type_name -> tollway.v1.ForecastMethod
+	25, // 32: tollway.v1.SubtotalServiceForecastResponse.basis_start:type_name -> google.protobuf.Timestamp
+	25, // 33: tollway.v1.SubtotalServiceForecastResponse.seen_until:type_name -> google.protobuf.Timestamp
+	19, // 34: tollway.v1.SubtotalServiceForecastResponse.sums:type_name -> tollway.v1.ForecastSum
+	27, // 35: tollway.v1.SubtotalServiceForecastResponse.totals:type_name -> tollway.v1.Money
+	28, // 36: tollway.v1.SubtotalServiceForecastResponse.as_of:type_name -> tollway.v1.AsOf
+	26, // 37: tollway.v1.SubtotalServiceWatchRequest.min_position:type_name -> tollway.v1.MinPosition
+	29, // 38: tollway.v1.SubtotalServiceWatchRequest.min_interval:type_name -> google.protobuf.Duration
+	4,  // 39: tollway.v1.SubtotalServiceWatchResponse.event:type_name -> tollway.v1.WatchEvent
+	5,  // 40: tollway.v1.SubtotalServiceWatchResponse.subtotals:type_name -> tollway.v1.Subtotal
+	27, // 41: tollway.v1.SubtotalServiceWatchResponse.totals:type_name -> tollway.v1.Money
+	28, // 42: tollway.v1.SubtotalServiceWatchResponse.as_of:type_name -> tollway.v1.AsOf
+	7,  // 43: tollway.v1.SubtotalService.Get:input_type -> tollway.v1.SubtotalServiceGetRequest
+	9,  // 44: tollway.v1.SubtotalService.List:input_type -> tollway.v1.SubtotalServiceListRequest
+	11, // 45: tollway.v1.SubtotalService.Sum:input_type -> tollway.v1.SubtotalServiceSumRequest
+	14, // 46: tollway.v1.SubtotalService.History:input_type -> tollway.v1.SubtotalServiceHistoryRequest
+	18, // 47: tollway.v1.SubtotalService.Forecast:input_type -> tollway.v1.SubtotalServiceForecastRequest
+	21, // 48: tollway.v1.SubtotalService.Watch:input_type -> tollway.v1.SubtotalServiceWatchRequest
+	8,  // 49: tollway.v1.SubtotalService.Get:output_type -> tollway.v1.SubtotalServiceGetResponse
+	10, // 50: tollway.v1.SubtotalService.List:output_type -> tollway.v1.SubtotalServiceListResponse
+	13, // 51: tollway.v1.SubtotalService.Sum:output_type -> tollway.v1.SubtotalServiceSumResponse
+	17, // 52: tollway.v1.SubtotalService.History:output_type -> tollway.v1.SubtotalServiceHistoryResponse
+	20, // 53: tollway.v1.SubtotalService.Forecast:output_type -> tollway.v1.SubtotalServiceForecastResponse
+	22, // 54: tollway.v1.SubtotalService.Watch:output_type -> tollway.v1.SubtotalServiceWatchResponse
+	49, // [49:55] is the sub-list for method output_type
+	43, // [43:49] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_subtotal_service_proto_init() }
@@ -1041,8 +2461,8 @@ func file_tollway_v1_subtotal_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_subtotal_service_proto_rawDesc), len(file_tollway_v1_subtotal_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      5,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,12 @@ const (
 	SubtotalServiceGetProcedure = "/tollway.v1.SubtotalService/Get"
 	// SubtotalServiceListProcedure is the procedure name of the SubtotalService's List RPC.
 	SubtotalServiceListProcedure = "/tollway.v1.SubtotalService/List"
+	// SubtotalServiceSumProcedure is the procedure name of the SubtotalService's Sum RPC.
+	SubtotalServiceSumProcedure = "/tollway.v1.SubtotalService/Sum"
+	// SubtotalServiceHistoryProcedure is the procedure name of the SubtotalService's History RPC.
+	SubtotalServiceHistoryProcedure = "/tollway.v1.SubtotalService/History"
+	// SubtotalServiceForecastProcedure is the procedure name of the SubtotalService's Forecast RPC.
+	SubtotalServiceForecastProcedure = "/tollway.v1.SubtotalService/Forecast"
 	// SubtotalServiceWatchProcedure is the procedure name of the SubtotalService's Watch RPC.
 	SubtotalServiceWatchProcedure = "/tollway.v1.SubtotalService/Watch"
 )
@@ -49,6 +55,30 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	subtotalServiceSumSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_subtotal_service_proto.Services().ByName("SubtotalService").Methods().ByName("Sum"),
+			Procedure:        SubtotalServiceSumProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	subtotalServiceHistorySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_subtotal_service_proto.Services().ByName("SubtotalService").Methods().ByName("History"),
+			Procedure:        SubtotalServiceHistoryProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	subtotalServiceForecastSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_subtotal_service_proto.Services().ByName("SubtotalService").Methods().ByName("Forecast"),
+			Procedure:        SubtotalServiceForecastProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	subtotalServiceWatchSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeServer,
@@ -67,10 +97,27 @@ type SubtotalServiceClient interface {
 	// List returns the subtotals of all accounts, page by page, ordered by
 	// account, period, tariff and subscription.
 	List(context.Context, *v1.SubtotalServiceListRequest) (*v1.SubtotalServiceListResponse, error)
+	// Sum adds subtotals up over all accounts, or those that are selected, by
+	// account, meter, tariff or the values of a dimension. All of an answer, and
+	// all of its pages, are one cut: one checkpoint of each partition, which as_of
+	// names. Whatever they are grouped by, sums as of the same positions agree to
+	// the last digit.
+	Sum(context.Context, *v1.SubtotalServiceSumRequest) (*v1.SubtotalServiceSumResponse, error)
+	// History tells how an account's subtotals of one billing period came to be,
+	// by hour or by day of event time. It is made by folding the account's usage
+	// once more, in the order of the log: the amount of an hour is what the events
+	// of this hour have changed the subtotals by, each at its turn. So the buckets
+	// and the rest add up to the subtotals to the last digit, and a tier that is
+	// reached shows in the hour that reached it.
+	History(context.Context, *v1.SubtotalServiceHistoryRequest) (*v1.SubtotalServiceHistoryResponse, error)
+	// Forecast estimates what an account's open billing period will come to at its
+	// end. It is an estimate, never a promise, and says by which method it is made.
+	Forecast(context.Context, *v1.SubtotalServiceForecastRequest) (*v1.SubtotalServiceForecastResponse, error)
 	// Watch returns a snapshot of the subtotals, then the changed ones after each
 	// checkpoint. A reader that is slower than the changes skips states between,
-	// never the newest. After a broken connection call it again: the new snapshot
-	// takes the place of what was known.
+	// never the newest. After a broken connection call it again with the last
+	// resume_token: only what has changed since is sent. Without one, or when it is
+	// no longer good, the new snapshot takes the place of what was known.
 	Watch(context.Context, *v1.SubtotalServiceWatchRequest) (SubtotalServiceWatchClientStream, error)
 }
 
@@ -108,10 +155,27 @@ type SubtotalServiceHandler interface {
 	// List returns the subtotals of all accounts, page by page, ordered by
 	// account, period, tariff and subscription.
 	List(context.Context, *v1.SubtotalServiceListRequest) (*v1.SubtotalServiceListResponse, error)
+	// Sum adds subtotals up over all accounts, or those that are selected, by
+	// account, meter, tariff or the values of a dimension. All of an answer, and
+	// all of its pages, are one cut: one checkpoint of each partition, which as_of
+	// names. Whatever they are grouped by, sums as of the same positions agree to
+	// the last digit.
+	Sum(context.Context, *v1.SubtotalServiceSumRequest) (*v1.SubtotalServiceSumResponse, error)
+	// History tells how an account's subtotals of one billing period came to be,
+	// by hour or by day of event time. It is made by folding the account's usage
+	// once more, in the order of the log: the amount of an hour is what the events
+	// of this hour have changed the subtotals by, each at its turn. So the buckets
+	// and the rest add up to the subtotals to the last digit, and a tier that is
+	// reached shows in the hour that reached it.
+	History(context.Context, *v1.SubtotalServiceHistoryRequest) (*v1.SubtotalServiceHistoryResponse, error)
+	// Forecast estimates what an account's open billing period will come to at its
+	// end. It is an estimate, never a promise, and says by which method it is made.
+	Forecast(context.Context, *v1.SubtotalServiceForecastRequest) (*v1.SubtotalServiceForecastResponse, error)
 	// Watch returns a snapshot of the subtotals, then the changed ones after each
 	// checkpoint. A reader that is slower than the changes skips states between,
-	// never the newest. After a broken connection call it again: the new snapshot
-	// takes the place of what was known.
+	// never the newest. After a broken connection call it again with the last
+	// resume_token: only what has changed since is sent. Without one, or when it is
+	// no longer good, the new snapshot takes the place of what was known.
 	Watch(context.Context, *v1.SubtotalServiceWatchRequest, SubtotalServiceWatchServerStream) error
 }
 
@@ -122,6 +186,9 @@ func RegisterSubtotalServiceHandler(server *connect.Server, svc SubtotalServiceH
 	server.Register(
 		connect.Method{Spec: subtotalServiceGetSpec(), Handler: adapter.get},
 		connect.Method{Spec: subtotalServiceListSpec(), Handler: adapter.list},
+		connect.Method{Spec: subtotalServiceSumSpec(), Handler: adapter.sum},
+		connect.Method{Spec: subtotalServiceHistorySpec(), Handler: adapter.history},
+		connect.Method{Spec: subtotalServiceForecastSpec(), Handler: adapter.forecast},
 		connect.Method{Spec: subtotalServiceWatchSpec(), Handler: adapter.watch},
 	)
 }
@@ -152,6 +219,18 @@ func (UnimplementedSubtotalServiceHandler) List(context.Context, *v1.SubtotalSer
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.SubtotalService.List is not implemented")
 }
 
+func (UnimplementedSubtotalServiceHandler) Sum(context.Context, *v1.SubtotalServiceSumRequest) (*v1.SubtotalServiceSumResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.SubtotalService.Sum is not implemented")
+}
+
+func (UnimplementedSubtotalServiceHandler) History(context.Context, *v1.SubtotalServiceHistoryRequest) (*v1.SubtotalServiceHistoryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.SubtotalService.History is not implemented")
+}
+
+func (UnimplementedSubtotalServiceHandler) Forecast(context.Context, *v1.SubtotalServiceForecastRequest) (*v1.SubtotalServiceForecastResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.SubtotalService.Forecast is not implemented")
+}
+
 func (UnimplementedSubtotalServiceHandler) Watch(context.Context, *v1.SubtotalServiceWatchRequest, SubtotalServiceWatchServerStream) error {
 	return connect.NewError(connect.CodeUnimplemented, "tollway.v1.SubtotalService.Watch is not implemented")
 }
@@ -171,6 +250,30 @@ func (c *subtotalServiceClient) Get(ctx context.Context, req *v1.SubtotalService
 func (c *subtotalServiceClient) List(ctx context.Context, req *v1.SubtotalServiceListRequest) (*v1.SubtotalServiceListResponse, error) {
 	var res v1.SubtotalServiceListResponse
 	if err := c.client.CallUnary(ctx, subtotalServiceListSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *subtotalServiceClient) Sum(ctx context.Context, req *v1.SubtotalServiceSumRequest) (*v1.SubtotalServiceSumResponse, error) {
+	var res v1.SubtotalServiceSumResponse
+	if err := c.client.CallUnary(ctx, subtotalServiceSumSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *subtotalServiceClient) History(ctx context.Context, req *v1.SubtotalServiceHistoryRequest) (*v1.SubtotalServiceHistoryResponse, error) {
+	var res v1.SubtotalServiceHistoryResponse
+	if err := c.client.CallUnary(ctx, subtotalServiceHistorySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *subtotalServiceClient) Forecast(ctx context.Context, req *v1.SubtotalServiceForecastRequest) (*v1.SubtotalServiceForecastResponse, error) {
+	var res v1.SubtotalServiceForecastResponse
+	if err := c.client.CallUnary(ctx, subtotalServiceForecastSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -204,6 +307,42 @@ func (h subtotalServiceHandler) list(ctx context.Context, _ connect.Spec, stream
 		return err
 	}
 	res, err := h.svc.List(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h subtotalServiceHandler) sum(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SubtotalServiceSumRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Sum(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h subtotalServiceHandler) history(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SubtotalServiceHistoryRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.History(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h subtotalServiceHandler) forecast(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SubtotalServiceForecastRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Forecast(ctx, &req)
 	if err != nil {
 		return err
 	}
