@@ -261,6 +261,6 @@ func documents(ctx context.Context, clients *rpc.Clients, r folder.Request, open
 // formatHelp says what the formats are.
 func formatHelp() string {
 	return "Format: " + strings.Join([]string{
-		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)",
+		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)", "parquet (the same rows, typed)",
 	}, ", ") + "."
 }

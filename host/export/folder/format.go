@@ -8,10 +8,11 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/export/parquet"
 )
 
 // Formats lists the formats.
-func Formats() []string { return []string{"jsonl", "csv"} }
+func Formats() []string { return []string{"jsonl", "csv", "parquet"} }
 
 // Known reports whether there is such a format.
 func Known(format string) bool { return slices.Contains(Formats(), format) }
@@ -41,6 +42,8 @@ func newWriter(r Request, to files) (Writer, error) {
 		return single(to, "invoices.jsonl", jsonlTo)
 	case "csv":
 		return single(to, "lines.csv", csvTo)
+	case "parquet":
+		return single(to, "lines.parquet", parquetTo)
 	default:
 		return nil, fmt.Errorf("folder: there is no format %q", r.Format)
 	}
@@ -108,3 +111,11 @@ func (w *csvWriter) Write(inv *export.Invoice, _ []byte) error { return w.table.
 
 // Close implements [Writer].
 func (w *csvWriter) Close() error { return errors.Join(w.table.Flush(), w.out.Flush()) }
+
+// parquetTo writes a row for each line item, with typed columns.
+func parquetTo(w io.Writer) Writer { return parquetWriter{parquet.NewWriter(w)} }
+
+type parquetWriter struct{ *parquet.Writer }
+
+// Write implements [Writer].
+func (w parquetWriter) Write(inv *export.Invoice, _ []byte) error { return w.Writer.Write(inv) }

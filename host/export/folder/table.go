@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/export/parquet"
 )
 
 // table is a format whose files hold a row for each line item.
@@ -34,6 +35,11 @@ func tableOf(r Request) *table {
 	case "csv":
 		t.read = func(dir string, fn func([]string) error) error {
 			return readCSV(filepath.Join(dir, "lines.csv"), t.columns, plainRow(fn))
+		}
+	case "parquet":
+		t.rows = parquet.Rows
+		t.read = func(dir string, fn func([]string) error) error {
+			return parquet.Read(filepath.Join(dir, "lines.parquet"), fn)
 		}
 	default:
 		return nil
