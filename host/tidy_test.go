@@ -71,7 +71,8 @@ var direction = map[string][]string{
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
 
 	// What becomes of invoices outside.
-	"host/export/folder":  {"host/export", "host/export/parquet", "sdk/billing"},
+	"host/export/folder":  {"host/export", "host/export/focus", "host/export/parquet", "sdk/billing"},
+	"host/export/focus":   {"host/export", "sdk/billing"},
 	"host/export/parquet": {"host/export", "sdk/billing", "github.com/parquet-go/parquet-go"},
 
 	// The wiring.

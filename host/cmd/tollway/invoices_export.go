@@ -23,11 +23,12 @@ type invoicesExportCommand struct {
 	Currency string `placeholder:"CODE" help:"Only this currency."`
 	Format   string `enum:"${formats}" default:"jsonl" help:"${formats_help}"`
 	Out      string `placeholder:"DIR" help:"Folder to make, with manifest.json last. An export that was cut goes on where it stopped. Default: standard output, of a format that is one stream."`
+	Provider string `placeholder:"NAME" help:"The seller's name in FOCUS, where the catalog gave none when the invoice was issued."`
 	Partial  bool   `help:"Export what there is although the period is still open in places."`
 }
 
 func (c *invoicesExportCommand) request() folder.Request {
-	return folder.Request{Period: c.Period, Account: c.Account, Currency: c.Currency, Partial: c.Partial, Format: c.Format}
+	return folder.Request{Period: c.Period, Account: c.Account, Currency: c.Currency, Partial: c.Partial, Format: c.Format, Provider: c.Provider}
 }
 
 // Run writes the export. Of a period that is still open it writes nothing, unless
@@ -261,6 +262,6 @@ func documents(ctx context.Context, clients *rpc.Clients, r folder.Request, open
 // formatHelp says what the formats are.
 func formatHelp() string {
 	return "Format: " + strings.Join([]string{
-		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)", "parquet (the same rows, typed)",
+		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)", "parquet (the same rows, typed)", "focus (FOCUS 1.2, for FinOps tools)",
 	}, ", ") + "."
 }

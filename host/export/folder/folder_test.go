@@ -379,6 +379,9 @@ func TestVerifyFinds(t *testing.T) {
 		{"jsonl", "invoices.jsonl", replace(`"description":"Discount"`, `"description":"Present"`), []string{`description is "Present" in the folder, "Discount" in the engine`}},
 		{"jsonl", ManifestName, replace(`"lines": `, `"lines": 1`), []string{"manifest.json says 12 invoices", "the files hold 12 invoices with"}},
 		{"jsonl", ManifestName, replace(`"documents_sha256": "`, `"documents_sha256": "0`), []string{"documents_sha256 is not", "the engine's invoices have"}},
+		{"parquet", "lines.parquet", func(text string) string { return text[:len(text)-1] + "X" }, []string{"lines.parquet has", "parquet: "}},
+		{"focus", "focus.csv", replace(",Usage,", ",Use,"), []string{`ChargeCategory is "Use", not one of`, `ChargeCategory is "Use" in the folder, "Usage" in the engine`}},
+		{"focus", "focus_metadata.json", replace("1.2", "1.3"), []string{"focus_metadata.json has"}},
 		{"csv", ManifestName, replace(`"name": "lines.csv"`, `"name": "../lines.csv"`), []string{"which cannot be"}},
 		{"csv", "extra.csv", func(string) string { return "x" }, []string{"extra.csv is not in manifest.json"}},
 	} {

@@ -8,18 +8,19 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/export/focus"
 	"github.com/tollway/tollway/host/export/parquet"
 )
 
 // Formats lists the formats.
-func Formats() []string { return []string{"jsonl", "csv", "parquet"} }
+func Formats() []string { return []string{"jsonl", "csv", "parquet", "focus"} }
 
 // Known reports whether there is such a format.
 func Known(format string) bool { return slices.Contains(Formats(), format) }
 
 // Streams reports whether a format is one file that can be written as the
 // invoices come, so that it can go to a pipe.
-func Streams(format string) bool { return format == "jsonl" || format == "csv" }
+func Streams(format string) bool { return format == "jsonl" || format == "csv" || format == "focus" }
 
 // Writer writes invoices in a format, in the order of an export. Close completes
 // the files; without it they are not to be used.
@@ -44,6 +45,8 @@ func newWriter(r Request, to files) (Writer, error) {
 		return single(to, "lines.csv", csvTo)
 	case "parquet":
 		return single(to, "lines.parquet", parquetTo)
+	case "focus":
+		return focusFiles(to, r.Provider)
 	default:
 		return nil, fmt.Errorf("folder: there is no format %q", r.Format)
 	}
@@ -57,6 +60,8 @@ func NewStream(r Request, w io.Writer) (Writer, error) {
 		return jsonlTo(w), nil
 	case "csv":
 		return csvTo(w), nil
+	case "focus":
+		return focusTo(w, r.Provider), nil
 	default:
 		return nil, fmt.Errorf("folder: the format %s does not go to one stream", r.Format)
 	}
@@ -119,3 +124,37 @@ type parquetWriter struct{ *parquet.Writer }
 
 // Write implements [Writer].
 func (w parquetWriter) Write(inv *export.Invoice, _ []byte) error { return w.Writer.Write(inv) }
+
+// focusFiles writes a dataset of FOCUS, and beside it the description of its
+// columns, which is the same for every dataset.
+func focusFiles(to files, provider string) (Writer, error) {
+	metadata, err := focus.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	file, err := to.create("focus_metadata.json")
+	if err != nil {
+		return nil, err
+	}
+	_, err = file.Write(metadata)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	return single(to, "focus.csv", func(w io.Writer) Writer { return focusTo(w, provider) })
+}
+
+func focusTo(w io.Writer, provider string) Writer {
+	out := bufio.NewWriterSize(w, 1<<16)
+	return &focusWriter{table: focus.NewWriter(out, provider), out: out}
+}
+
+type focusWriter struct {
+	table *focus.Writer
+	out   *bufio.Writer
+}
+
+// Write implements [Writer].
+func (w *focusWriter) Write(inv *export.Invoice, _ []byte) error { return w.table.Write(inv) }
+
+// Close implements [Writer].
+func (w *focusWriter) Close() error { return errors.Join(w.table.Close(), w.out.Flush()) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/host/export/focus"
 	"github.com/tollway/tollway/host/export/parquet"
 )
 
@@ -41,10 +42,35 @@ func tableOf(r Request) *table {
 		t.read = func(dir string, fn func([]string) error) error {
 			return parquet.Read(filepath.Join(dir, "lines.parquet"), fn)
 		}
+	case "focus":
+		return focusTable(r.Provider)
 	default:
 		return nil
 	}
 	t.id, t.currency, t.amount = slices.Index(t.columns, "invoice"), slices.Index(t.columns, "currency"), slices.Index(t.columns, "amount")
+	return t
+}
+
+// focusTable is the table of a dataset of FOCUS, with its rules.
+func focusTable(provider string) *table {
+	t := &table{
+		columns: focus.Columns(),
+		rows:    func(inv *export.Invoice) ([][]string, error) { return focus.Rows(inv, provider) },
+	}
+	t.read = func(dir string, fn func([]string) error) error {
+		return readCSV(filepath.Join(dir, "focus.csv"), t.columns, func(row []string) error {
+			focus.Plain(row)
+			return fn(row)
+		})
+	}
+	checker, err := focus.NewChecker(t.columns)
+	t.check = func(row []string) error {
+		if err != nil {
+			return err
+		}
+		return checker.Check(row)
+	}
+	t.id, t.currency, t.amount = slices.Index(t.columns, "InvoiceId"), slices.Index(t.columns, "BillingCurrency"), slices.Index(t.columns, "BilledCost")
 	return t
 }
 
