@@ -9,6 +9,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/deliver"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	PluginCache string
 	// Plugins says which plugins may be applied. The zero value takes any.
 	Plugins PluginPolicy
+	// Deliveries are the receivers of issued invoices.
+	Deliveries []deliver.Sink
 	// Temporary makes a small state store that is not synced: for a directory that
 	// is thrown away with the process.
 	Temporary bool
@@ -130,5 +133,5 @@ func (c Config) Validate() error {
 	case (c.NATS.URL == "") == (c.NATS.Embedded == nil):
 		problems = append(problems, errors.New("either a NATS URL or the embedded server must be set, not both"))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, deliver.Validate(c.Deliveries))...)
 }

@@ -23,6 +23,7 @@ const (
 	ReasonBadSignature     = "bad_signature"
 	ReasonRevoked          = "revoked_plugin"
 	ReasonInvalidShadow    = "invalid_shadow"
+	ReasonNotHeld          = "not_held"
 )
 
 func fault(reason, hint, format string, args ...any) *Fault {

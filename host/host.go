@@ -19,6 +19,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/deliver"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/intake"
 	"github.com/tollway/tollway/host/query"
@@ -53,6 +54,7 @@ type Host struct {
 	invoices   *invoiceIndex
 	preview    *previewer
 	histories  *histories
+	deliverer  *deliver.Deliverer
 
 	applying sync.Mutex // one catalog is applied at a time
 	running  atomic.Bool
@@ -99,6 +101,9 @@ func (h *Host) open(ctx context.Context) (err error) {
 		return err
 	}
 	if _, err := h.completeMarkers(ctx); err != nil {
+		return err
+	}
+	if err := h.openDeliveries(ctx); err != nil {
 		return err
 	}
 	_, err = h.revokedInUse(ctx)
@@ -249,6 +254,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return h.watchStreams(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
+	group.Go(func() error { return h.deliverer.Run(ctx) })
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)

@@ -51,7 +51,7 @@ func (r *running) open(config stream.Config) {
 	r.t.Helper()
 	h, err := host.Open(r.t.Context(), host.Config{
 		DataDir: r.dir, Partitions: r.parts, NATS: config, PluginCache: host.UserPluginCache(), Temporary: true, TakeOver: r.fresh, Plugins: r.config.Plugins,
-		Now: func() time.Time { return time.Unix(0, r.now.Load()) }, Log: r.config.Log, FreeMinBytes: r.config.FreeMinBytes,
+		Now: func() time.Time { return time.Unix(0, r.now.Load()) }, Log: r.config.Log, FreeMinBytes: r.config.FreeMinBytes, Deliveries: r.config.Deliveries,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -69,6 +69,7 @@ var direction = map[string][]string{
 	"host/identity":   {"host/checkpoint", "host/ingest"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
+	"host/deliver":    {"host/stream", "sdk/billing", "golang.org/x/sync"},
 
 	// What becomes of invoices outside.
 	"host/export/folder":  {"host/export", "host/export/focus", "host/export/parquet", "sdk/billing"},
@@ -77,17 +78,17 @@ var direction = map[string][]string{
 
 	// The wiring.
 	"host": {
-		"host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
+		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
 		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
-		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/export", "host/ingest", "host/query", "sdk/billing",
+		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/deliver", "host/export", "host/ingest", "host/query", "sdk/billing",
 		"connectrpc.com", "golang.org/x/sync", protobuf,
 	},
 	"rpc/tollway/v1":                  {protobuf},
 	"rpc/tollway/v1/tollwayv1connect": {"rpc/tollway/v1", "connectrpc.com/connect/v2"},
 	"host/web":                        {},
-	"host/serve":                      {"host", "host/export", "host/intake", "host/query", "host/stream", "host/web", "rpc", "sdk/billing", "golang.org/x/sync"},
+	"host/serve":                      {"host", "host/deliver", "host/export", "host/intake", "host/query", "host/stream", "host/web", "rpc", "sdk/billing", "golang.org/x/sync"},
 	"host/internal/memory":            {"golang.org/x/sys"},
 	"host/internal/stage":             {},
 	"host/internal/oracle":            {},
@@ -142,6 +143,8 @@ var goroutines = map[string]string{
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
 	"plugins/hostile/neighbour.go":      "the honest tariff at work; neighbour.stop waits for it",
 	"host/shadow.go":                    "shadows and their parts; the run of the shadows, which Host.Run waits for, waits for all",
+	"host/deliver/deliver.go":           "the sinks; Deliverer.Run, which Host.Run waits for, waits for all",
+	"host/deliver/worker.go":            "a sink's reading, its loop and what is being handed over; the sink's run waits for all",
 	"host/partition.go":                 "reading ahead, working and committing; the partition's run waits for all",
 }
 

@@ -34,6 +34,7 @@ type Clients struct {
 	DeadLetters tollwayv1connect.DeadLetterServiceClient
 	Plugins     tollwayv1connect.PluginServiceClient
 	Admin       tollwayv1connect.AdminServiceClient
+	Deliveries  tollwayv1connect.DeliveryServiceClient
 
 	base  string
 	http  *http.Client
@@ -70,6 +71,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 	c.Subtotals = tollwayv1connect.NewSubtotalServiceClient(client)
 	c.Invoices = tollwayv1connect.NewInvoiceServiceClient(client)
 	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
+	c.Deliveries = tollwayv1connect.NewDeliveryServiceClient(client)
 	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
 	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
 	c.Plugins = tollwayv1connect.NewPluginServiceClient(client)

@@ -37,6 +37,7 @@ func ServiceNames() []string {
 		string(tollwayv1.File_tollway_v1_admin_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_catalog_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_dead_letter_service_proto.Services().Get(0).FullName()),
+		string(tollwayv1.File_tollway_v1_delivery_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_invoice_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_period_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_plugin_service_proto.Services().Get(0).FullName()),

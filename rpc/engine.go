@@ -87,6 +87,7 @@ type Engine interface {
 	Status(ctx context.Context) (query.Status, error)
 
 	PluginEngine
+	DeliveryEngine
 }
 
 // Queries is the reading part of an [Engine] over a host's query engine: embed

@@ -72,6 +72,8 @@ const (
 	ReasonRevoked = "revoked_plugin"
 	// ReasonInvalidShadow: no shadow can be started so.
 	ReasonInvalidShadow = "invalid_shadow"
+	// ReasonNotHeld: the sink holds no such invoice.
+	ReasonNotHeld = "not_held"
 	// ReasonConflict: another change came first; read again and retry.
 	ReasonConflict = "conflict"
 	// ReasonUnavailable: the host cannot do it now; retry.

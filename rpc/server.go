@@ -113,6 +113,7 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	tollwayv1connect.RegisterDeadLetterServiceHandler(rpcs, deadLetterService{svc})
 	tollwayv1connect.RegisterPluginServiceHandler(rpcs, pluginService{svc})
 	tollwayv1connect.RegisterAdminServiceHandler(rpcs, adminService{svc})
+	tollwayv1connect.RegisterDeliveryServiceHandler(rpcs, deliveryService{svc})
 
 	guarded := http.NewServeMux()
 	connecthttp.Mount(guarded, rpcs, transportOptions()...)

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Reader reads the stream of a partition in order, without holes. It acknowledges
+// Reader reads a stream in order, without holes. It acknowledges
 // nothing: the position is its user's to keep. Next and Close belong to one
 // goroutine; Pending may be called from any.
 type Reader struct {
@@ -33,9 +33,14 @@ type Limit struct {
 // first. It fails with *StreamChangedError if the stream ends before that
 // sequence.
 func (c *Conn) Reader(ctx context.Context, partition int, after uint64) (*Reader, error) {
-	p, err := c.newPuller(ctx, Usage(partition), "", after)
+	return c.Follow(ctx, Usage(partition), after)
+}
+
+// Follow reads any stream as Reader does a partition's.
+func (c *Conn) Follow(ctx context.Context, stream string, after uint64) (*Reader, error) {
+	p, err := c.newPuller(ctx, stream, "", after)
 	if err != nil {
-		return nil, fmt.Errorf("stream: read %s: %w", Usage(partition), err)
+		return nil, fmt.Errorf("stream: read %s: %w", stream, err)
 	}
 	linger := time.NewTimer(0)
 	linger.Stop()

@@ -13,6 +13,9 @@ const (
 	Invoices    = "INVOICES"
 	DeadLetters = "DEAD_LETTERS"
 	Plugins     = "PLUGINS"
+	// Deliveries keeps how far each receiver of invoices has come. It is not part of
+	// the log: it decides no figure, and only the last message of a subject counts.
+	Deliveries = "DELIVERIES"
 )
 
 const usagePrefix = "USAGE-"
@@ -46,6 +49,10 @@ func InvoicesSubject(partition int) string { return "invoices." + strconv.Itoa(p
 // DeadLettersSubject is where a partition's dead letters go.
 func DeadLettersSubject(partition int) string { return "dead_letters." + strconv.Itoa(partition) }
 
+// DeliverySubject is where the progress of a receiver of invoices is kept; its
+// name must be a subject token.
+func DeliverySubject(sink string) string { return "deliveries." + sink }
+
 // streamOf returns the stream that keeps a subject.
 func streamOf(subject string) (string, error) {
 	head, rest, _ := strings.Cut(subject, ".")
@@ -65,6 +72,8 @@ func streamOf(subject string) (string, error) {
 		return DeadLetters, nil
 	case "plugins":
 		return Plugins, nil
+	case "deliveries":
+		return Deliveries, nil
 	}
 	return "", fmt.Errorf("stream: subject %q belongs to none of this log's streams", subject)
 }

@@ -38,6 +38,7 @@ type cli struct {
 	Periods     periodsCommand     `cmd:"" help:"List and close billing periods."`
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
+	Deliveries  deliveriesCommand  `cmd:"" help:"Look at the delivery of invoices, have it tried again."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Write, test, compare, sign and ship tariff plugins."`
 	Doctor      doctorCommand      `cmd:"" help:"Look whether a host, its log and its disk are well, and print what a NATS server needs."`

@@ -68,6 +68,8 @@ type serveConfig struct {
 			Key  string `yaml:"key"`
 		} `yaml:"tls"`
 	} `yaml:"nats"`
+	// Deliveries are the receivers of issued invoices.
+	Deliveries []deliveryConfig `yaml:"deliveries"`
 }
 
 // readServeConfig reads the file; unknown keys are errors.
@@ -122,7 +124,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	}
 	log := slog.New(handler)
 	running := serve.Config{
-		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins()},
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks()},
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},
