@@ -41,12 +41,13 @@ SOURCES := go.mod go.sum $(shell find host plugins rpc sdk examples -type f ! -n
 
 # The dashboard and the TypeScript client are made with npm. What they make is committed, so nothing else needs it:
 # without npm these targets say that they do nothing.
-NPM := $(shell command -v npm)
+NPM := $(shell node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm)
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 WEB_MODULES := host/web/node_modules/.installed
 CLIENT_MODULES := rpc/ts/node_modules/.installed
 with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
 
-.PHONY: generate-ts checkgenerate-ts web checkweb
+.PHONY: generate-ts checkgenerate-ts web checkweb web-test screenshots
 .PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz nightly conformance tools clean
 
 help: ## lists the targets
@@ -106,6 +107,15 @@ checkweb: $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## proves that the dashb
 	@$(call with-npm,checkweb,cd host/web && npm run -s check && npm run -s build -- --logLevel warn --outDir $(CURDIR)/.tmp/dist --emptyOutDir && \
 		{ diff -r --brief $(CURDIR)/.tmp/dist dist || { echo "host/web/dist is not what its sources make: run 'make web'" >&2; exit 1; }; } && \
 		cd ../../rpc/ts && npm run -s check && npm test --silent)
+
+# Runs Playwright with the arguments $(2) for the target $(1).
+with-browser = $(if $(CHROMIUM),$(call with-npm,$(1),cd host/web && TOLLWAY=$(CURDIR)/$(TOLLWAY) CHROMIUM=$(CHROMIUM) npx --no-install playwright test $(2)),echo "SKIPPED: make $(1) needs Chromium, which is not on this machine: apt-get install chromium" >&2)
+
+web-test: build $(if $(NPM),$(WEB_MODULES)) ## drives the dashboard of the real binary with a real browser; ARGS="-g invoice" for some tests
+	@$(call with-browser,web-test,$(ARGS))
+
+screenshots: build $(if $(NPM),$(WEB_MODULES)) ## takes the pictures of docs/screenshots anew
+	@$(call with-browser,screenshots,--config screenshots.config.ts $(ARGS))
 
 checkmod: ## proves that go.mod lists what is imported, and no more
 	$(GO) mod tidy -diff

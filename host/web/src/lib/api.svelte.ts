@@ -47,6 +47,13 @@ export const access = {
   },
 };
 
+/** Asks for a token when that is what an error is about. */
+export function noteRefusal(error: unknown) {
+  if (ConnectError.from(error).code === Code.Unauthenticated) {
+    wanted = true;
+  }
+}
+
 const authorize: Interceptor = (next) => async (request) => {
   if (token !== "") {
     request.header.set("Authorization", `Bearer ${token}`);
@@ -54,9 +61,7 @@ const authorize: Interceptor = (next) => async (request) => {
   try {
     return await next(request);
   } catch (error) {
-    if (ConnectError.from(error).code === Code.Unauthenticated) {
-      wanted = true;
-    }
+    noteRefusal(error); // a stream's comes later, with its first message
     throw error;
   }
 };

@@ -1,6 +1,6 @@
 import { untrack } from "svelte";
 import { type Live, watchSubtotals } from "@tollway/client";
-import { subtotals } from "./api.svelte";
+import { noteRefusal, subtotals } from "./api.svelte";
 
 /** Live subtotals as state; to be called while a component is made. */
 export function liveSubtotals(request: () => { account?: string; period?: string }): { readonly value: Live | undefined } {
@@ -8,6 +8,9 @@ export function liveSubtotals(request: () => { account?: string; period?: string
   $effect(() =>
     watchSubtotals(subtotals, request(), (live) => {
       value = live;
+      if (live.error) {
+        noteRefusal(live.error);
+      }
     }),
   );
   return {

@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/invoice_service.proto.
  */
 export const file_tollway_v1_invoice_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0b2xsd2F5L3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSK8AQoHSW52b2ljZRIKCgJpZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEiIKBnBlcmlvZBgDIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEhAKCGN1cnJlbmN5GAQgASgJEiYKBWxpbmVzGAUgAygLMhcudG9sbHdheS52MS5JbnZvaWNlTGluZRINCgV0b3RhbBgGIAEoCRIXCg9hY2NvdW50X2RldGFpbHMYByABKAkSDgoGc2VsbGVyGAggASgJItICCgtJbnZvaWNlTGluZRIOCgZ0YXJpZmYYASABKAkSDQoFbWV0ZXIYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJEgoKAmlkGAQgASgJEjEKBWdyb3VwGAUgAygLMiIudG9sbHdheS52MS5JbnZvaWNlTGluZS5Hcm91cEVudHJ5EhMKC2Rlc2NyaXB0aW9uGAYgASgJEhAKCHF1YW50aXR5GAcgASgJEg4KBmFtb3VudBgIIAEoCRIOCgZwbHVnaW4YCSABKAkSMgoOZWZmZWN0aXZlX2Zyb20YCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEHVucm91bmRlZF9hbW91bnQYCyABKAkSDAoEcnVsZRgMIAEoCRosCgpHcm91cEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiggEKDkludm9pY2VTdW1tYXJ5EgoKAmlkGAEgASgJEg8KB2FjY291bnQYAiABKAkSIgoGcGVyaW9kGAMgASgLMhIudG9sbHdheS52MS5QZXJpb2QSIAoFdG90YWwYBCABKAsyES50b2xsd2F5LnYxLk1vbmV5Eg0KBWxpbmVzGAUgASgNIqQBChlJbnZvaWNlU2VydmljZUxpc3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJEi0KDG1pbl9wb3NpdGlvbhgGIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24ihAEKGkludm9pY2VTZXJ2aWNlTGlzdFJlc3BvbnNlEiwKCGludm9pY2VzGAEgAygLMhoudG9sbHdheS52MS5JbnZvaWNlU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSHwoFYXNfb2YYAyABKAsyEC50b2xsd2F5LnYxLkFzT2YibAoYSW52b2ljZVNlcnZpY2VHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEi0KDG1pbl9wb3NpdGlvbhgCIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24SFQoNd2l0aF9kb2N1bWVudBgDIAEoCCJ0ChlJbnZvaWNlU2VydmljZUdldFJlc3BvbnNlEiQKB2ludm9pY2UYASABKAsyEy50b2xsd2F5LnYxLkludm9pY2USHwoFYXNfb2YYAiABKAsyEC50b2xsd2F5LnYxLkFzT2YSEAoIZG9jdW1lbnQYAyABKAwihgEKHEludm9pY2VTZXJ2aWNlUHJldmlld1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZwZXJpb2QYAiABKAkSLQoMbWluX3Bvc2l0aW9uGAMgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbhIWCg53aXRoX2RvY3VtZW50cxgEIAEoCCLJAQodSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVzcG9uc2USIgoGcGVyaW9kGAEgASgLMhIudG9sbHdheS52MS5QZXJpb2QSJQoIaW52b2ljZXMYAiADKAsyEy50b2xsd2F5LnYxLkludm9pY2USKQoGcGFya2VkGAMgASgLMhkudG9sbHdheS52MS5QYXJrZWRJbnZvaWNlEh8KBWFzX29mGAQgASgLMhAudG9sbHdheS52MS5Bc09mEhEKCWRvY3VtZW50cxgFIAMoDCKlAQobSW52b2ljZVNlcnZpY2VFeHBvcnRSZXF1ZXN0Eg4KBnBlcmlvZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEg4KBmN1cnNvchgEIAEoCRItCgxtaW5fcG9zaXRpb24YBSABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEhQKDGFzX2RvY3VtZW50cxgGIAEoCCLHAQocSW52b2ljZVNlcnZpY2VFeHBvcnRSZXNwb25zZRIlCghpbnZvaWNlcxgBIAMoCzITLnRvbGx3YXkudjEuSW52b2ljZRIOCgZjdXJzb3IYAiABKAkSDAoEZG9uZRgDIAEoCBIuCgxvcGVuX3BlcmlvZHMYBCADKAsyGC50b2xsd2F5LnYxLlBlcmlvZFN0YXR1cxIfCgVhc19vZhgFIAEoCzIQLnRvbGx3YXkudjEuQXNPZhIRCglkb2N1bWVudHMYBiADKAwyjgMKDkludm9pY2VTZXJ2aWNlEloKBExpc3QSJS50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlTGlzdFJlcXVlc3QaJi50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlTGlzdFJlc3BvbnNlIgOQAgESVwoDR2V0EiQudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUdldFJlcXVlc3QaJS50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlR2V0UmVzcG9uc2UiA5ACARJjCgdQcmV2aWV3EigudG9sbHdheS52MS5JbnZvaWNlU2VydmljZVByZXZpZXdSZXF1ZXN0GikudG9sbHdheS52MS5JbnZvaWNlU2VydmljZVByZXZpZXdSZXNwb25zZSIDkAIBEmIKBkV4cG9ydBInLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VFeHBvcnRSZXF1ZXN0GigudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUV4cG9ydFJlc3BvbnNlIgOQAgEwAUI1WjNnaXRodWIuY29tL3RvbGx3YXkvdG9sbHdheS9ycGMvdG9sbHdheS92MTt0b2xsd2F5djFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_period_service, file_tollway_v1_position]);
+  fileDesc("CiB0b2xsd2F5L3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSK8AQoHSW52b2ljZRIKCgJpZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEiIKBnBlcmlvZBgDIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEhAKCGN1cnJlbmN5GAQgASgJEiYKBWxpbmVzGAUgAygLMhcudG9sbHdheS52MS5JbnZvaWNlTGluZRINCgV0b3RhbBgGIAEoCRIXCg9hY2NvdW50X2RldGFpbHMYByABKAkSDgoGc2VsbGVyGAggASgJItICCgtJbnZvaWNlTGluZRIOCgZ0YXJpZmYYASABKAkSDQoFbWV0ZXIYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJEgoKAmlkGAQgASgJEjEKBWdyb3VwGAUgAygLMiIudG9sbHdheS52MS5JbnZvaWNlTGluZS5Hcm91cEVudHJ5EhMKC2Rlc2NyaXB0aW9uGAYgASgJEhAKCHF1YW50aXR5GAcgASgJEg4KBmFtb3VudBgIIAEoCRIOCgZwbHVnaW4YCSABKAkSMgoOZWZmZWN0aXZlX2Zyb20YCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEHVucm91bmRlZF9hbW91bnQYCyABKAkSDAoEcnVsZRgMIAEoCRosCgpHcm91cEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiggEKDkludm9pY2VTdW1tYXJ5EgoKAmlkGAEgASgJEg8KB2FjY291bnQYAiABKAkSIgoGcGVyaW9kGAMgASgLMhIudG9sbHdheS52MS5QZXJpb2QSIAoFdG90YWwYBCABKAsyES50b2xsd2F5LnYxLk1vbmV5Eg0KBWxpbmVzGAUgASgNIqQBChlJbnZvaWNlU2VydmljZUxpc3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJEi0KDG1pbl9wb3NpdGlvbhgGIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24ihAEKGkludm9pY2VTZXJ2aWNlTGlzdFJlc3BvbnNlEiwKCGludm9pY2VzGAEgAygLMhoudG9sbHdheS52MS5JbnZvaWNlU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSHwoFYXNfb2YYAyABKAsyEC50b2xsd2F5LnYxLkFzT2YibAoYSW52b2ljZVNlcnZpY2VHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEi0KDG1pbl9wb3NpdGlvbhgCIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24SFQoNd2l0aF9kb2N1bWVudBgDIAEoCCJ0ChlJbnZvaWNlU2VydmljZUdldFJlc3BvbnNlEiQKB2ludm9pY2UYASABKAsyEy50b2xsd2F5LnYxLkludm9pY2USHwoFYXNfb2YYAiABKAsyEC50b2xsd2F5LnYxLkFzT2YSEAoIZG9jdW1lbnQYAyABKAwihgEKHEludm9pY2VTZXJ2aWNlUHJldmlld1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZwZXJpb2QYAiABKAkSLQoMbWluX3Bvc2l0aW9uGAMgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbhIWCg53aXRoX2RvY3VtZW50cxgEIAEoCCLJAQodSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVzcG9uc2USIgoGcGVyaW9kGAEgASgLMhIudG9sbHdheS52MS5QZXJpb2QSJQoIaW52b2ljZXMYAiADKAsyEy50b2xsd2F5LnYxLkludm9pY2USKQoGcGFya2VkGAMgASgLMhkudG9sbHdheS52MS5QYXJrZWRJbnZvaWNlEh8KBWFzX29mGAQgASgLMhAudG9sbHdheS52MS5Bc09mEhEKCWRvY3VtZW50cxgFIAMoDCK2AQobSW52b2ljZVNlcnZpY2VFeHBvcnRSZXF1ZXN0Eg4KBnBlcmlvZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEg4KBmN1cnNvchgEIAEoCRItCgxtaW5fcG9zaXRpb24YBSABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEhQKDGFzX2RvY3VtZW50cxgGIAEoCBIPCgdwYXJ0aWFsGAcgASgIIvYBChxJbnZvaWNlU2VydmljZUV4cG9ydFJlc3BvbnNlEiUKCGludm9pY2VzGAEgAygLMhMudG9sbHdheS52MS5JbnZvaWNlEg4KBmN1cnNvchgCIAEoCRIMCgRkb25lGAMgASgIEi4KDG9wZW5fcGVyaW9kcxgEIAMoCzIYLnRvbGx3YXkudjEuUGVyaW9kU3RhdHVzEh8KBWFzX29mGAUgASgLMhAudG9sbHdheS52MS5Bc09mEhEKCWRvY3VtZW50cxgGIAMoDBIWCg5kb2N1bWVudF9waWVjZRgHIAEoDBIVCg1kb2N1bWVudF9lbmRzGAggASgIMo4DCg5JbnZvaWNlU2VydmljZRJaCgRMaXN0EiUudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUxpc3RSZXF1ZXN0GiYudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUxpc3RSZXNwb25zZSIDkAIBElcKA0dldBIkLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VHZXRSZXF1ZXN0GiUudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUdldFJlc3BvbnNlIgOQAgESYwoHUHJldmlldxIoLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVxdWVzdBopLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVzcG9uc2UiA5ACARJiCgZFeHBvcnQSJy50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlRXhwb3J0UmVxdWVzdBooLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VFeHBvcnRSZXNwb25zZSIDkAIBMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_period_service, file_tollway_v1_position]);
 
 /**
  * Invoice is what an account owes for a billing period in one currency.
@@ -503,7 +503,8 @@ export const InvoiceServicePreviewResponseSchema: GenMessage<InvoiceServicePrevi
  */
 export type InvoiceServiceExportRequest = Message<"tollway.v1.InvoiceServiceExportRequest"> & {
   /**
-   * Only invoices of the period with this id, "2026-10" or "2026-10-01".
+   * Only invoices of the period with this id, "2026-10" or "2026-10-01". Required
+   * unless partial is set.
    *
    * @generated from field: string period = 1;
    */
@@ -544,6 +545,13 @@ export type InvoiceServiceExportRequest = Message<"tollway.v1.InvoiceServiceExpo
    * @generated from field: bool as_documents = 6;
    */
   asDocuments: boolean;
+
+  /**
+   * Send what there is although more may come: see open_periods.
+   *
+   * @generated from field: bool partial = 7;
+   */
+  partial: boolean;
 };
 
 /**
@@ -567,7 +575,7 @@ export type InvoiceServiceExportResponse = Message<"tollway.v1.InvoiceServiceExp
   invoices: Invoice[];
 
   /**
-   * Goes on behind this chunk.
+   * Goes on behind this chunk; behind the last one there is nothing but done.
    *
    * @generated from field: string cursor = 2;
    */
@@ -581,8 +589,9 @@ export type InvoiceServiceExportResponse = Message<"tollway.v1.InvoiceServiceExp
   done: boolean;
 
   /**
-   * In the last message: the periods asked for that some partition or time zone
-   * has not closed yet, so that more invoices are to come.
+   * In the last message of a partial export: the periods asked for that some
+   * partition or time zone has not closed yet, or in which invoices are parked, so
+   * that more are to come.
    *
    * @generated from field: repeated tollway.v1.PeriodStatus open_periods = 4;
    */
@@ -602,6 +611,22 @@ export type InvoiceServiceExportResponse = Message<"tollway.v1.InvoiceServiceExp
    * @generated from field: repeated bytes documents = 6;
    */
   documents: Uint8Array[];
+
+  /**
+   * With as_documents: a piece of a document that is too long for one chunk. The
+   * pieces come in order, in chunks that hold nothing else, and the cursor of each
+   * goes on behind it.
+   *
+   * @generated from field: bytes document_piece = 7;
+   */
+  documentPiece: Uint8Array;
+
+  /**
+   * The piece is the last one of its document.
+   *
+   * @generated from field: bool document_ends = 8;
+   */
+  documentEnds: boolean;
 };
 
 /**
@@ -651,8 +676,11 @@ export const InvoiceService: GenService<{
     output: typeof InvoiceServicePreviewResponseSchema;
   },
   /**
-   * Export streams whole invoices in chunks, in the order of List. A broken
-   * export goes on where it stopped: call again with the last cursor that came.
+   * Export streams invoices in chunks, by account, period, currency and counter.
+   * It is refused (period_open, with a PeriodStatus for each calendar) while the
+   * period is open in any partition or time zone, or an invoice of it is parked; so
+   * what it sends for a period is the same whenever it is asked. A broken export
+   * goes on where it stopped: call again with the last cursor that came.
    *
    * @generated from rpc tollway.v1.InvoiceService.Export
    */
