@@ -52,7 +52,6 @@ var direction = map[string][]string{
 	"plugins/author":            {"plugins", "sdk/abi", "sdk/billing", yaml, "github.com/santhosh-tekuri/jsonschema/v6"},
 	"plugins/scaffold":          {"sdk", "sdk/abi", "sdk/assemblyscript", "sdk/c", "sdk/rust"},
 	"plugins/languages":         {"plugins", "plugins/build", "sdk/billing"},
-	"plugins/plugintest":        {"plugins", "sdk/abi", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
 	"plugins/hostile":           {"plugins", "plugins/internal/wasmtest", "sdk/billing", "golang.org/x/sys"},
 	"plugins/hostile/run":       {"plugins/hostile"},

@@ -1,7 +1,6 @@
 // Package author is what the author of a tariff works with: cases in YAML, priced by the engine's own loader; the
 // properties that every tariff must have, looked for with the cases and with events made up from them; and figures of
-// time, work and memory. The command line `tollway plugin test`, `check` and `bench` print what this package finds,
-// and package plugintest makes Go tests of it.
+// time, work and memory. The command line `tollway plugin test`, `check` and `bench` print what this package finds.
 //
 //	cases/*.yaml ──ReadCases──▶ []*Case ──▶ Workshop.Test    what the events come to, against what is expected
 //	                                    ──▶ Workshop.Check   properties; a failure is shrunk to a few events

@@ -2,14 +2,15 @@ package build_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/plugins/author"
 	"github.com/tollway/tollway/plugins/build"
-	"github.com/tollway/tollway/plugins/plugintest"
 )
 
 // TestExamplesBuildTheSameBytesAnywhere builds the example of each language in its place and in a copy of its folder.
@@ -78,12 +79,53 @@ func TestPagesForAuthors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plugintest.Run(t, wasm, []plugintest.Case{{
-				Tariff: "simple", Params: `{"unit_price":"0.25"}`,
-				Events: []plugintest.Event{{Quantity: "3"}, {Quantity: "170141183460469231731"}, {Quantity: "-1.5"}},
-				Want:   map[string]string{"usage": "0.375"}, Rejects: 1,
-			}})
+			hold(t, wasm, `cases:
+  - name: simple
+    params: {unit_price: "0.25"}
+    events: [{quantity: "3"}, {quantity: "170141183460469231731"}, {quantity: "-1.5"}]
+    want:
+      lines: {usage: {quantity: "1.5", amount: "0.375"}}
+      rejects: {2: overflow}
+`)
 		})
+	}
+}
+
+// hold holds a module against the properties that the engine relies on, and against what cases expect.
+func hold(t *testing.T, wasm []byte, cases string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "cases.yaml")
+	write(t, file, cases)
+	list, err := author.ReadCases(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := author.Open(t.Context(), wasm, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	results, err := w.Test(t.Context(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if !r.Passed() {
+			t.Errorf("%s: %v %v", r.Case.Name, r.Differences, r.Err)
+		}
+	}
+	checked, err := w.Check(t.Context(), list, author.CheckOptions{Seed: 1, Samples: 5, HeadroomPercent: 25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range checked.Properties {
+		for _, failure := range f.Failures {
+			t.Errorf("%s: not %s: %s", failure.Case.Name, f.Property.About, failure.Text)
+		}
 	}
 }
 

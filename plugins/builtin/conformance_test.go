@@ -1,20 +1,21 @@
 package builtin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/plugins/author"
 	"github.com/tollway/tollway/plugins/builtin"
-	"github.com/tollway/tollway/plugins/plugintest"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // events of every kind: two slots, corrections, money, keys, attributes and days.
-func events() []plugintest.Event {
-	var list []plugintest.Event
+func events() []author.Event {
+	var list []author.Event
 	for i := range 24 {
 		quantity := fmt.Sprintf("%d.5", i*7%11)
 		if i%9 == 8 {
@@ -24,8 +25,8 @@ func events() []plugintest.Event {
 		if i%4 == 3 {
 			op = "remove"
 		}
-		list = append(list, plugintest.Event{
-			Slot: i % 2, Quantity: quantity, Amount: fmt.Sprintf("%d.25", i*13%40),
+		list = append(list, author.Event{
+			Slot: i % 2, Quantity: billing.MustDecimal(quantity), Amount: billing.MustDecimal(fmt.Sprintf("%d.25", i*13%40)), HasAmount: true,
 			Time: time.Date(2026, 1, 1+i*5%31, i, i, i, 0, time.UTC),
 			Dimensions: map[string]string{
 				"user": fmt.Sprint("user ", i*i%7), "op": op, "certif": "own", "tax_percent": "20,7.5", "part": "1.25", "value": "2.5",
@@ -88,17 +89,49 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var cases []plugintest.Case
+		var cases []*author.Case
 		for _, tariff := range manifest.Tariffs {
 			if len(conformance[tariff.Name]) == 0 {
 				t.Errorf("tariff %s of module %s is not held against the contract", tariff.Name, m.Name)
 			}
 			for i, params := range conformance[tariff.Name] {
-				cases = append(cases, plugintest.Case{
-					Name: strings.Join([]string{tariff.Name, fmt.Sprint(i + 1)}, "_"), Tariff: tariff.Name, Params: params, Events: events(),
+				cases = append(cases, &author.Case{
+					Name: fmt.Sprint(tariff.Name, " ", i+1), Tariff: tariff.Name, Params: []byte(params),
+					Periods: []author.Period{{Period: wholeMonth, Active: wholeMonth, Events: events()}},
 				})
 			}
 		}
-		t.Run(m.Name, func(t *testing.T) { plugintest.Run(t, m.Wasm, cases) })
+		t.Run(m.Name, func(t *testing.T) { hold(t, m.Wasm, cases) })
+	}
+}
+
+var wholeMonth = billing.Period{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)}
+
+// hold holds a module's tariffs against the properties that the engine relies on.
+func hold(t *testing.T, wasm []byte, cases []*author.Case) {
+	t.Helper()
+	w, err := author.Open(t.Context(), wasm, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	checked, err := w.Check(t.Context(), cases, author.CheckOptions{Seed: 1, Samples: 2, HeadroomPercent: 25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range checked.Properties {
+		for _, failure := range f.Failures {
+			t.Errorf("%s: not %s: %s\n%s", failure.Case.Name, f.Property.About, failure.Text, failure.Example)
+		}
+	}
+	for _, l := range checked.Limits {
+		t.Logf("%+v", l)
+		if l.Exceeded {
+			t.Errorf("a limit is near: %+v", l)
+		}
 	}
 }

@@ -23,8 +23,54 @@ func TestManyCarriedKeys(t *testing.T) {
 	countKeys(t, `{"type":"unique_count","key":"user","recurring":true}`, 1_500, true)
 }
 
+// TestTotalsOfManyLineItems makes the taxes of an invoice with as many line items as a subscription may have groups,
+// and the coupons of one with as many as there is fuel for, through the engine: a rule that ran out of fuel would hold
+// the invoice up.
+func TestTotalsOfManyLineItems(t *testing.T) {
+	for name, test := range map[string]struct {
+		items       int
+		params      string
+		coupon, tax string
+	}{
+		"taxes":   {10_000, `{"tax_percent":"20"}`, "0", "3999.96"},                                                  // a fifth of each, rounded: 0.40 of 1.99
+		"coupons": {800, `{"tax_percent":"20","coupons":[{"type":"percentage","value":"10"}]}`, "-159.18", "287.96"}, // 0.36 of 1.79, or of 1.80
+	} {
+		t.Run(name, func(t *testing.T) {
+			instance := module(t, "rules")
+			plans, err := instance.Configure(t.Context(), []plugins.ConfigRequest{{Tariff: "invoice_totals", Params: []byte(test.params), Currency: "EUR"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := plugins.Batch{Slots: []plugins.Slot{{Plan: plans[0], New: true, Final: true}}, Values: []string{""}}
+			for n := range test.items {
+				amount := billing.MustDecimal("1.99")
+				if n == 0 {
+					amount = billing.MustDecimal("1.80")
+				}
+				b.Events = append(b.Events, plugins.Event{Quantity: billing.DecimalFromInt(1), Amount: amount, HasAmount: true})
+				b.Dims = append(b.Dims, 0)
+			}
+			rejects, err := instance.Price(t.Context(), &b)
+			if err != nil || len(rejects) > 0 {
+				t.Fatal(len(rejects), err)
+			}
+			for i, want := range []string{test.coupon, test.tax} {
+				if got := b.Slots[0].Line(i).Amount; got != billing.MustDecimal(want) {
+					t.Errorf("line %s is %s, want %s", plans[0].Lines[i].ID, billing.Amount(got), want)
+				}
+			}
+		})
+	}
+}
+
 // metered returns an instance of the module that has the tariffs with large states.
 func metered(t *testing.T) *plugins.Instance {
+	t.Helper()
+	return module(t, "metered")
+}
+
+// module returns an instance of a built-in module.
+func module(t *testing.T, name string) *plugins.Instance {
 	t.Helper()
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
@@ -43,7 +89,7 @@ func metered(t *testing.T) *plugins.Instance {
 		}
 	})
 	for _, m := range modules {
-		if m.Name != "metered" {
+		if m.Name != name {
 			continue
 		}
 		module, err := runtime.Load(t.Context(), m.Wasm)
@@ -56,7 +102,7 @@ func metered(t *testing.T) *plugins.Instance {
 		}
 		return instance
 	}
-	t.Fatal("there is no module metered")
+	t.Fatalf("there is no module %s", name)
 	return nil
 }
 

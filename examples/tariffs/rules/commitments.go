@@ -44,13 +44,26 @@ type minimumRule struct {
 	rounding billing.Rounding
 }
 
+// Price adds a line item up. One with which nothing could be added any more is rejected: a finish must not fail.
 func (m *minimumRule) Price(s *tariff.Slot, e *tariff.Event) error {
 	_, err := m.sum.add(s, e)
+	if err == nil {
+		_, err = m.missing(s)
+	}
 	return err
 }
 
-// Finish adds (minimum * active - sum * days) / days, rounded once.
+// Finish adds what is missing.
 func (m *minimumRule) Finish(s *tariff.Slot) error {
+	amount, err := m.missing(s)
+	if err == nil && !amount.IsZero() {
+		setAmount(s, m.line, amount)
+	}
+	return err
+}
+
+// missing is (minimum * active - sum * days) / days, rounded once, and 0 below.
+func (m *minimumRule) missing(s *tariff.Slot) (billing.Amount, error) {
 	active, days := m.active, m.days
 	if m.prorated {
 		active = billing.DecimalFromInt(tariff.DaysBetween(s.ActiveFrom(), s.ActiveUntil()))
@@ -58,13 +71,10 @@ func (m *minimumRule) Finish(s *tariff.Slot) error {
 	}
 	missing, err := billing.SumOf(m.minimum, active).Sub(billing.SumOf(m.sum.cell.Get(s).D(), billing.DecimalFromInt(days)))
 	if err != nil || missing.Sign() <= 0 {
-		return err
+		return billing.Amount{}, err
 	}
 	amount, err := missing.Quo(days, m.rounding)
-	if err == nil {
-		setAmount(s, m.line, billing.Amount(amount))
-	}
-	return err
+	return billing.Amount(amount), err
 }
 
 // maximumCap takes off what the line items come to above a maximum, together with what was billed before.

@@ -14,7 +14,7 @@ import (
 var module = tariff.Register(tariff.Module{
 	Name:         "rules",
 	Version:      "1.0.0",
-	FuelPerEvent: 10_000_000, // a rule may look at all lines of an invoice again
+	FuelPerEvent: 50_000_000, // a rule may look at all lines of an invoice again
 	Tariffs: []tariff.Tariff{
 		minimumCommitment, maximumCap, discount, credits, progressiveThreshold, proration, allocation, invoiceTotals, creditNote,
 	},

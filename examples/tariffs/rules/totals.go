@@ -9,7 +9,7 @@ import (
 )
 
 // invoiceTotals takes coupons off the line items, spread by their amounts, and adds the taxes that each line item
-// has, each rounded by itself. Tax rates come with the line items, in the dimension tax_percent: "20", or "12,5" for
+// has, each rounded by itself. With coupons and many line items, a bill on the way has neither yet. Tax rates come with the line items, in the dimension tax_percent: "20", or "12,5" for
 // two; a line item without takes those of the parameters.
 var invoiceTotals = tariff.Tariff{
 	Name:      "invoice_totals",
@@ -21,6 +21,8 @@ var invoiceTotals = tariff.Tariff{
 const (
 	itemsMax = 400 // line items with lines of their own: three each
 	ratesMax = 7   // taxes of one line item
+	// itemsAtOnce is up to how many line items coupons are spread at each: work that grows with their square.
+	itemsAtOnce = 50
 )
 
 func configureTotals(c *tariff.Config) tariff.Pricer {
@@ -104,12 +106,50 @@ func (r *totalsRule) Price(s *tariff.Slot, e *tariff.Event) error {
 		return err
 	}
 	r.count.Set(s, item+1)
-	return r.bill(s, int(item)+1)
+	switch {
+	case len(r.coupons) == 0: // what there is of other line items stands
+		return r.addTax(s, int(item), amount.D())
+	case item < itemsAtOnce:
+		return r.bill(s)
+	}
+	r.clear(s)
+	return nil
+}
+
+// Finish writes what a further line item would have changed.
+func (r *totalsRule) Finish(s *tariff.Slot) error {
+	if len(r.coupons) == 0 {
+		return nil
+	}
+	return r.bill(s)
+}
+
+// addTax adds the tax of a line item.
+func (r *totalsRule) addTax(s *tariff.Slot, item int, amount billing.Decimal) error {
+	line := r.taxLines[min(item, len(r.taxLines)-1)]
+	tax, err := r.tax(s, item, amount)
+	if err != nil {
+		return err
+	}
+	_, before := line.Get(s)
+	sum, err := before.Add(billing.Amount(tax))
+	if err == nil {
+		setAmount(s, line, sum)
+	}
+	return err
+}
+
+// clear takes the lines back: from so many line items on they are written when the period ends.
+func (r *totalsRule) clear(s *tariff.Slot) {
+	for i := range r.couponLines {
+		setAmount(s, r.couponLines[i], billing.Amount{})
+		setAmount(s, r.taxLines[i], billing.Amount{})
+	}
 }
 
 // bill writes all lines anew: a further line item changes the shares of all.
-func (r *totalsRule) bill(s *tariff.Slot, count int) error {
-	amounts := make([]billing.Decimal, count)
+func (r *totalsRule) bill(s *tariff.Slot) error {
+	amounts := make([]billing.Decimal, r.count.Get(s))
 	for i := range amounts {
 		amounts[i] = r.table.Number(s, itemKey(int64(i), 0))
 	}
