@@ -305,7 +305,7 @@ func (h *Host) Now() time.Time { return h.config.Now() }
 // committed shows a partition's new checkpoint to readers and wakes its outbox.
 func (h *Host) committed(p *partition, changed func(func(account string))) {
 	p.pace.committedAt.Store(h.config.Now().UnixNano())
-	h.queries.Committed(changed)
+	h.queries.Committed(p.number, changed)
 	h.outboxes[p.number].wake()
 }
 

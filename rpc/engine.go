@@ -176,6 +176,12 @@ type Preview struct {
 
 // SubtotalWatch follows subtotals. Its methods are for one goroutine.
 type SubtotalWatch interface {
+	// Resume, called before Next, has the watch begin with what has changed since an
+	// update of another one with the same filter, whose Resume it is given; when it
+	// cannot it returns false, and the watch begins with a snapshot.
+	Resume(text string) bool
+	// Rest, called before Next, sets the shortest time between two changes.
+	Rest(d time.Duration)
 	// Next returns the next update: first the snapshot, in parts, then what
 	// changes, merged to its newest state while nobody waits. It returns ctx's
 	// error when ctx ends.

@@ -232,6 +232,8 @@ type fakeWatch struct {
 	updates   chan query.Update
 	closed    chan struct{}
 	heartbeat time.Duration
+	resumed   string
+	rest      time.Duration
 }
 
 func newFakeWatch() *fakeWatch {
@@ -246,6 +248,13 @@ func (w *fakeWatch) Next(ctx context.Context) (query.Update, error) {
 		return query.Update{}, ctx.Err()
 	}
 }
+
+func (w *fakeWatch) Resume(text string) bool {
+	w.resumed = text
+	return true
+}
+
+func (w *fakeWatch) Rest(d time.Duration) { w.rest = d }
 
 func (w *fakeWatch) Close() { close(w.closed) }
 

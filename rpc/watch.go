@@ -3,6 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
@@ -20,10 +23,29 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 	if err != nil {
 		return err
 	}
+	if filter.Latest = r.GetLatest(); filter.Latest && filter.Account == "" {
+		return refuse(ReasonInvalidRequest, "name an account, or leave latest out", "the latest state of all accounts cannot be watched")
+	}
+	rest, err := restOf(r.GetMinInterval())
+	if err != nil {
+		return err
+	}
+	resumes := newPager("SubtotalService/Watch", r.GetAccount(), r.GetPeriod(), r.GetTariff(), r.GetMeter(), r.GetCurrency())
+	resumed, err := resumes.page(0, r.GetResumeToken())
+	if err != nil {
+		return refuse(ReasonInvalidPageToken, "repeat the fields of the watch that gave the token, or leave it out", "resume_token is damaged, or of another watch")
+	}
+	if err := s.waitIn(ctx, r.GetMinPosition(), filter.Latest); err != nil {
+		return err
+	}
 	ctx, release := s.untilDrained(ctx)
 	defer release()
 	watch := s.engine.WatchSubtotals(filter, s.heartbeat)
 	defer watch.Close()
+	watch.Rest(rest)
+	if resumed.Token != "" {
+		watch.Resume(resumed.Token) // when it cannot, the snapshot tells the caller
+	}
 	parts := false // the snapshot came in several
 	for {
 		update, err := watch.Next(ctx)
@@ -43,10 +65,25 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 			update.Totals = whole.Totals
 		}
 		parts = update.More
+		update.Resume = resumes.next(update.Resume)
 		if err := sendUpdate(stream, update); err != nil {
 			return err
 		}
 	}
+}
+
+// watchRestMax is the longest min_interval.
+const watchRestMax = time.Minute
+
+// restOf reads min_interval.
+func restOf(d *durationpb.Duration) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() < 0 {
+		return 0, refuse(ReasonInvalidRequest, `write it like "0.5s"`, "min_interval is not a duration from 0s up")
+	}
+	return min(d.AsDuration(), watchRestMax), nil
 }
 
 // untilDrained is ctx for a stream that would outlast the server: it ends when
@@ -80,7 +117,7 @@ func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update
 		}
 		rows = rows[n:]
 		if len(rows) == 0 {
-			message.Totals = totalsOut(update.Totals)
+			message.Totals, message.ResumeToken = totalsOut(update.Totals), update.Resume
 		}
 		if err := stream.Send(message); err != nil {
 			return err

@@ -1,6 +1,10 @@
 package accumulate
 
-import "github.com/tollway/tollway/host/rate"
+import (
+	"slices"
+
+	"github.com/tollway/tollway/host/rate"
+)
 
 // Follower reads all slots of the committed state, as they are at one checkpoint,
 // and afterwards those that later checkpoints have changed. It neither stops the
@@ -160,6 +164,16 @@ func (s *State) VisitAccount(id string, v View, visit func(l *rate.Live, c rate.
 		}
 	}
 	return s.headerOf(v)
+}
+
+// ChangedSince reports whether a slot of an account has changed behind a generation;
+// also where that is not durable yet.
+func (s *State) ChangedSince(id string, generation uint32) bool {
+	hash := accountHash(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a := s.accounts.find(id, hash)
+	return a != nil && slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Epoch > generation })
 }
 
 // noted returns the numbers of the slots that a generation has changed, nil when

@@ -26,9 +26,14 @@ type Partition struct {
 type Engine struct {
 	partitions []Partition
 
-	mu       sync.Mutex
-	moved    chan struct{} // closed and replaced at each checkpoint
-	watchers map[*Watcher]struct{}
+	instance uint64 // differs from that of any other process
+
+	mu          sync.Mutex
+	moved       chan struct{} // closed and replaced at each checkpoint
+	generations []uint32      // by partition, the last one that watches were told of
+	watchers    map[string]map[*Watcher]struct{}
+	everything  map[*Watcher]struct{} // those that watch all accounts
+	journal     journal
 
 	rollup *rollup
 
@@ -38,27 +43,70 @@ type Engine struct {
 
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
-	e := &Engine{partitions: partitions, moved: make(chan struct{}), advanced: make(chan struct{}), watchers: map[*Watcher]struct{}{}}
-	e.rollup = newRollup(partitions, e.asOf)
+	e := &Engine{
+		partitions: partitions, instance: newInstance(), moved: make(chan struct{}), advanced: make(chan struct{}),
+		generations: make([]uint32, len(partitions)), watchers: map[string]map[*Watcher]struct{}{}, everything: map[*Watcher]struct{}{},
+	}
+	for i, p := range partitions {
+		e.generations[i] = p.State.Generation()
+	}
+	e.rollup = newRollup(partitions, e.instance, e.asOf)
 	return e
 }
 
 // Committed tells the engine that a partition has a new checkpoint; each calls
 // its argument with the accounts whose subtotals it has changed, if need be more
-// than once. It never blocks on a reader.
-func (e *Engine) Committed(each func(func(account string))) {
+// than once. It never blocks on a reader. For one partition it is called by one
+// goroutine.
+func (e *Engine) Committed(partition int, each func(func(account string))) {
+	generation := e.partitions[partition].State.Generation()
+	e.mu.Lock()
+	watched := len(e.watchers)+len(e.everything) > 0
+	e.mu.Unlock()
+	var changed []string
+	collect := func() {
+		each(func(account string) { // behind each other are mostly slots of the same account
+			if n := len(changed); n == 0 || changed[n-1] != account {
+				changed = append(changed, account)
+			}
+		})
+	}
+	if watched {
+		collect()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(e.moved)
 	e.moved = make(chan struct{})
+	e.generations[partition] = generation
+	if !watched && len(e.watchers)+len(e.everything) > 0 {
+		collect() // a watch has begun meanwhile
+	}
+	if len(changed) == 0 {
+		return
+	}
+	if len(e.everything) > 0 {
+		e.journal.add(journalEntry{partition, generation, changed})
+		for w := range e.everything {
+			w.wake()
+		}
+	}
 	if len(e.watchers) == 0 {
 		return
 	}
-	changed := map[string]struct{}{}
-	each(func(account string) { changed[account] = struct{}{} })
-	for w := range e.watchers {
-		w.changed(changed)
+	for _, account := range changed {
+		for w := range e.watchers[account] {
+			w.dirty.Store(true)
+			w.wake()
+		}
 	}
+}
+
+// generationsNow returns the last generations that watches were told of.
+func (e *Engine) generationsNow() []uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.generations)
 }
 
 // Advanced tells the engine that the latest state of a partition has moved on. It

@@ -1,9 +1,7 @@
 package query
 
 import (
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -45,11 +43,8 @@ type cutSums struct {
 	asOf     AsOf
 }
 
-func newRollup(partitions []Partition, asOf func([]int, []accumulate.Header) AsOf) *rollup {
-	var b [8]byte
-	// Reading random bytes does not fail: the runtime ends the program instead.
-	_, _ = rand.Read(b[:])
-	return &rollup{partitions: partitions, asOf: asOf, instance: binary.LittleEndian.Uint64(b[:])}
+func newRollup(partitions []Partition, instance uint64, asOf func([]int, []accumulate.Header) AsOf) *rollup {
+	return &rollup{partitions: partitions, asOf: asOf, instance: instance}
 }
 
 // Sums returns a page of sums. All pages are of the cut of the first one while it is

@@ -3,9 +3,10 @@ package query
 import (
 	"context"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -15,7 +16,7 @@ type UpdateKind int
 // The kinds of updates, in the order in which a watch sees them first.
 const (
 	UpdateSnapshot  UpdateKind = iota // the subtotals that match, as they are
-	UpdateChanged                     // those of them that a checkpoint has changed
+	UpdateChanged                     // those of them that have changed since
 	UpdateHeartbeat                   // nothing has changed for a while
 )
 
@@ -23,127 +24,317 @@ const (
 type Update struct {
 	Kind UpdateKind
 	Subtotals
-	// More says that the snapshot goes on in the next update.
+	// More says that the snapshot, or what has changed since a resumed watch was
+	// broken off, goes on in the next update.
 	More bool
+	// Resume continues the watch behind this update, see Watcher.Resume. It is empty
+	// while More.
+	Resume string
 }
 
-// Watcher follows the subtotals that match a filter. It costs one entry per
-// account that has changed and was not read yet, however slow its reader is. It
+// Watcher follows the subtotals that match a filter. However slow its reader is, it
+// costs the same: a place in the engine's journal of changes, and one answer. It
 // belongs to one goroutine; Close it.
 type Watcher struct {
 	engine    *Engine
 	filter    Filter
 	heartbeat time.Duration
-	token     string // of the snapshot's next page
-	snapshot  bool   // done
+	interval  time.Duration
+	pause     <-chan time.Time // until the next change may be shown; nil for none
 
-	mu     sync.Mutex
-	dirty  map[string]struct{}
+	scan    bool     // the snapshot, or what was missed, is being read
+	missed  []uint32 // generations whose changes were seen before; nil: all subtotals are read
+	token   string   // of the scan's next page
+	begun   []uint32 // generations that the scan will have seen all of
+	reached []uint32 // generations of which all changes have been shown
+	at      place    // in the journal, when all accounts are watched
+
+	dirty  atomic.Bool // the one account has changed
 	signal chan struct{}
+	shown  []Subtotal // of the latest state, what was shown last
 }
 
 // Watch begins to follow the filter's subtotals. heartbeat is the longest time
-// without an update.
+// without an update. Of the latest state one account can be followed, not all.
 func (e *Engine) Watch(f Filter, heartbeat time.Duration) *Watcher {
-	w := &Watcher{engine: e, filter: f, heartbeat: heartbeat, dirty: map[string]struct{}{}, signal: make(chan struct{}, 1)}
+	w := &Watcher{engine: e, filter: f, heartbeat: heartbeat, scan: true, signal: make(chan struct{}, 1)}
 	e.mu.Lock()
-	e.watchers[w] = struct{}{}
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	w.begun = slices.Clone(e.generations)
+	w.at = place{entry: e.journal.end()}
+	if f.Account == "" {
+		e.everything[w] = struct{}{}
+		return w
+	}
+	of := e.watchers[string(f.Account)]
+	if of == nil {
+		of = map[*Watcher]struct{}{}
+		e.watchers[string(f.Account)] = of
+	}
+	of[w] = struct{}{}
 	return w
 }
 
+// Resume has the watch begin with what has changed since an update of another one
+// with the same filter, whose Resume this is. It reports whether it can; if not, the
+// watch begins with a snapshot. It is called before Next, if at all.
+func (w *Watcher) Resume(text string) bool {
+	generations, ok := parseResume(w.engine.instance, len(w.engine.partitions), text)
+	if !ok || w.filter.Latest {
+		return false
+	}
+	w.missed = generations
+	return true
+}
+
+// Rest sets how long the watch waits between two changes at least: those between are
+// merged. It is called before Next, if at all.
+func (w *Watcher) Rest(d time.Duration) { w.interval = d }
+
 // Close ends the watch.
 func (w *Watcher) Close() {
-	w.engine.mu.Lock()
-	delete(w.engine.watchers, w)
-	w.engine.mu.Unlock()
-}
-
-// changed notes accounts to look at. The engine's lock is held.
-func (w *Watcher) changed(accounts map[string]struct{}) {
-	w.mu.Lock()
-	if w.filter.Account != "" {
-		if _, ok := accounts[string(w.filter.Account)]; ok {
-			w.dirty[string(w.filter.Account)] = struct{}{}
+	e := w.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.filter.Account == "" {
+		delete(e.everything, w)
+		if len(e.everything) == 0 {
+			e.journal.clear()
 		}
-	} else {
-		for a := range accounts {
-			w.dirty[a] = struct{}{}
-		}
+		return
 	}
-	some := len(w.dirty) > 0
-	w.mu.Unlock()
-	if some {
-		select {
-		case w.signal <- struct{}{}:
-		default:
-		}
+	of := e.watchers[string(w.filter.Account)]
+	if delete(of, w); len(of) == 0 {
+		delete(e.watchers, string(w.filter.Account))
 	}
 }
 
-// Next returns the next update: first the snapshot, page by page, then what
-// changes. It returns ctx's error when ctx ends.
+// wake has the watch look for changes. It never blocks.
+func (w *Watcher) wake() {
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the next update: first the snapshot or what was missed, page by page,
+// then what changes. It returns ctx's error when ctx ends.
 func (w *Watcher) Next(ctx context.Context) (Update, error) {
-	if !w.snapshot {
-		page, err := w.engine.List(w.filter, Page{Size: MaxPageSize, Token: w.token})
-		if err != nil {
-			return Update{}, err
-		}
-		w.token, w.snapshot = page.NextToken, page.NextToken == ""
-		return Update{Kind: UpdateSnapshot, Subtotals: page, More: !w.snapshot}, nil
+	if w.scan {
+		return w.scanned(ctx)
 	}
 	beat := time.NewTimer(w.heartbeat)
 	defer beat.Stop()
+	latest := w.followLatest()
+	defer latest.stop()
 	for {
+		signal := w.signal
+		if w.pause != nil {
+			signal = nil // changes wait
+		}
 		select {
-		case <-w.signal:
-			u, err := w.take()
-			if err != nil || len(u.Subtotals.Subtotals) > 0 {
+		case <-w.pause:
+			w.pause = nil
+		case <-latest.moved():
+			w.pause = time.After(max(w.interval, latestRest))
+			w.dirty.Store(true)
+			w.wake()
+		case <-signal:
+			u, some, err := w.take()
+			if err != nil || some {
 				return u, err
 			}
+			if w.scan { // it was too slow for the journal
+				return w.scanned(ctx)
+			}
 		case <-beat.C:
-			return Update{Kind: UpdateHeartbeat, Subtotals: Subtotals{AsOf: w.engine.AsOf()}}, nil
+			return w.update(UpdateHeartbeat, Subtotals{AsOf: w.engine.asOfView(w.filter.view())}), nil
 		case <-ctx.Done():
 			return Update{}, ctx.Err()
 		}
 	}
 }
 
+// update makes an update behind which the watch can be resumed.
+func (w *Watcher) update(kind UpdateKind, s Subtotals) Update {
+	u := Update{Kind: kind, Subtotals: s}
+	if !w.filter.Latest {
+		u.Resume = resumeText(w.engine.instance, w.reached)
+	}
+	return u
+}
+
+// scanned returns the next page of the scan.
+func (w *Watcher) scanned(ctx context.Context) (Update, error) {
+	kind := UpdateSnapshot
+	page, err := Subtotals{}, error(nil)
+	if w.missed == nil {
+		page, err = w.engine.List(w.filter, Page{Size: MaxPageSize, Token: w.token})
+	} else {
+		kind = UpdateChanged
+		page, err = w.engine.listMissed(ctx, w.filter, w.token, w.missed)
+	}
+	if err != nil {
+		return Update{}, err
+	}
+	if w.token = page.NextToken; w.token != "" {
+		return Update{Kind: kind, Subtotals: page, More: true}, nil
+	}
+	w.scan, w.reached = false, w.begun
+	if w.filter.Account != "" {
+		w.shown = page.Subtotals
+	}
+	if kind == UpdateChanged && len(page.Subtotals) == 0 {
+		kind = UpdateHeartbeat
+	}
+	return w.update(kind, page), nil
+}
+
 // watchAccountsMax is how many accounts one update of a watch shows.
 const watchAccountsMax = 500
 
-// take reads the accounts that have changed, the rest staying for the next
-// update.
-func (w *Watcher) take() (Update, error) {
-	w.mu.Lock()
-	accounts := make([]string, 0, min(len(w.dirty), watchAccountsMax))
-	for a := range w.dirty {
-		if len(accounts) == watchAccountsMax {
-			break
-		}
-		accounts = append(accounts, a)
-		delete(w.dirty, a)
+// take reads what has changed; some is false when it is nothing that the filter
+// selects.
+func (w *Watcher) take() (u Update, some bool, err error) {
+	if w.interval > 0 && w.pause == nil {
+		w.pause = time.After(w.interval)
 	}
-	if len(w.dirty) > 0 {
-		select {
-		case w.signal <- struct{}{}:
-		default:
-		}
+	if w.filter.Account != "" {
+		return w.takeAccount()
 	}
-	w.mu.Unlock()
+	e := w.engine
+	generations := slices.Clone(w.reached)
+	e.mu.Lock()
+	accounts, at, ok := e.journal.take(w.at, watchAccountsMax, generations)
+	if !ok {
+		// What has been shown is known by generation: the rest is read from the state.
+		w.scan, w.token, w.missed = true, "", w.reached
+		w.begun, w.at = slices.Clone(e.generations), place{entry: e.journal.end()}
+		e.mu.Unlock()
+		return Update{}, false, nil
+	}
+	more := at.entry < e.journal.end()
+	e.mu.Unlock()
+	if more {
+		w.wake()
+	}
+	s := Subtotals{AsOf: e.AsOf()}
 	slices.Sort(accounts)
-	u := Update{Kind: UpdateChanged, Subtotals: Subtotals{AsOf: w.engine.AsOf()}}
 	for _, a := range accounts {
 		f := w.filter
 		f.Account = billing.AccountID(a)
-		page, err := w.engine.Account(f)
+		page, err := e.Account(f)
 		if err != nil {
-			return Update{}, err
+			return Update{}, false, err
 		}
-		u.Subtotals.Subtotals = append(u.Subtotals.Subtotals, page.Subtotals...)
-		if w.filter.Account != "" {
-			u.Totals, u.AsOf = page.Totals, page.AsOf
+		s.Subtotals = append(s.Subtotals, page.Subtotals...)
+	}
+	w.at, w.reached = at, generations
+	return w.update(UpdateChanged, s), len(s.Subtotals) > 0, nil
+}
+
+// takeAccount does the same for one account.
+func (w *Watcher) takeAccount() (u Update, some bool, err error) {
+	if !w.dirty.Swap(false) {
+		return Update{}, false, nil
+	}
+	e := w.engine
+	e.mu.Lock()
+	generations := slices.Clone(e.generations)
+	e.mu.Unlock()
+	page, err := e.Account(w.filter)
+	if err != nil {
+		return Update{}, false, err
+	}
+	w.reached = generations
+	if w.filter.Latest && slices.EqualFunc(w.shown, page.Subtotals, sameSubtotal) {
+		return Update{}, false, nil
+	}
+	w.shown = page.Subtotals
+	return w.update(UpdateChanged, page), len(page.Subtotals) > 0, nil
+}
+
+// sameSubtotal reports whether a subtotal has not changed.
+func sameSubtotal(a, b Subtotal) bool {
+	return a.Tariff == b.Tariff && a.Subscription == b.Subscription && a.Version.Equal(b.Version) && a.Period.Start.Equal(b.Period.Start) &&
+		slices.Equal(a.Group, b.Group) && a.Events == b.Events && a.Final == b.Final && a.Amount == b.Amount && slices.Equal(a.Lines, b.Lines)
+}
+
+// latestRest is the shortest time between two looks at the latest state: it moves on
+// with each batch of events, of whatever account.
+const latestRest = 20 * time.Millisecond
+
+// latestFollower waits for the latest state to move on; of the committed state it
+// waits for nothing.
+type latestFollower struct{ w *Watcher }
+
+func (w *Watcher) followLatest() latestFollower {
+	if w.filter.Latest {
+		w.engine.impatient.Add(1)
+		w.dirty.Store(true) // what has come while nobody waited
+		w.wake()
+	}
+	return latestFollower{w}
+}
+
+func (l latestFollower) stop() {
+	if l.w.filter.Latest {
+		l.w.engine.impatient.Add(-1)
+	}
+}
+
+// moved returns what is closed when the latest state moves on; nil while the watch
+// rests.
+func (l latestFollower) moved() <-chan struct{} {
+	if !l.w.filter.Latest || l.w.pause != nil {
+		return nil
+	}
+	e := l.w.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.advanced
+}
+
+// listMissed returns a page of the subtotals of accounts that have changed since
+// generations.
+func (e *Engine) listMissed(ctx context.Context, f Filter, token string, since []uint32) (Subtotals, error) {
+	after, cut, err := decodeToken(token)
+	if err != nil {
+		return Subtotals{}, err
+	}
+	out := Subtotals{AsOf: e.AsOf()}
+	if slices.Equal(since, e.generationsNow()) {
+		return out, nil
+	}
+	n := 0
+	for account := range e.accountsFrom(f, after) {
+		if n++; n%listMissedCheck == 0 && ctx.Err() != nil {
+			return Subtotals{}, ctx.Err()
+		}
+		p := billing.Partition(billing.AccountID(account), len(e.partitions))
+		if account == after.Account || !e.partitions[p].State.ChangedSince(account, since[p]) {
+			continue
+		}
+		of := f
+		of.Account = billing.AccountID(account)
+		page, err := e.Account(of)
+		if err != nil {
+			return Subtotals{}, err
+		}
+		out.Subtotals = append(out.Subtotals, page.Subtotals...)
+		if f.Account != "" {
+			out.Totals = page.Totals
+		}
+		if len(out.Subtotals) >= MaxPageSize {
+			if out.NextToken, err = encodeToken(rate.Key{Account: account}, cut); err != nil {
+				return Subtotals{}, err
+			}
+			return out, nil
 		}
 	}
-	return u, nil
+	return out, nil
 }
+
+// listMissedCheck is after how many accounts a scan looks whether anybody waits for
+// it still.
+const listMissedCheck = 1_000
