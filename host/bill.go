@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,17 +31,34 @@ type bill struct {
 	finished []*rate.Slot // the same with the closing fold
 	invoices []export.Invoice
 	parked   *accumulate.Parked // why there are no invoices; nil when there are, or nothing is due
+
+	corrections []*correction // of earlier periods, that the invoices tell
+	empty       []*rate.Slot  // open ones that have no events any more and are not due
 }
 
-// due returns the slots of an account that a period's invoice is made of: those
-// given, which are open, and one for each active subscription that has none among
-// them, so that fees fall due. They are sorted by key.
-func due(r *rate.Rater, account string, c rate.Calendar, period billing.Period, open []*rate.Slot) []*rate.Slot {
-	if r.CalendarOf(account) == c {
-		open = append(open, r.Unused(account, c, period, open)...)
+// due begins the bill of an account's period with the slots that its invoice is made
+// of: those given, which are open, and one for each active subscription that has none
+// among them, so that fees fall due. They are sorted by key. One that has lost its
+// events again, since they were voided, is due only if it would be without them.
+func due(r *rate.Rater, account string, c rate.Calendar, period billing.Period, slots []*rate.Slot) *bill {
+	l := &bill{account: billing.AccountID(account)}
+	for _, s := range slots {
+		if s.Events == 0 && len(s.CarryIn) == 0 {
+			l.empty = append(l.empty, s)
+		} else {
+			l.slots = append(l.slots, s)
+		}
 	}
-	slices.SortFunc(open, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
-	return open
+	if r.CalendarOf(account) == c {
+		l.slots = append(l.slots, r.Unused(account, c, period, l.slots)...)
+	}
+	slices.SortFunc(l.slots, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
+	if len(l.empty) > 0 {
+		l.empty = slices.DeleteFunc(l.empty, func(e *rate.Slot) bool {
+			return slices.ContainsFunc(l.slots, func(s *rate.Slot) bool { return s.Key == e.Key })
+		})
+	}
+	return l
 }
 
 // make finishes the slots of the bills and makes their invoices. What fails parks
@@ -72,16 +90,80 @@ func (b *biller) make(ctx context.Context, c rate.Calendar, period billing.Perio
 		return err
 	}
 	for _, d := range drafts {
-		if d.of.parked != nil {
+		if d.of.parked == nil {
+			b.finish(d, c, period)
+		}
+	}
+	for _, l := range bills {
+		b.correctOnly(l, c, period)
+	}
+	return nil
+}
+
+// finish makes the invoices of a draft, with what they tell of earlier periods.
+func (b *biller) finish(d *draft, c rate.Calendar, period billing.Period) {
+	l := d.of
+	if d.Draft == nil {
+		l.invoices = append(l.invoices, d.split...)
+		head := b.head(l, period, d.slots[0].Plan.Currency)
+		head.Counter = len(d.split)
+		d.Draft = export.EmptyDraft(head)
+	}
+	if err := l.adjust(d.Draft, d.slots[0].Plan.Currency); err != nil {
+		l.park(c, period, accumulate.Parked{Reason: accumulate.ParkedOverflow, Detail: err.Error()})
+		return
+	}
+	if inv := d.Invoice(); len(inv.Lines) > 0 {
+		l.invoices = append(l.invoices, inv)
+	}
+}
+
+// correctOnly makes the invoices in currencies in which a bill has nothing but what it
+// tells of earlier periods.
+func (b *biller) correctOnly(l *bill, c rate.Calendar, period billing.Period) {
+	told := map[billing.Currency]bool{}
+	for i := range l.invoices {
+		told[l.invoices[i].Currency] = true
+	}
+	more := map[billing.Currency]bool{}
+	for _, k := range l.corrections {
+		for currency := range k.lines {
+			more[currency] = more[currency] || !told[currency]
+		}
+	}
+	for _, currency := range slices.Sorted(maps.Keys(more)) {
+		if l.parked != nil || !more[currency] {
 			continue
 		}
-		if d.Draft == nil {
-			d.of.invoices = append(d.of.invoices, d.split...)
-		} else if inv := d.Invoice(); len(inv.Lines) > 0 {
-			d.of.invoices = append(d.of.invoices, inv)
+		d := export.EmptyDraft(b.head(l, period, currency))
+		if err := l.adjust(d, currency); err != nil {
+			l.park(c, period, accumulate.Parked{Reason: accumulate.ParkedOverflow, Detail: err.Error()})
+			return
+		}
+		l.invoices = append(l.invoices, d.Invoice())
+	}
+	slices.SortStableFunc(l.invoices, func(a, b export.Invoice) int { return cmp.Compare(a.Currency, b.Currency) })
+}
+
+// adjust adds what a bill tells of earlier periods to its draft in a currency.
+func (l *bill) adjust(d *export.Draft, currency billing.Currency) error {
+	for _, k := range l.corrections {
+		if lines := k.lines[currency]; len(lines) > 0 {
+			if err := d.Adjust(k.cause(), lines); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// head is what an invoice says beside its lines.
+func (b *biller) head(l *bill, period billing.Period, currency billing.Currency) export.Head {
+	head := export.Head{Account: l.account, Period: period, Currency: currency, Seller: b.catalog.Billing.Seller}
+	if a := b.catalog.Accounts[l.account]; a != nil {
+		head.AccountDetails = a.Details
+	}
+	return head
 }
 
 // park says why a bill has no invoices.
@@ -116,10 +198,7 @@ func (b *biller) drafts(l *bill, c rate.Calendar, period billing.Period) []*draf
 	var drafts []*draft
 	for _, currency := range currencies {
 		d := &draft{of: l, slots: byCurrency[currency], ran: map[string]*catalog.InvoiceRule{}}
-		head := export.Head{Account: l.account, Period: period, Currency: currency, Seller: b.catalog.Billing.Seller}
-		if a := b.catalog.Accounts[l.account]; a != nil {
-			head.AccountDetails = a.Details
-		}
+		head := b.head(l, period, currency)
 		d.rules = b.rulesOf(l.account, currency, d.slots)
 		var err error
 		if d.Draft, err = newDraft(head, d.slots); errors.Is(err, billing.ErrOverflow) && len(d.rules) == 0 {

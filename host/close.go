@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,11 +47,15 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 		period = calendar.PeriodOf(time.Unix(0, first))
 	}
 	for ; period.Start.Before(c.End); period = calendar.Next(period) {
-		left, err := p.closeAccounts(ctx, p.concerned(period), c.Calendar, period)
+		left, err := p.closeAccounts(ctx, p.concerned(period), c.Calendar, period, position)
 		if err != nil {
 			return fmt.Errorf("host: partition %d: close of period %s: %w", p.number, period.ID(), err)
 		}
 		h.Close(c.Calendar, period.End.UnixNano())
+		rules := accumulate.RulesRef{Revision: h.CatalogRevision, Digest: h.CatalogDigest}
+		if err := p.state.SetRules(accumulate.PeriodKey{Calendar: c.Calendar, Start: period.Start.UnixNano()}, rules); err != nil {
+			return err
+		}
 		if err := p.inherit(ctx, left, c.Calendar, calendar.Next(period), position); err != nil {
 			return fmt.Errorf("host: partition %d: what period %s leaves: %w", p.number, period.ID(), err)
 		}
@@ -58,7 +63,7 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 			h.ForgetCarrying(c.Calendar, period.Start.UnixNano())
 		}
 	}
-	// What is parked is not final, and must not be met by usage of a closed period.
+	p.forgetOld(c.Calendar, zone)
 	p.rater.Forget()
 	return nil
 }
@@ -78,14 +83,20 @@ func (p *partition) firstOpen(c rate.Calendar) int64 {
 // closeAccounts finishes the slots of accounts in a period and makes their
 // invoices. Where a plugin fails the account is parked: its slots stay as they
 // are, and it has no invoice of the period. It returns the finished slots that
-// leave something to the next period.
-func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period) (left []*rate.Slot, err error) {
+// leave something to the next period. The invoices tell of earlier periods that were
+// opened again.
+func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period, position uint64) (left []*rate.Slot, err error) {
 	held := p.heldUp(period)
 	maker := biller{rater: p.rater, catalog: p.catalog}
 	for chunk := range slices.Chunk(accounts, closeChunk) {
+		corrections, err := p.corrections(ctx, chunk, c, period, position)
+		if err != nil {
+			return nil, err
+		}
 		bills := make([]*bill, 0, len(chunk))
 		for _, id := range chunk {
-			l := &bill{account: billing.AccountID(id), slots: p.due(id, c, period)}
+			l := p.due(id, c, period)
+			l.corrections = corrections[id]
 			waits, err := p.waits(ctx, l, held)
 			if err != nil {
 				return nil, err
@@ -156,6 +167,12 @@ func (p *partition) take(l *bill, period billing.Period) error {
 			return err
 		}
 	}
+	if err := errors.Join(p.endEmpty(l.empty), p.settleCorrections(l)); err != nil {
+		return err
+	}
+	if err := p.keepRules(l, period); err != nil {
+		return err
+	}
 	for i := range l.invoices {
 		b, err := l.invoices[i].Encode()
 		if err != nil {
@@ -190,7 +207,7 @@ func (p *partition) retryParked(ctx context.Context, position uint64) error {
 		}
 		calendar := billing.Calendar{Zone: zone, AnchorDay: first.Calendar.AnchorDay}
 		period := calendar.PeriodOf(time.Unix(0, first.Period))
-		left, err := p.closeAccounts(ctx, accounts, first.Calendar, period)
+		left, err := p.closeAccounts(ctx, accounts, first.Calendar, period, position)
 		if err == nil {
 			err = p.inherit(ctx, left, first.Calendar, calendar.Next(period), position)
 		}
@@ -226,7 +243,7 @@ func (p *partition) concerned(period billing.Period) []string {
 }
 
 // due returns the slots of an account that the close of a period finishes.
-func (p *partition) due(id string, c rate.Calendar, period billing.Period) []*rate.Slot {
+func (p *partition) due(id string, c rate.Calendar, period billing.Period) *bill {
 	var open []*rate.Slot
 	start := period.Start.UnixNano()
 	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {

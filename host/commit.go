@@ -221,7 +221,7 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	g.Tables(func(table uint8, key, value []byte) {
 		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
 	})
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots, accumulate.LogVerdicts} {
+	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {
 		if entries := g.Appends(log); len(entries) > 0 {
 			commit.Appends[log] = entries
 		}

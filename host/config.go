@@ -78,7 +78,7 @@ func (c Config) stateOptions() checkpoint.Options {
 		o.FreeMinBytes = c.FreeMinBytes
 	}
 	o.Logger = c.Log
-	o.Journals = []uint8{accumulate.LogSlots, logRecent, logPieces, logFilters}
+	o.Journals = []uint8{accumulate.LogSlots, accumulate.LogIndex, logRecent, logPieces, logFilters}
 	return o
 }
 

@@ -160,6 +160,9 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 			return fmt.Errorf("host: partition %d: %w", p.number, err)
 		}
 		out, err := p.rater.Rate(ctx, p.state, t.rate)
+		if err == nil && len(out.Rejected) > 0 {
+			out, err = p.rateLate(ctx, t, out)
+		}
 		if err != nil {
 			return fmt.Errorf("host: partition %d: %w", p.number, err)
 		}
@@ -172,11 +175,15 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		if err := p.record(t, out); err != nil {
 			return err
 		}
+		p.positions.note(p.pending.carrier(0).position, p.pending.carrier(n-1).position, out.Changes)
 		if p.rater.Carrying() {
 			p.sawCarrying(t, out.Changes)
 		}
 		t.end()
 		p.pending = p.pending.behind(n)
+	}
+	if p.positions.full() {
+		p.state.AddBlock(p.positions.cut())
 	}
 	p.reached(last)
 	return nil

@@ -194,9 +194,9 @@ func TestGraceAndClose(t *testing.T) {
 	}
 	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-10-01.EUR.0 0.30")
 	r.send(early, call("3", "emma", "2026-10-07T10:00:00Z", "minutes", "3"), call("4", "emma", "2026-11-01T00:00:00Z", "minutes", "4"))
-	want(t, r.reasons(), "3 period_closed")
-	r.wantCounts(3, 1, 1)
-	want(t, r.subtotals(query.Filter{Period: "2026-10"}), "emma per_minute 0.30 (2) final")
+	want(t, r.reasons())
+	r.wantCounts(4, 1, 0)
+	want(t, r.subtotals(query.Filter{Period: "2026-10"}), "emma per_minute 0.60 (3)") // until it is adjusted
 	want(t, r.subtotals(query.Filter{Period: "2026-11"}), "emma per_minute 0.40 (1)")
 }
 
@@ -240,11 +240,13 @@ func TestCloseInTwoZones(t *testing.T) {
 	r.close("2026-10", "Asia/Tokyo")
 	wantBills(t, r.bills(host.InvoiceFilter{}), "yuki.2026-10-01.EUR.0 0.50")
 	r.send(call("20", "emma", "2026-10-31T14:00:00Z", "minutes", "1"), call("21", "yuki", "2026-10-31T14:00:00Z", "minutes", "1"))
-	want(t, r.reasons(), "21 period_closed")
-	r.setNow("2026-11-10T00:00:00Z")
+	want(t, r.reasons())
+	r.setNow("2026-12-10T00:00:00Z")
 	r.close("2026-10", "UTC")
 	r.restart()
 	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-10-01.EUR.0 1.60", "yuki.2026-10-01.EUR.0 0.50")
+	r.close("2026-11", "Asia/Tokyo")
+	want(t, r.adjustments("yuki.2026-11-01.EUR.0"), "2026-10-01 per_minute: 0.5 → 0.6 = 0.10")
 }
 
 // A restart loads what was there, to the last field, and reads on.

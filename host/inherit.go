@@ -73,7 +73,7 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 	}
 	r := &refold{
 		partition: p, accounts: again, start: start, end: next.End.UnixNano(),
-		book: openBook{State: p.state, calendar: c, until: start}, reached: from - 1, before: position,
+		book: openBook{State: p.state, calendar: c, until: start}, spans: []span{{from, position - 1}},
 	}
 	return r.run(ctx)
 }
@@ -132,13 +132,14 @@ type refold struct {
 	accounts   map[string]bool
 	start, end int64 // of the period, unix ns
 	book       rate.Book
-	reached    uint64 // position of the last message that was read
-	before     uint64 // where reading ends
+	spans      []span               // of the log that are read, in order and apart
+	leaveOut   map[ingest.Hash]bool // events that are known, but not priced yet
 
-	events []ingest.Event
-	at     []uint64 // the position of each
-	taken  map[ingest.Hash]bool
-	bytes  int // decoded since the decoder was last emptied
+	decoder *ingest.Decoder // its own: the partition's holds events that are pending
+	events  []ingest.Event
+	at      []uint64 // the position of each
+	taken   map[ingest.Hash]bool
+	bytes   int // decoded since the decoder was last emptied
 }
 
 // errRefolded ends the reading of the log.
@@ -152,13 +153,38 @@ const refoldPause = time.Second
 func (r *refold) run(ctx context.Context) error {
 	p := r.partition
 	begun := p.host.config.Now()
-	for {
-		err := p.host.conn.Each(ctx, stream.Usage(p.number), "", r.reached, func(m stream.Message) error { return r.message(ctx, m) })
-		if err == nil || errors.Is(err, errRefolded) {
-			err = r.flush(ctx)
-			p.host.log.Info("usage folded again with what the period before left", "partition", p.number, "accounts", len(r.accounts),
-				"took", p.host.config.Now().Sub(begun))
+	r.decoder = ingest.NewDecoder(p.host.seed)
+	var messages uint64
+	for i := range r.spans {
+		messages += r.spans[i].last - r.spans[i].first + 1
+		if err := r.read(ctx, &r.spans[i]); err != nil {
 			return err
+		}
+	}
+	err := r.flush(ctx)
+	p.host.log.Info("usage folded again", "partition", p.number, "accounts", len(r.accounts), "period", time.Unix(0, r.start).UTC(),
+		"messages", messages, "took", p.host.config.Now().Sub(begun))
+	return err
+}
+
+// read reads a stretch of the log.
+func (r *refold) read(ctx context.Context, s *span) error {
+	p := r.partition
+	for s.first <= s.last {
+		err := p.host.conn.Each(ctx, stream.Usage(p.number), "", s.first-1, func(m stream.Message) error {
+			if m.Sequence > s.last {
+				return errRefolded
+			}
+			if err := r.message(ctx, m); err != nil {
+				return err
+			}
+			if s.first = m.Sequence + 1; s.first > s.last {
+				return errRefolded
+			}
+			return nil
+		})
+		if err == nil || errors.Is(err, errRefolded) {
+			return nil
 		}
 		if !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil {
 			return err
@@ -168,6 +194,7 @@ func (r *refold) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // message takes the events of a message that belong to the slots that are folded
@@ -175,9 +202,6 @@ func (r *refold) run(ctx context.Context) error {
 // were dead letters or repeats, and stay that.
 func (r *refold) message(ctx context.Context, m stream.Message) error {
 	p := r.partition
-	if m.Sequence >= r.before {
-		return errRefolded
-	}
 	clear(r.taken)
 	if control, is := strings.CutPrefix(m.Subject, p.controlPrefix()); is {
 		if strings.HasPrefix(control, "letters.") {
@@ -185,11 +209,10 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 				return err
 			}
 		}
-		r.reached = m.Sequence
 		return nil
 	}
 	first := len(r.events)
-	r.events = p.decoder.Decode(m.Header.Get, m.Data, r.events)
+	r.events = r.decoder.Decode(m.Header.Get, m.Data, r.events)
 	kept := r.events[:first]
 	for i := first; i < len(r.events); i++ {
 		e := &r.events[i]
@@ -203,7 +226,7 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 		}
 	}
 	clear(r.events[len(kept):])
-	r.events, r.reached, r.bytes = kept, m.Sequence, r.bytes+len(m.Data)
+	r.events, r.bytes = kept, r.bytes+len(m.Data)
 	if len(r.events) >= settleEvents || r.bytes >= decodedBytes {
 		return r.flush(ctx)
 	}
@@ -213,7 +236,7 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 // takes reports whether an event is folded again: it belongs to the slots
 // concerned, and was priced from the message at a position.
 func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
-	concerned := e.Problem == nil && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity]
+	concerned := e.Problem == nil && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity] && !r.leaveOut[e.Identity]
 	if !concerned {
 		return false, nil
 	}
@@ -240,7 +263,7 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 	}
 	slices.SortFunc(o.Letters, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
 	for _, ref := range o.Letters {
-		events, size, err := r.partition.carried(ctx, ref.Position)
+		events, size, err := r.partition.carried(ctx, r.decoder, ref.Position)
 		if err != nil {
 			return err
 		}
@@ -272,7 +295,7 @@ func (r *refold) flush(ctx context.Context) error {
 	p := r.partition
 	r.bytes = 0
 	if len(r.events) == 0 {
-		p.decoder.Reset()
+		r.decoder.Reset()
 		return nil
 	}
 	out, err := p.rater.Rate(ctx, r.book, r.events)
@@ -292,7 +315,7 @@ func (r *refold) flush(ctx context.Context) error {
 	err = p.state.Take(out.Changes)
 	clear(r.events)
 	r.events, r.at = r.events[:0], r.at[:0]
-	p.decoder.Reset()
+	r.decoder.Reset()
 	return err
 }
 

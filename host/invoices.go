@@ -61,8 +61,7 @@ func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 				return fmt.Errorf("invoice %d: %w", n, err)
 			}
 			x.entries = append(x.entries, invoiceEntry{
-				invoiceKey: invoiceKey{Period: inv.Period.ID(), Account: string(inv.Account), Currency: inv.Currency, ID: inv.ID},
-				partition:  partition, number: n,
+				invoiceKey: keyOf(&inv), partition: partition, number: n,
 			})
 			x.indexed[partition] = n
 			return nil
@@ -93,6 +92,35 @@ func (x *invoiceIndex) after(k invoiceKey, n int, match func(invoiceKey) bool) (
 		entries = append(entries, e)
 	}
 	return entries, false
+}
+
+// keyOf returns the key of an invoice.
+func keyOf(inv *export.Invoice) invoiceKey {
+	return invoiceKey{Period: inv.Period.ID(), Account: string(inv.Account), Currency: inv.Currency, ID: inv.ID}
+}
+
+// of returns the entries of an account's invoices of a period.
+func (x *invoiceIndex) of(period, account string) []invoiceEntry {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	k := invoiceKey{Period: period, Account: account}
+	at, _ := slices.BinarySearchFunc(x.entries, k, func(e invoiceEntry, k invoiceKey) int { return e.compare(k) })
+	end := at
+	for end < len(x.entries) && x.entries[end].Period == period && x.entries[end].Account == account {
+		end++
+	}
+	return slices.Clone(x.entries[at:end])
+}
+
+// entry returns the entry of a key.
+func (x *invoiceIndex) entry(k invoiceKey) (invoiceEntry, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	at, found := slices.BinarySearchFunc(x.entries, k, func(e invoiceEntry, k invoiceKey) int { return e.compare(k) })
+	if !found {
+		return invoiceEntry{}, false
+	}
+	return x.entries[at], true
 }
 
 // find returns the entry of an invoice id.

@@ -146,7 +146,7 @@ func (p *partition) gather(ctx context.Context, r *replay, refs []letterRef, ord
 			if bytes >= decodedBytes {
 				return i, nil
 			}
-			carried, size, err := p.carried(ctx, ref.Position)
+			carried, size, err := p.carried(ctx, p.decoder, ref.Position)
 			if err != nil {
 				return 0, err
 			}
@@ -177,12 +177,12 @@ const (
 // carried returns the events of a message of the log and its size, none when it is
 // not there. While the log cannot be read it waits: what a replay comes to must not
 // hang on that.
-func (p *partition) carried(ctx context.Context, position uint64) (events []ingest.Event, bytes int, err error) {
+func (p *partition) carried(ctx context.Context, decoder *ingest.Decoder, position uint64) (events []ingest.Event, bytes int, err error) {
 	for wait := carriedRetryMin; ; wait = min(2*wait, carriedRetryMax) {
 		m, err := p.host.conn.Get(ctx, stream.Usage(p.number), position)
 		switch {
 		case err == nil:
-			return p.decoder.Decode(m.Header.Get, m.Data, nil), len(m.Data), nil
+			return decoder.Decode(m.Header.Get, m.Data, nil), len(m.Data), nil
 		case errors.Is(err, stream.ErrNotFound):
 			return nil, 0, nil
 		case ctx.Err() != nil:

@@ -43,6 +43,7 @@ type partition struct {
 	last      stream.Message // the last one folded in
 	committer committer
 	turn      turn
+	positions positions
 
 	pace pace
 }
@@ -82,7 +83,10 @@ func (p *partition) load() error {
 			return err
 		}
 	}
-	return loader.End()
+	if err := loader.End(); err != nil {
+		return err
+	}
+	return p.positions.resume(store, p.state, h.Position)
 }
 
 // join makes sure that the log is the one that the loaded checkpoint was made

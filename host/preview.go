@@ -71,7 +71,10 @@ func (h *Host) Preview(ctx context.Context, account billing.AccountID, name stri
 			open = append(open, s)
 		}
 	}
-	l := &bill{account: account, slots: due(v.rater, string(account), c, period, open)}
+	l := due(v.rater, string(account), c, period, open)
+	if l.corrections, err = h.previewCorrections(ctx, p, account, slots); err != nil {
+		return Preview{}, err
+	}
 	maker := biller{rater: v.rater, catalog: v.catalog}
 	if err := maker.make(ctx, c, period, []*bill{l}); err != nil {
 		return Preview{}, fmt.Errorf("host: preview of account %q for period %s: %w", account, period.ID(), err)
@@ -93,6 +96,39 @@ func concerns(c *catalog.Catalog, account billing.AccountID, slots []*rate.Slot,
 	}
 	start := period.Start.UnixNano()
 	return slices.ContainsFunc(slots, func(s *rate.Slot) bool { return s.Period <= start })
+}
+
+// previewCorrections makes what a preview tells of earlier periods of an account, from
+// its slots. What such a period leaves to the next is not followed: a close folds that
+// again.
+func (h *Host) previewCorrections(ctx context.Context, p *partition, account billing.AccountID, slots []*rate.Slot) ([]*correction, error) {
+	k := &corrector{
+		rater: h.preview.rater, catalog: h.preview.catalog, state: p.state, store: p.billed,
+		rules: func(ctx context.Context, r accumulate.RulesRef) (*catalog.Catalog, error) {
+			return h.catalogs.at(ctx, r.Revision, r.Digest)
+		},
+	}
+	var made []*correction
+	for _, r := range p.state.OpenAgain(string(account)) {
+		zone, err := time.LoadLocation(r.Calendar.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("host: time zone %q is not known on this machine: %w", r.Calendar.Zone, err)
+		}
+		var open []*rate.Slot
+		for _, s := range slots {
+			if s.Calendar == r.Calendar && s.Period == r.Period && !s.Final {
+				open = append(open, s)
+			}
+		}
+		c := k.correct(r, zone, open)
+		if err := k.make(ctx, []*correction{c}); err != nil {
+			return nil, fmt.Errorf("host: preview of account %q: period %s: %w", account, c.period.ID(), err)
+		}
+		if c.parked == nil {
+			made = append(made, c)
+		}
+	}
+	return made, nil
 }
 
 // previewPeriod returns the period that a preview asks for.

@@ -212,6 +212,7 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 	rejected := out.Rejected // in the order of the events, as the fates are
 	header := p.state.Now()
 	counters := &header.Counters
+	closed := header.LastClosed()
 	for i, f := range t.fates {
 		e := &p.pending.events[i]
 		var why *refusal
@@ -242,6 +243,11 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 		default:
 			counters.Priced++
 			header.SawTime(e.Time)
+			if e.Time < closed {
+				if err := p.noteCause(accumulate.CauseLate, e, p.pending.carrier(i).position); err != nil {
+					return err
+				}
+			}
 		}
 		if replay := p.pending.replay; replay != nil { // it was read before
 			counters.DeadLettered--

@@ -124,8 +124,25 @@ func invoiceOut(v *export.Invoice) *tollwayv1.Invoice {
 		out.Lines = append(out.Lines, &tollwayv1.InvoiceLine{
 			Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Id: l.ID, Group: groupOut(l.Group),
 			Description: l.Description, Quantity: l.Quantity.String(), Amount: l.AmountText, Plugin: l.Module,
-			EffectiveFrom: timestamp(l.Version), Rule: l.Rule, UnroundedAmount: l.Unrounded.String(),
+			EffectiveFrom: timestamp(l.Version), Rule: l.Rule, UnroundedAmount: l.Unrounded.String(), Adjustment: adjustmentOut(l.Adjustment),
 		})
 	}
+	for _, c := range v.Corrections {
+		k := &tollwayv1.InvoiceCorrection{Period: periodOut(c.Period), More: c.More}
+		for _, e := range c.Events {
+			k.Events = append(k.Events, &tollwayv1.CorrectionCause{Kind: e.Kind, Source: e.Source, Id: e.ID, Position: e.Position, Index: uint32(e.Index)})
+		}
+		out.Corrections = append(out.Corrections, k)
+	}
 	return out
+}
+
+func adjustmentOut(a *export.Adjustment) *tollwayv1.LineAdjustment {
+	if a == nil {
+		return nil
+	}
+	return &tollwayv1.LineAdjustment{
+		Invoice: a.Invoice, Period: periodOut(a.Period),
+		OldQuantity: a.OldQuantity.String(), OldAmount: a.OldAmount.String(), NewQuantity: a.NewQuantity.String(), NewAmount: a.NewAmount.String(),
+	}
 }

@@ -14,7 +14,9 @@ import (
 
 // Tables returns the tables of a partition's state in the order in which they are
 // loaded.
-func Tables() []uint8 { return []uint8{TablePlans, TableTerms, TableCarries, TableParked} }
+func Tables() []uint8 {
+	return []uint8{TablePlans, TableTerms, TableCarries, TableParked, TableReopened, TableRules}
+}
 
 // CarryIn returns what a slot was left by that of the period before, nil for
 // nothing. It is the book's of a rater: for the owner.
@@ -101,6 +103,13 @@ func (s *State) Unpark(account string, period int64) {
 		delete(s.parked, k)
 		s.filling.parked = append(s.filling.parked, tableEntry{k.bytes(), nil})
 	}
+}
+
+// IsParked reports whether something stands in the way of an account's invoices. It is
+// for the owner.
+func (s *State) IsParked(account string, period int64) bool {
+	_, parked := s.parked[parkedKey{account, period}]
+	return parked
 }
 
 // Parked lists what stands in the way of invoices in the latest state, by period

@@ -32,6 +32,8 @@ type Generation struct {
 	deadLetters [][]byte
 	invoices    [][]byte
 	verdicts    [][]byte
+	index       [][]byte
+	others      []otherEntry
 	carried     int // bytes of carries
 }
 
@@ -45,6 +47,12 @@ type image struct {
 
 // tableEntry is an entry of one of the checkpoint's tables.
 type tableEntry struct{ key, value []byte }
+
+// otherEntry is an entry of a table that seldom changes.
+type otherEntry struct {
+	table uint8
+	tableEntry
+}
 
 // Sizes of memory that a generation takes at a time.
 const (
@@ -63,7 +71,7 @@ const (
 
 // Empty reports whether the generation changes nothing but the header.
 func (g *Generation) Empty() bool {
-	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0 && len(g.carries) == 0 && len(g.parked) == 0
+	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0 && len(g.carries) == 0 && len(g.parked) == 0 && len(g.others) == 0
 }
 
 // Bytes is about how much the generation's checkpoint writes.
@@ -72,7 +80,7 @@ func (g *Generation) Bytes() int {
 	if n > 0 {
 		n += len(g.chunks[len(g.chunks)-1]) - chunkBytes
 	}
-	for _, list := range [][][]byte{g.deadLetters, g.invoices, g.verdicts} {
+	for _, list := range [][][]byte{g.deadLetters, g.invoices, g.verdicts, g.index} {
 		for _, entry := range list {
 			n += len(entry)
 		}
@@ -98,6 +106,9 @@ func (g *Generation) Tables(put func(table uint8, key, value []byte)) {
 	for _, e := range g.parked {
 		put(TableParked, e.key, e.value)
 	}
+	for _, e := range g.others {
+		put(e.table, e.key, e.value)
+	}
 }
 
 // Appends returns the entries that the generation adds to a log, in order.
@@ -111,6 +122,8 @@ func (g *Generation) Appends(log uint8) [][]byte {
 		return g.chunks
 	case LogVerdicts:
 		return g.verdicts
+	case LogIndex:
+		return g.index
 	}
 	return nil
 }

@@ -92,6 +92,16 @@ func (h Header) ClosedUntil(c rate.Calendar) int64 {
 	return rate.Beginning
 }
 
+// LastClosed returns the latest end of a closed period in any calendar, unix ns, or
+// rate.Beginning.
+func (h Header) LastClosed() int64 {
+	last := rate.Beginning
+	for _, until := range h.Closed {
+		last = max(last, until)
+	}
+	return last
+}
+
 // Close records that a calendar's periods are closed up to until, unix ns.
 func (h *Header) Close(c rate.Calendar, until int64) {
 	closed := maps.Clone(h.Closed)

@@ -20,6 +20,10 @@ const (
 	// the bytes. TableParked has what stands in the way of invoices: see Parked.
 	TableCarries uint8 = 3
 	TableParked  uint8 = 4
+	// TableReopened has what is known of closed periods that were changed: see
+	// Reopened. TableRules has by which catalog's invoice rules periods were closed.
+	TableReopened uint8 = 5
+	TableRules    uint8 = 6
 )
 
 // Logs of a partition in the checkpoint store, their entries numbered from 1.
@@ -30,6 +34,9 @@ const (
 	Logs                 = 3 // how many there are, but for the next; the set of identities has those behind
 
 	LogVerdicts uint8 = 6 // Verdict as JSON
+	// LogIndex is a journal: which stretches of the log have events of which accounts.
+	// What is in it hangs on restarts, and no figure hangs on it.
+	LogIndex uint8 = 7
 )
 
 // An entry of the journal of slots is the version, one byte, and records:

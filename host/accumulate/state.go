@@ -30,7 +30,12 @@ type State struct {
 	durable   uint32            // number of the last generation that is
 	carries   map[uint32][]byte // what slots were left by the period before, by slot number
 	parked    map[parkedKey]Parked
+<<<<<<< HEAD
 	followers []*Follower
+=======
+	reopened  map[parkedKey]Reopened
+	rules     map[PeriodKey]RulesRef
+>>>>>>> 056a670 (host: adjust late usage on the next invoice)
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published
@@ -65,8 +70,8 @@ func NewState() *State {
 		planAt:  map[*rate.Plan]uint32{},
 		termsOf: map[string]uint32{},
 		carries: map[uint32][]byte{},
-		parked:  map[parkedKey]Parked{},
-		spare:   make(chan *Generation, 1),
+		parked:  map[parkedKey]Parked{}, reopened: map[parkedKey]Reopened{}, rules: map[PeriodKey]RulesRef{},
+		spare: make(chan *Generation, 1),
 	}
 }
 

@@ -254,7 +254,11 @@ func (s *State) AddDeadLetter(l DeadLetter) error {
 }
 
 // AddInvoice keeps an invoice that a close has made, as canonical JSON.
-func (s *State) AddInvoice(invoice []byte) { s.filling.invoices = append(s.filling.invoices, invoice) }
+func (s *State) AddInvoice(invoice []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filling.invoices = append(s.filling.invoices, invoice)
+}
 
 // EachAccount calls fn with every account, in no order.
 func (s *State) EachAccount(fn func(*rate.Account)) {

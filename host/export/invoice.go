@@ -20,7 +20,7 @@ type Invoice struct {
 	Account  billing.AccountID
 	Period   billing.Period // in the account's zone
 	Currency billing.Currency
-	Lines    []Line         // by tariff, subscription, version, group, and as the tariff lists them; then those of the rules
+	Lines    []Line         // by tariff, subscription, version, group, and as the tariff lists them; then those of the rules, then adjustments
 	Total    billing.Amount // exact sum of the lines' amounts
 	// TotalText is Total with as many decimals as the finest of the lines has;
 	// without trailing zeros when a line is not rounded.
@@ -29,9 +29,13 @@ type Invoice struct {
 	// made: canonical JSON objects, nil for none.
 	AccountDetails json.RawMessage
 	Seller         json.RawMessage
+	// Corrections say, for each earlier period that lines adjust, which events
+	// changed it.
+	Corrections []Correction
 }
 
-// Line is one line item: of a tariff, or of an invoice rule.
+// Line is one line item: of a tariff, or of an invoice rule. One with an Adjustment
+// corrects what was billed of an earlier period.
 type Line struct {
 	Rule         string // the invoice rule that made it; empty for a tariff's, and only then the next four are set
 	Tariff       string // the tariff that made it
@@ -48,6 +52,7 @@ type Line struct {
 	AmountText string
 	Unrounded  billing.Amount // as the tariff's plugin made it
 	Module     string         // digest of that plugin, "sha256:…"
+	Adjustment *Adjustment    // nil but for an adjustment
 }
 
 // Dimension is what an invoice rule may ask of a line: its own names, and the
@@ -193,11 +198,7 @@ func (d *Draft) Invoice() Invoice {
 // Errors are ErrCurrency, ErrSlotTwice, and billing.ErrOverflow, wrapped with
 // the line they concern.
 func NewDraft(head Head, slots []Slot) (*Draft, error) {
-	inv := Invoice{
-		ID:      InvoiceID(head.Account, head.Period, head.Currency, head.Counter),
-		Account: head.Account, Period: head.Period, Currency: head.Currency,
-		AccountDetails: head.AccountDetails, Seller: head.Seller,
-	}
+	inv := head.invoice()
 	slots = slices.Clone(slots)
 	slices.SortFunc(slots, Slot.compare)
 	scale := 0
@@ -225,6 +226,15 @@ func NewDraft(head Head, slots []Slot) (*Draft, error) {
 		}
 	}
 	return &Draft{invoice: inv, scale: scale}, nil
+}
+
+// invoice begins the invoice.
+func (h Head) invoice() Invoice {
+	return Invoice{
+		ID:      InvoiceID(h.Account, h.Period, h.Currency, h.Counter),
+		Account: h.Account, Period: h.Period, Currency: h.Currency,
+		AccountDetails: h.AccountDetails, Seller: h.Seller,
+	}
 }
 
 // compare orders slots as their lines stand on an invoice.

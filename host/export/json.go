@@ -63,6 +63,7 @@ type invoiceJSON struct {
 	Total          string            `json:"total"`
 	AccountDetails json.RawMessage   `json:"account_details"`
 	Seller         json.RawMessage   `json:"seller"`
+	Corrections    []correctionJSON  `json:"corrections,omitempty"`
 }
 
 type periodJSON struct {
@@ -86,6 +87,7 @@ type lineJSON struct {
 	Amount       string           `json:"amount"`
 	Unrounded    billing.Amount   `json:"unrounded"`
 	Module       string           `json:"module"`
+	Adjustment   *adjustmentJSON  `json:"adjustment,omitempty"`
 }
 
 func periodOf(p billing.Period) periodJSON { return periodJSON{ID: p.ID(), Start: p.Start, End: p.End} }
@@ -107,13 +109,14 @@ func (inv *Invoice) Encode() ([]byte, error) {
 	out := invoiceJSON{
 		ID: inv.ID, Account: inv.Account, Period: periodOf(inv.Period), Currency: inv.Currency,
 		Lines: make([]lineJSON, len(inv.Lines)), Total: inv.TotalText,
-		AccountDetails: inv.AccountDetails, Seller: inv.Seller,
+		AccountDetails: inv.AccountDetails, Seller: inv.Seller, Corrections: inv.corrections(),
 	}
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
 		out.Lines[i] = lineJSON{
 			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version, ID: l.ID, Group: l.Group,
 			Description: l.Description, Quantity: l.Quantity, Amount: l.AmountText, Unrounded: l.Unrounded, Module: l.Module,
+			Adjustment: l.adjustment(),
 		}
 	}
 	b, err := encode(out)
@@ -144,13 +147,21 @@ func DecodeInvoice(b []byte) (Invoice, error) {
 	}
 	for _, l := range in.Lines {
 		amount, err := billing.ParseAmount(l.Amount)
+		var adjustment *Adjustment
+		if err == nil {
+			adjustment, err = l.Adjustment.decode()
+		}
 		if err != nil {
 			return Invoice{}, fmt.Errorf("%w: %s, line %s: %w", errDocument, in.ID, l.ID, err)
 		}
 		inv.Lines = append(inv.Lines, Line{
 			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Subscription: l.Subscription, Version: l.Version.UTC(), ID: l.ID, Group: l.Group,
 			Description: l.Description, Quantity: l.Quantity, Amount: amount, AmountText: l.Amount, Unrounded: l.Unrounded, Module: l.Module,
+			Adjustment: adjustment,
 		})
+	}
+	for _, c := range in.Corrections {
+		inv.Corrections = append(inv.Corrections, Correction{Period: billing.Period{Start: c.Period.Start, End: c.Period.End}, Events: c.Events, More: c.More})
 	}
 	return inv, nil
 }

@@ -52,6 +52,8 @@ type reportInvoiceJSON struct {
 	Currency billing.Currency  `json:"currency"`
 	Lines    []reportLineJSON  `json:"lines"`
 	Total    string            `json:"total"`
+
+	Corrections []correctionJSON `json:"corrections,omitempty"`
 }
 
 type reportLineJSON struct {
@@ -62,6 +64,7 @@ type reportLineJSON struct {
 	Description string           `json:"description"`
 	Quantity    billing.Quantity `json:"quantity"`
 	Amount      string           `json:"amount"`
+	Adjustment  *adjustmentJSON  `json:"adjustment,omitempty"`
 }
 
 // WriteJSON writes the report as one JSON object with a newline behind it. The
@@ -142,12 +145,13 @@ func (w *jsonWriter) item(i int, v any) {
 func (inv *Invoice) report() reportInvoiceJSON {
 	out := reportInvoiceJSON{
 		ID: inv.ID, Account: inv.Account, Period: periodOf(inv.Period), Currency: inv.Currency,
-		Lines: make([]reportLineJSON, len(inv.Lines)), Total: inv.TotalText,
+		Lines: make([]reportLineJSON, len(inv.Lines)), Total: inv.TotalText, Corrections: inv.corrections(),
 	}
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
 		out.Lines[i] = reportLineJSON{
 			Rule: l.Rule, Tariff: l.Tariff, Meter: l.Meter, Group: l.Group, Description: l.Description, Quantity: l.Quantity, Amount: l.AmountText,
+			Adjustment: l.adjustment(),
 		}
 	}
 	return out

@@ -23,6 +23,14 @@ type Book interface {
 	CarryIn(*Live) []byte
 }
 
+// Reopener is a Book in which an account's closed period can take events all the
+// same.
+type Reopener interface {
+	// Reopened reports whether the closed period of a calendar that starts at a time,
+	// unix ns, takes events of an account.
+	Reopened(account string, c Calendar, start int64) bool
+}
+
 // Account is an account with its slots as a book keeps them. The slots are the
 // book's to change, the rest is the rater's.
 //

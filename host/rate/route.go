@@ -218,9 +218,14 @@ func (b *batch) meter(ctx context.Context, i int, a *Account, l *lane, m *laneMe
 	return nil
 }
 
-// closed refuses an event whose billing period is closed.
+// closed refuses an event whose billing period is closed and was not reopened.
 func (b *batch) closed(e *Event, c *calendar) *verdict {
 	if until := c.closedUntil(b); e.Time < until {
+		if r, can := b.book.(Reopener); can {
+			if start, _ := c.at(e.Time); r.Reopened(e.Account, c.name, start) {
+				return nil
+			}
+		}
 		return refuse(ReasonPeriodClosed, "time: %s lies in a billing period that is closed; usage counts from %s on",
 			time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano), time.Unix(0, until).UTC().Format(time.RFC3339))
 	}

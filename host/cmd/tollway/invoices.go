@@ -97,7 +97,11 @@ func (c *invoicesShowCommand) Run(ctx context.Context, s streams) error {
 func printInvoice(s streams, output, what string, inv *tollwayv1.Invoice) error {
 	g := columns("tariff", "subscription", "group", "description", ">quantity", ">amount")
 	for _, l := range inv.GetLines() {
-		g.add(lineOf(l.GetTariff(), l.GetRule()), l.GetSubscription(), groupText(l.GetGroup()), l.GetDescription(), l.GetQuantity(), l.GetAmount())
+		what := l.GetDescription()
+		if a := l.GetAdjustment(); a != nil {
+			what = fmt.Sprintf("%s, adjusted: %s for %s instead of %s for %s", a.GetPeriod().GetId(), a.GetNewAmount(), a.GetNewQuantity(), a.GetOldAmount(), a.GetOldQuantity())
+		}
+		g.add(lineOf(l.GetTariff(), l.GetRule()), l.GetSubscription(), groupText(l.GetGroup()), what, l.GetQuantity(), l.GetAmount())
 	}
 	if output == "table" {
 		p := inv.GetPeriod()
@@ -110,8 +114,33 @@ func printInvoice(s streams, output, what string, inv *tollwayv1.Invoice) error 
 	if err := g.print(s.out, output); err != nil || output == "csv" {
 		return err
 	}
-	_, err := fmt.Fprintf(s.out, "\ntotal %s %s\n", inv.GetTotal(), inv.GetCurrency())
-	return err
+	if _, err := fmt.Fprintf(s.out, "\ntotal %s %s\n", inv.GetTotal(), inv.GetCurrency()); err != nil {
+		return err
+	}
+	return printCorrections(s, inv)
+}
+
+// printCorrections lists the events because of which an invoice adjusts earlier
+// periods.
+func printCorrections(s streams, inv *tollwayv1.Invoice) error {
+	for _, c := range inv.GetCorrections() {
+		if _, err := fmt.Fprintf(s.out, "\n%s is adjusted because of\n\n", c.GetPeriod().GetId()); err != nil {
+			return err
+		}
+		g := columns("why", "source", "id", ">position")
+		for _, e := range c.GetEvents() {
+			g.add(e.GetKind(), e.GetSource(), e.GetId(), fmt.Sprint(e.GetPosition()))
+		}
+		if err := g.print(s.out, "table"); err != nil {
+			return err
+		}
+		if c.GetMore() > 0 {
+			if _, err := fmt.Fprintf(s.out, "… and %d more\n", c.GetMore()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // lineOf names what made a line: a tariff, or an invoice rule.

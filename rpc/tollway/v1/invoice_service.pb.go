@@ -41,7 +41,9 @@ type Invoice struct {
 	// were when the invoice was issued. Empty when there were none.
 	AccountDetails string `protobuf:"bytes,7,opt,name=account_details,json=accountDetails,proto3" json:"account_details,omitempty"`
 	// The catalog's details of the seller as JSON, likewise.
-	Seller        string `protobuf:"bytes,8,opt,name=seller,proto3" json:"seller,omitempty"`
+	Seller string `protobuf:"bytes,8,opt,name=seller,proto3" json:"seller,omitempty"`
+	// The events because of which lines adjust earlier periods, by period.
+	Corrections   []*InvoiceCorrection `protobuf:"bytes,9,rep,name=corrections,proto3" json:"corrections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +134,252 @@ func (x *Invoice) GetSeller() string {
 	return ""
 }
 
+func (x *Invoice) GetCorrections() []*InvoiceCorrection {
+	if x != nil {
+		return x.Corrections
+	}
+	return nil
+}
+
+// InvoiceCorrection says why an earlier period is adjusted.
+type InvoiceCorrection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period that is adjusted.
+	Period *Period `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// The events that changed what it comes to, in the order of the log.
+	Events []*CorrectionCause `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// How many events there are beyond those listed.
+	More          uint64 `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvoiceCorrection) Reset() {
+	*x = InvoiceCorrection{}
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvoiceCorrection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvoiceCorrection) ProtoMessage() {}
+
+func (x *InvoiceCorrection) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvoiceCorrection.ProtoReflect.Descriptor instead.
+func (*InvoiceCorrection) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *InvoiceCorrection) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *InvoiceCorrection) GetEvents() []*CorrectionCause {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *InvoiceCorrection) GetMore() uint64 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+// CorrectionCause is an event that changed what a closed period comes to.
+type CorrectionCause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it did: "late", "void" or "amend".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The event's source.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// The event's id.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Stream sequence of the message that carried it.
+	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Its place in that message, from 0.
+	Index         uint32 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectionCause) Reset() {
+	*x = CorrectionCause{}
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectionCause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectionCause) ProtoMessage() {}
+
+func (x *CorrectionCause) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectionCause.ProtoReflect.Descriptor instead.
+func (*CorrectionCause) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CorrectionCause) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CorrectionCause) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *CorrectionCause) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CorrectionCause) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *CorrectionCause) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// LineAdjustment says what a line corrects. The line's own quantity and amount are
+// the difference.
+type LineAdjustment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period's invoice, which stays as it was issued. Empty when there was none in
+	// the currency.
+	Invoice string `protobuf:"bytes,1,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	// The period that is adjusted.
+	Period *Period `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Quantity billed so far, on all invoices: decimal text.
+	OldQuantity string `protobuf:"bytes,3,opt,name=old_quantity,json=oldQuantity,proto3" json:"old_quantity,omitempty"`
+	// Amount billed so far.
+	OldAmount string `protobuf:"bytes,4,opt,name=old_amount,json=oldAmount,proto3" json:"old_amount,omitempty"`
+	// Quantity that it comes to now.
+	NewQuantity string `protobuf:"bytes,5,opt,name=new_quantity,json=newQuantity,proto3" json:"new_quantity,omitempty"`
+	// Amount that it comes to now.
+	NewAmount     string `protobuf:"bytes,6,opt,name=new_amount,json=newAmount,proto3" json:"new_amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineAdjustment) Reset() {
+	*x = LineAdjustment{}
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineAdjustment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineAdjustment) ProtoMessage() {}
+
+func (x *LineAdjustment) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineAdjustment.ProtoReflect.Descriptor instead.
+func (*LineAdjustment) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LineAdjustment) GetInvoice() string {
+	if x != nil {
+		return x.Invoice
+	}
+	return ""
+}
+
+func (x *LineAdjustment) GetPeriod() *Period {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *LineAdjustment) GetOldQuantity() string {
+	if x != nil {
+		return x.OldQuantity
+	}
+	return ""
+}
+
+func (x *LineAdjustment) GetOldAmount() string {
+	if x != nil {
+		return x.OldAmount
+	}
+	return ""
+}
+
+func (x *LineAdjustment) GetNewQuantity() string {
+	if x != nil {
+		return x.NewQuantity
+	}
+	return ""
+}
+
+func (x *LineAdjustment) GetNewAmount() string {
+	if x != nil {
+		return x.NewAmount
+	}
+	return ""
+}
+
 // InvoiceLine is one line item, of a tariff or of an invoice rule.
 type InvoiceLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -159,14 +407,16 @@ type InvoiceLine struct {
 	UnroundedAmount string `protobuf:"bytes,11,opt,name=unrounded_amount,json=unroundedAmount,proto3" json:"unrounded_amount,omitempty"`
 	// The invoice rule that made it, by its name in the catalog. Empty in the line of
 	// a tariff.
-	Rule          string `protobuf:"bytes,12,opt,name=rule,proto3" json:"rule,omitempty"`
+	Rule string `protobuf:"bytes,12,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Set when the line corrects what was billed of an earlier period.
+	Adjustment    *LineAdjustment `protobuf:"bytes,13,opt,name=adjustment,proto3" json:"adjustment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InvoiceLine) Reset() {
 	*x = InvoiceLine{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +428,7 @@ func (x *InvoiceLine) String() string {
 func (*InvoiceLine) ProtoMessage() {}
 
 func (x *InvoiceLine) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +441,7 @@ func (x *InvoiceLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceLine.ProtoReflect.Descriptor instead.
 func (*InvoiceLine) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *InvoiceLine) GetTariff() string {
@@ -278,6 +528,13 @@ func (x *InvoiceLine) GetRule() string {
 	return ""
 }
 
+func (x *InvoiceLine) GetAdjustment() *LineAdjustment {
+	if x != nil {
+		return x.Adjustment
+	}
+	return nil
+}
+
 // InvoiceSummary is an invoice without its lines.
 type InvoiceSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -297,7 +554,7 @@ type InvoiceSummary struct {
 
 func (x *InvoiceSummary) Reset() {
 	*x = InvoiceSummary{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +566,7 @@ func (x *InvoiceSummary) String() string {
 func (*InvoiceSummary) ProtoMessage() {}
 
 func (x *InvoiceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +579,7 @@ func (x *InvoiceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceSummary.ProtoReflect.Descriptor instead.
 func (*InvoiceSummary) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InvoiceSummary) GetId() string {
@@ -382,7 +639,7 @@ type InvoiceServiceListRequest struct {
 
 func (x *InvoiceServiceListRequest) Reset() {
 	*x = InvoiceServiceListRequest{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +651,7 @@ func (x *InvoiceServiceListRequest) String() string {
 func (*InvoiceServiceListRequest) ProtoMessage() {}
 
 func (x *InvoiceServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +664,7 @@ func (x *InvoiceServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceListRequest.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InvoiceServiceListRequest) GetAccount() string {
@@ -467,7 +724,7 @@ type InvoiceServiceListResponse struct {
 
 func (x *InvoiceServiceListResponse) Reset() {
 	*x = InvoiceServiceListResponse{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +736,7 @@ func (x *InvoiceServiceListResponse) String() string {
 func (*InvoiceServiceListResponse) ProtoMessage() {}
 
 func (x *InvoiceServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +749,7 @@ func (x *InvoiceServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceListResponse.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{4}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InvoiceServiceListResponse) GetInvoices() []*InvoiceSummary {
@@ -531,7 +788,7 @@ type InvoiceServiceGetRequest struct {
 
 func (x *InvoiceServiceGetRequest) Reset() {
 	*x = InvoiceServiceGetRequest{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +800,7 @@ func (x *InvoiceServiceGetRequest) String() string {
 func (*InvoiceServiceGetRequest) ProtoMessage() {}
 
 func (x *InvoiceServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +813,7 @@ func (x *InvoiceServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{5}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InvoiceServiceGetRequest) GetId() string {
@@ -596,7 +853,7 @@ type InvoiceServiceGetResponse struct {
 
 func (x *InvoiceServiceGetResponse) Reset() {
 	*x = InvoiceServiceGetResponse{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +865,7 @@ func (x *InvoiceServiceGetResponse) String() string {
 func (*InvoiceServiceGetResponse) ProtoMessage() {}
 
 func (x *InvoiceServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +878,7 @@ func (x *InvoiceServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{6}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InvoiceServiceGetResponse) GetInvoice() *Invoice {
@@ -663,7 +920,7 @@ type InvoiceServicePreviewRequest struct {
 
 func (x *InvoiceServicePreviewRequest) Reset() {
 	*x = InvoiceServicePreviewRequest{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +932,7 @@ func (x *InvoiceServicePreviewRequest) String() string {
 func (*InvoiceServicePreviewRequest) ProtoMessage() {}
 
 func (x *InvoiceServicePreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +945,7 @@ func (x *InvoiceServicePreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServicePreviewRequest.ProtoReflect.Descriptor instead.
 func (*InvoiceServicePreviewRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{7}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InvoiceServicePreviewRequest) GetAccount() string {
@@ -738,7 +995,7 @@ type InvoiceServicePreviewResponse struct {
 
 func (x *InvoiceServicePreviewResponse) Reset() {
 	*x = InvoiceServicePreviewResponse{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1007,7 @@ func (x *InvoiceServicePreviewResponse) String() string {
 func (*InvoiceServicePreviewResponse) ProtoMessage() {}
 
 func (x *InvoiceServicePreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1020,7 @@ func (x *InvoiceServicePreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServicePreviewResponse.ProtoReflect.Descriptor instead.
 func (*InvoiceServicePreviewResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{8}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InvoiceServicePreviewResponse) GetPeriod() *Period {
@@ -826,7 +1083,7 @@ type InvoiceServiceExportRequest struct {
 
 func (x *InvoiceServiceExportRequest) Reset() {
 	*x = InvoiceServiceExportRequest{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +1095,7 @@ func (x *InvoiceServiceExportRequest) String() string {
 func (*InvoiceServiceExportRequest) ProtoMessage() {}
 
 func (x *InvoiceServiceExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[9]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +1108,7 @@ func (x *InvoiceServiceExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceExportRequest.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceExportRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{9}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InvoiceServiceExportRequest) GetPeriod() string {
@@ -933,7 +1190,7 @@ type InvoiceServiceExportResponse struct {
 
 func (x *InvoiceServiceExportResponse) Reset() {
 	*x = InvoiceServiceExportResponse{}
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1202,7 @@ func (x *InvoiceServiceExportResponse) String() string {
 func (*InvoiceServiceExportResponse) ProtoMessage() {}
 
 func (x *InvoiceServiceExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_invoice_service_proto_msgTypes[10]
+	mi := &file_tollway_v1_invoice_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1215,7 @@ func (x *InvoiceServiceExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceServiceExportResponse.ProtoReflect.Descriptor instead.
 func (*InvoiceServiceExportResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{10}
+	return file_tollway_v1_invoice_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InvoiceServiceExportResponse) GetInvoices() []*Invoice {
@@ -1022,7 +1279,7 @@ var File_tollway_v1_invoice_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\n" +
 	" tollway/v1/invoice_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x1ftollway/v1/period_service.proto\x1a\x19tollway/v1/position.proto\"\x81\x02\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tollway/v1/money.proto\x1a\x17tollway/v1/period.proto\x1a\x1ftollway/v1/period_service.proto\x1a\x19tollway/v1/position.proto\"\xc2\x02\n" +
 	"\aInvoice\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12*\n" +
@@ -1031,7 +1288,27 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x05lines\x18\x05 \x03(\v2\x17.tollway.v1.InvoiceLineR\x05lines\x12\x14\n" +
 	"\x05total\x18\x06 \x01(\tR\x05total\x12'\n" +
 	"\x0faccount_details\x18\a \x01(\tR\x0eaccountDetails\x12\x16\n" +
-	"\x06seller\x18\b \x01(\tR\x06seller\"\xd3\x03\n" +
+	"\x06seller\x18\b \x01(\tR\x06seller\x12?\n" +
+	"\vcorrections\x18\t \x03(\v2\x1d.tollway.v1.InvoiceCorrectionR\vcorrections\"\x88\x01\n" +
+	"\x11InvoiceCorrection\x12*\n" +
+	"\x06period\x18\x01 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x123\n" +
+	"\x06events\x18\x02 \x03(\v2\x1b.tollway.v1.CorrectionCauseR\x06events\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\x04R\x04more\"\x7f\n" +
+	"\x0fCorrectionCause\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\rR\x05index\"\xda\x01\n" +
+	"\x0eLineAdjustment\x12\x18\n" +
+	"\ainvoice\x18\x01 \x01(\tR\ainvoice\x12*\n" +
+	"\x06period\x18\x02 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x12!\n" +
+	"\fold_quantity\x18\x03 \x01(\tR\voldQuantity\x12\x1d\n" +
+	"\n" +
+	"old_amount\x18\x04 \x01(\tR\toldAmount\x12!\n" +
+	"\fnew_quantity\x18\x05 \x01(\tR\vnewQuantity\x12\x1d\n" +
+	"\n" +
+	"new_amount\x18\x06 \x01(\tR\tnewAmount\"\x8f\x04\n" +
 	"\vInvoiceLine\x12\x16\n" +
 	"\x06tariff\x18\x01 \x01(\tR\x06tariff\x12\x14\n" +
 	"\x05meter\x18\x02 \x01(\tR\x05meter\x12\"\n" +
@@ -1045,7 +1322,10 @@ const file_tollway_v1_invoice_service_proto_rawDesc = "" +
 	"\x0eeffective_from\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveFrom\x12)\n" +
 	"\x10unrounded_amount\x18\v \x01(\tR\x0funroundedAmount\x12\x12\n" +
-	"\x04rule\x18\f \x01(\tR\x04rule\x1a8\n" +
+	"\x04rule\x18\f \x01(\tR\x04rule\x12:\n" +
+	"\n" +
+	"adjustment\x18\r \x01(\v2\x1a.tollway.v1.LineAdjustmentR\n" +
+	"adjustment\x1a8\n" +
 	"\n" +
 	"GroupEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1122,63 +1402,71 @@ func file_tollway_v1_invoice_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_invoice_service_proto_rawDescData
 }
 
-var file_tollway_v1_invoice_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_tollway_v1_invoice_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_tollway_v1_invoice_service_proto_goTypes = []any{
 	(*Invoice)(nil),                       // 0: tollway.v1.Invoice
-	(*InvoiceLine)(nil),                   // 1: tollway.v1.InvoiceLine
-	(*InvoiceSummary)(nil),                // 2: tollway.v1.InvoiceSummary
-	(*InvoiceServiceListRequest)(nil),     // 3: tollway.v1.InvoiceServiceListRequest
-	(*InvoiceServiceListResponse)(nil),    // 4: tollway.v1.InvoiceServiceListResponse
-	(*InvoiceServiceGetRequest)(nil),      // 5: tollway.v1.InvoiceServiceGetRequest
-	(*InvoiceServiceGetResponse)(nil),     // 6: tollway.v1.InvoiceServiceGetResponse
-	(*InvoiceServicePreviewRequest)(nil),  // 7: tollway.v1.InvoiceServicePreviewRequest
-	(*InvoiceServicePreviewResponse)(nil), // 8: tollway.v1.InvoiceServicePreviewResponse
-	(*InvoiceServiceExportRequest)(nil),   // 9: tollway.v1.InvoiceServiceExportRequest
-	(*InvoiceServiceExportResponse)(nil),  // 10: tollway.v1.InvoiceServiceExportResponse
-	nil,                                   // 11: tollway.v1.InvoiceLine.GroupEntry
-	(*Period)(nil),                        // 12: tollway.v1.Period
-	(*timestamppb.Timestamp)(nil),         // 13: google.protobuf.Timestamp
-	(*Money)(nil),                         // 14: tollway.v1.Money
-	(*MinPosition)(nil),                   // 15: tollway.v1.MinPosition
-	(*AsOf)(nil),                          // 16: tollway.v1.AsOf
-	(*ParkedInvoice)(nil),                 // 17: tollway.v1.ParkedInvoice
-	(*PeriodStatus)(nil),                  // 18: tollway.v1.PeriodStatus
+	(*InvoiceCorrection)(nil),             // 1: tollway.v1.InvoiceCorrection
+	(*CorrectionCause)(nil),               // 2: tollway.v1.CorrectionCause
+	(*LineAdjustment)(nil),                // 3: tollway.v1.LineAdjustment
+	(*InvoiceLine)(nil),                   // 4: tollway.v1.InvoiceLine
+	(*InvoiceSummary)(nil),                // 5: tollway.v1.InvoiceSummary
+	(*InvoiceServiceListRequest)(nil),     // 6: tollway.v1.InvoiceServiceListRequest
+	(*InvoiceServiceListResponse)(nil),    // 7: tollway.v1.InvoiceServiceListResponse
+	(*InvoiceServiceGetRequest)(nil),      // 8: tollway.v1.InvoiceServiceGetRequest
+	(*InvoiceServiceGetResponse)(nil),     // 9: tollway.v1.InvoiceServiceGetResponse
+	(*InvoiceServicePreviewRequest)(nil),  // 10: tollway.v1.InvoiceServicePreviewRequest
+	(*InvoiceServicePreviewResponse)(nil), // 11: tollway.v1.InvoiceServicePreviewResponse
+	(*InvoiceServiceExportRequest)(nil),   // 12: tollway.v1.InvoiceServiceExportRequest
+	(*InvoiceServiceExportResponse)(nil),  // 13: tollway.v1.InvoiceServiceExportResponse
+	nil,                                   // 14: tollway.v1.InvoiceLine.GroupEntry
+	(*Period)(nil),                        // 15: tollway.v1.Period
+	(*timestamppb.Timestamp)(nil),         // 16: google.protobuf.Timestamp
+	(*Money)(nil),                         // 17: tollway.v1.Money
+	(*MinPosition)(nil),                   // 18: tollway.v1.MinPosition
+	(*AsOf)(nil),                          // 19: tollway.v1.AsOf
+	(*ParkedInvoice)(nil),                 // 20: tollway.v1.ParkedInvoice
+	(*PeriodStatus)(nil),                  // 21: tollway.v1.PeriodStatus
 }
 var file_tollway_v1_invoice_service_proto_depIdxs = []int32{
-	12, // 0: tollway.v1.Invoice.period:type_name -> tollway.v1.Period
-	1,  // 1: tollway.v1.Invoice.lines:type_name -> tollway.v1.InvoiceLine
-	11, // 2: tollway.v1.InvoiceLine.group:type_name -> tollway.v1.InvoiceLine.GroupEntry
-	13, // 3: tollway.v1.InvoiceLine.effective_from:type_name -> google.protobuf.Timestamp
-	12, // 4: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
-	14, // 5: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
-	15, // 6: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	2,  // 7: tollway.v1.InvoiceServiceListResponse.invoices:type_name -> tollway.v1.InvoiceSummary
-	16, // 8: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	15, // 9: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
-	0,  // 10: tollway.v1.InvoiceServiceGetResponse.invoice:type_name -> tollway.v1.Invoice
-	16, // 11: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
-	15, // 12: tollway.v1.InvoiceServicePreviewRequest.min_position:type_name -> tollway.v1.MinPosition
-	12, // 13: tollway.v1.InvoiceServicePreviewResponse.period:type_name -> tollway.v1.Period
-	0,  // 14: tollway.v1.InvoiceServicePreviewResponse.invoices:type_name -> tollway.v1.Invoice
-	17, // 15: tollway.v1.InvoiceServicePreviewResponse.parked:type_name -> tollway.v1.ParkedInvoice
-	16, // 16: tollway.v1.InvoiceServicePreviewResponse.as_of:type_name -> tollway.v1.AsOf
-	15, // 17: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
-	0,  // 18: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
-	18, // 19: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
-	16, // 20: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
-	3,  // 21: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
-	5,  // 22: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
-	7,  // 23: tollway.v1.InvoiceService.Preview:input_type -> tollway.v1.InvoiceServicePreviewRequest
-	9,  // 24: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
-	4,  // 25: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
-	6,  // 26: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
-	8,  // 27: tollway.v1.InvoiceService.Preview:output_type -> tollway.v1.InvoiceServicePreviewResponse
-	10, // 28: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
-	25, // [25:29] is the sub-list for method output_type
-	21, // [21:25] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	15, // 0: tollway.v1.Invoice.period:type_name -> tollway.v1.Period
+	4,  // 1: tollway.v1.Invoice.lines:type_name -> tollway.v1.InvoiceLine
+	1,  // 2: tollway.v1.Invoice.corrections:type_name -> tollway.v1.InvoiceCorrection
+	15, // 3: tollway.v1.InvoiceCorrection.period:type_name -> tollway.v1.Period
+	2,  // 4: tollway.v1.InvoiceCorrection.events:type_name -> tollway.v1.CorrectionCause
+	15, // 5: tollway.v1.LineAdjustment.period:type_name -> tollway.v1.Period
+	14, // 6: tollway.v1.InvoiceLine.group:type_name -> tollway.v1.InvoiceLine.GroupEntry
+	16, // 7: tollway.v1.InvoiceLine.effective_from:type_name -> google.protobuf.Timestamp
+	3,  // 8: tollway.v1.InvoiceLine.adjustment:type_name -> tollway.v1.LineAdjustment
+	15, // 9: tollway.v1.InvoiceSummary.period:type_name -> tollway.v1.Period
+	17, // 10: tollway.v1.InvoiceSummary.total:type_name -> tollway.v1.Money
+	18, // 11: tollway.v1.InvoiceServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	5,  // 12: tollway.v1.InvoiceServiceListResponse.invoices:type_name -> tollway.v1.InvoiceSummary
+	19, // 13: tollway.v1.InvoiceServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	18, // 14: tollway.v1.InvoiceServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 15: tollway.v1.InvoiceServiceGetResponse.invoice:type_name -> tollway.v1.Invoice
+	19, // 16: tollway.v1.InvoiceServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	18, // 17: tollway.v1.InvoiceServicePreviewRequest.min_position:type_name -> tollway.v1.MinPosition
+	15, // 18: tollway.v1.InvoiceServicePreviewResponse.period:type_name -> tollway.v1.Period
+	0,  // 19: tollway.v1.InvoiceServicePreviewResponse.invoices:type_name -> tollway.v1.Invoice
+	20, // 20: tollway.v1.InvoiceServicePreviewResponse.parked:type_name -> tollway.v1.ParkedInvoice
+	19, // 21: tollway.v1.InvoiceServicePreviewResponse.as_of:type_name -> tollway.v1.AsOf
+	18, // 22: tollway.v1.InvoiceServiceExportRequest.min_position:type_name -> tollway.v1.MinPosition
+	0,  // 23: tollway.v1.InvoiceServiceExportResponse.invoices:type_name -> tollway.v1.Invoice
+	21, // 24: tollway.v1.InvoiceServiceExportResponse.open_periods:type_name -> tollway.v1.PeriodStatus
+	19, // 25: tollway.v1.InvoiceServiceExportResponse.as_of:type_name -> tollway.v1.AsOf
+	6,  // 26: tollway.v1.InvoiceService.List:input_type -> tollway.v1.InvoiceServiceListRequest
+	8,  // 27: tollway.v1.InvoiceService.Get:input_type -> tollway.v1.InvoiceServiceGetRequest
+	10, // 28: tollway.v1.InvoiceService.Preview:input_type -> tollway.v1.InvoiceServicePreviewRequest
+	12, // 29: tollway.v1.InvoiceService.Export:input_type -> tollway.v1.InvoiceServiceExportRequest
+	7,  // 30: tollway.v1.InvoiceService.List:output_type -> tollway.v1.InvoiceServiceListResponse
+	9,  // 31: tollway.v1.InvoiceService.Get:output_type -> tollway.v1.InvoiceServiceGetResponse
+	11, // 32: tollway.v1.InvoiceService.Preview:output_type -> tollway.v1.InvoiceServicePreviewResponse
+	13, // 33: tollway.v1.InvoiceService.Export:output_type -> tollway.v1.InvoiceServiceExportResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_invoice_service_proto_init() }
@@ -1196,7 +1484,7 @@ func file_tollway_v1_invoice_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_invoice_service_proto_rawDesc), len(file_tollway_v1_invoice_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
