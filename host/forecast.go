@@ -207,7 +207,7 @@ func (h *Host) finishAhead(ctx context.Context, fold *historyFold, w *whole, sta
 			}
 		}
 	}
-	open = due(fold.rater, w.account, w.calendar, w.period, open)
+	open = due(fold.rater, w.account, w.calendar, w.period, open).slots
 	finished, faults, err := fold.rater.Finish(ctx, open)
 	if err != nil {
 		return nil, err

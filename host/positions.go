@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/accumulate"
-	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/rate"
 )
 
@@ -160,7 +159,7 @@ const blocksAtOnce = 256
 
 // find returns the stretches of the log up to a position that may have what is
 // sought, in order and apart.
-func (x *positions) find(store *checkpoint.Partition, state *accumulate.State, s sought, upTo uint64) ([]span, error) {
+func (x *positions) find(store PartitionStore, state *accumulate.State, s sought, upTo uint64) ([]span, error) {
 	var spans []span
 	take := func(b []byte) error {
 		stretch, may, err := s.read(b)
@@ -200,19 +199,17 @@ func (x *positions) find(store *checkpoint.Partition, state *accumulate.State, s
 
 // resume puts a block of kind 0 in place of what a restart has lost: what stands
 // between the last block and the checkpoint.
-func (x *positions) resume(store *checkpoint.Partition, state *accumulate.State, position uint64) error {
+func (x *positions) resume(store PartitionStore, state *accumulate.State, position uint64) error {
 	first := uint64(1)
 	if n := store.LogLast(accumulate.LogIndex); n > 0 {
-		b, err := store.Entry(accumulate.LogIndex, n)
+		err := store.LogRange(accumulate.LogIndex, n, 1, func(_ uint64, b []byte) error {
+			stretch, _, err := new(sought).read(b)
+			first = stretch.last // the message at the end of a block may have had more events
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("host: index of positions: %w", err)
 		}
-		stretch, _, err := new(sought).read(b)
-		if err != nil {
-			return err
-		}
-		// The message at the end of a block may have had more events.
-		first = stretch.last
 	}
 	if first <= position && position > 0 {
 		state.AddBlock(appendBlockHead(nil, blockAny, first, position, 0, 0))

@@ -30,12 +30,9 @@ type State struct {
 	durable   uint32            // number of the last generation that is
 	carries   map[uint32][]byte // what slots were left by the period before, by slot number
 	parked    map[parkedKey]Parked
-<<<<<<< HEAD
 	followers []*Follower
-=======
 	reopened  map[parkedKey]Reopened
 	rules     map[PeriodKey]RulesRef
->>>>>>> 056a670 (host: adjust late usage on the next invoice)
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published
