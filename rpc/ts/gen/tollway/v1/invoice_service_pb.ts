@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/invoice_service.proto.
  */
 export const file_tollway_v1_invoice_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0b2xsd2F5L3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSK8AQoHSW52b2ljZRIKCgJpZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEiIKBnBlcmlvZBgDIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEhAKCGN1cnJlbmN5GAQgASgJEiYKBWxpbmVzGAUgAygLMhcudG9sbHdheS52MS5JbnZvaWNlTGluZRINCgV0b3RhbBgGIAEoCRIXCg9hY2NvdW50X2RldGFpbHMYByABKAkSDgoGc2VsbGVyGAggASgJItICCgtJbnZvaWNlTGluZRIOCgZ0YXJpZmYYASABKAkSDQoFbWV0ZXIYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJEgoKAmlkGAQgASgJEjEKBWdyb3VwGAUgAygLMiIudG9sbHdheS52MS5JbnZvaWNlTGluZS5Hcm91cEVudHJ5EhMKC2Rlc2NyaXB0aW9uGAYgASgJEhAKCHF1YW50aXR5GAcgASgJEg4KBmFtb3VudBgIIAEoCRIOCgZwbHVnaW4YCSABKAkSMgoOZWZmZWN0aXZlX2Zyb20YCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEHVucm91bmRlZF9hbW91bnQYCyABKAkSDAoEcnVsZRgMIAEoCRosCgpHcm91cEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiggEKDkludm9pY2VTdW1tYXJ5EgoKAmlkGAEgASgJEg8KB2FjY291bnQYAiABKAkSIgoGcGVyaW9kGAMgASgLMhIudG9sbHdheS52MS5QZXJpb2QSIAoFdG90YWwYBCABKAsyES50b2xsd2F5LnYxLk1vbmV5Eg0KBWxpbmVzGAUgASgNIqQBChlJbnZvaWNlU2VydmljZUxpc3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJEi0KDG1pbl9wb3NpdGlvbhgGIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24ihAEKGkludm9pY2VTZXJ2aWNlTGlzdFJlc3BvbnNlEiwKCGludm9pY2VzGAEgAygLMhoudG9sbHdheS52MS5JbnZvaWNlU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSHwoFYXNfb2YYAyABKAsyEC50b2xsd2F5LnYxLkFzT2YibAoYSW52b2ljZVNlcnZpY2VHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEi0KDG1pbl9wb3NpdGlvbhgCIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24SFQoNd2l0aF9kb2N1bWVudBgDIAEoCCJ0ChlJbnZvaWNlU2VydmljZUdldFJlc3BvbnNlEiQKB2ludm9pY2UYASABKAsyEy50b2xsd2F5LnYxLkludm9pY2USHwoFYXNfb2YYAiABKAsyEC50b2xsd2F5LnYxLkFzT2YSEAoIZG9jdW1lbnQYAyABKAwihgEKHEludm9pY2VTZXJ2aWNlUHJldmlld1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZwZXJpb2QYAiABKAkSLQoMbWluX3Bvc2l0aW9uGAMgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbhIWCg53aXRoX2RvY3VtZW50cxgEIAEoCCLJAQodSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVzcG9uc2USIgoGcGVyaW9kGAEgASgLMhIudG9sbHdheS52MS5QZXJpb2QSJQoIaW52b2ljZXMYAiADKAsyEy50b2xsd2F5LnYxLkludm9pY2USKQoGcGFya2VkGAMgASgLMhkudG9sbHdheS52MS5QYXJrZWRJbnZvaWNlEh8KBWFzX29mGAQgASgLMhAudG9sbHdheS52MS5Bc09mEhEKCWRvY3VtZW50cxgFIAMoDCK2AQobSW52b2ljZVNlcnZpY2VFeHBvcnRSZXF1ZXN0Eg4KBnBlcmlvZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEg4KBmN1cnNvchgEIAEoCRItCgxtaW5fcG9zaXRpb24YBSABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEhQKDGFzX2RvY3VtZW50cxgGIAEoCBIPCgdwYXJ0aWFsGAcgASgIIvYBChxJbnZvaWNlU2VydmljZUV4cG9ydFJlc3BvbnNlEiUKCGludm9pY2VzGAEgAygLMhMudG9sbHdheS52MS5JbnZvaWNlEg4KBmN1cnNvchgCIAEoCRIMCgRkb25lGAMgASgIEi4KDG9wZW5fcGVyaW9kcxgEIAMoCzIYLnRvbGx3YXkudjEuUGVyaW9kU3RhdHVzEh8KBWFzX29mGAUgASgLMhAudG9sbHdheS52MS5Bc09mEhEKCWRvY3VtZW50cxgGIAMoDBIWCg5kb2N1bWVudF9waWVjZRgHIAEoDBIVCg1kb2N1bWVudF9lbmRzGAggASgIMo4DCg5JbnZvaWNlU2VydmljZRJaCgRMaXN0EiUudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUxpc3RSZXF1ZXN0GiYudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUxpc3RSZXNwb25zZSIDkAIBElcKA0dldBIkLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VHZXRSZXF1ZXN0GiUudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUdldFJlc3BvbnNlIgOQAgESYwoHUHJldmlldxIoLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVxdWVzdBopLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VQcmV2aWV3UmVzcG9uc2UiA5ACARJiCgZFeHBvcnQSJy50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlRXhwb3J0UmVxdWVzdBooLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VFeHBvcnRSZXNwb25zZSIDkAIBMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_period_service, file_tollway_v1_position]);
+  fileDesc("CiB0b2xsd2F5L3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSLwAQoHSW52b2ljZRIKCgJpZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEiIKBnBlcmlvZBgDIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEhAKCGN1cnJlbmN5GAQgASgJEiYKBWxpbmVzGAUgAygLMhcudG9sbHdheS52MS5JbnZvaWNlTGluZRINCgV0b3RhbBgGIAEoCRIXCg9hY2NvdW50X2RldGFpbHMYByABKAkSDgoGc2VsbGVyGAggASgJEjIKC2NvcnJlY3Rpb25zGAkgAygLMh0udG9sbHdheS52MS5JbnZvaWNlQ29ycmVjdGlvbiJyChFJbnZvaWNlQ29ycmVjdGlvbhIiCgZwZXJpb2QYASABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIrCgZldmVudHMYAiADKAsyGy50b2xsd2F5LnYxLkNvcnJlY3Rpb25DYXVzZRIMCgRtb3JlGAMgASgEIlwKD0NvcnJlY3Rpb25DYXVzZRIMCgRraW5kGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIKCgJpZBgDIAEoCRIQCghwb3NpdGlvbhgEIAEoBBINCgVpbmRleBgFIAEoDSKZAQoOTGluZUFkanVzdG1lbnQSDwoHaW52b2ljZRgBIAEoCRIiCgZwZXJpb2QYAiABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIUCgxvbGRfcXVhbnRpdHkYAyABKAkSEgoKb2xkX2Ftb3VudBgEIAEoCRIUCgxuZXdfcXVhbnRpdHkYBSABKAkSEgoKbmV3X2Ftb3VudBgGIAEoCSKCAwoLSW52b2ljZUxpbmUSDgoGdGFyaWZmGAEgASgJEg0KBW1ldGVyGAIgASgJEhQKDHN1YnNjcmlwdGlvbhgDIAEoCRIKCgJpZBgEIAEoCRIxCgVncm91cBgFIAMoCzIiLnRvbGx3YXkudjEuSW52b2ljZUxpbmUuR3JvdXBFbnRyeRITCgtkZXNjcmlwdGlvbhgGIAEoCRIQCghxdWFudGl0eRgHIAEoCRIOCgZhbW91bnQYCCABKAkSDgoGcGx1Z2luGAkgASgJEjIKDmVmZmVjdGl2ZV9mcm9tGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChB1bnJvdW5kZWRfYW1vdW50GAsgASgJEgwKBHJ1bGUYDCABKAkSLgoKYWRqdXN0bWVudBgNIAEoCzIaLnRvbGx3YXkudjEuTGluZUFkanVzdG1lbnQaLAoKR3JvdXBFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIoIBCg5JbnZvaWNlU3VtbWFyeRIKCgJpZBgBIAEoCRIPCgdhY2NvdW50GAIgASgJEiIKBnBlcmlvZBgDIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEiAKBXRvdGFsGAQgASgLMhEudG9sbHdheS52MS5Nb25leRINCgVsaW5lcxgFIAEoDSKkAQoZSW52b2ljZVNlcnZpY2VMaXN0UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEg4KBnBlcmlvZBgCIAEoCRIQCghjdXJyZW5jeRgDIAEoCRIRCglwYWdlX3NpemUYBCABKA0SEgoKcGFnZV90b2tlbhgFIAEoCRItCgxtaW5fcG9zaXRpb24YBiABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uIoQBChpJbnZvaWNlU2VydmljZUxpc3RSZXNwb25zZRIsCghpbnZvaWNlcxgBIAMoCzIaLnRvbGx3YXkudjEuSW52b2ljZVN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEh8KBWFzX29mGAMgASgLMhAudG9sbHdheS52MS5Bc09mImwKGEludm9pY2VTZXJ2aWNlR2V0UmVxdWVzdBIKCgJpZBgBIAEoCRItCgxtaW5fcG9zaXRpb24YAiABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEhUKDXdpdGhfZG9jdW1lbnQYAyABKAgidAoZSW52b2ljZVNlcnZpY2VHZXRSZXNwb25zZRIkCgdpbnZvaWNlGAEgASgLMhMudG9sbHdheS52MS5JbnZvaWNlEh8KBWFzX29mGAIgASgLMhAudG9sbHdheS52MS5Bc09mEhAKCGRvY3VtZW50GAMgASgMIoYBChxJbnZvaWNlU2VydmljZVByZXZpZXdSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEi0KDG1pbl9wb3NpdGlvbhgDIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24SFgoOd2l0aF9kb2N1bWVudHMYBCABKAgiyQEKHUludm9pY2VTZXJ2aWNlUHJldmlld1Jlc3BvbnNlEiIKBnBlcmlvZBgBIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEiUKCGludm9pY2VzGAIgAygLMhMudG9sbHdheS52MS5JbnZvaWNlEikKBnBhcmtlZBgDIAEoCzIZLnRvbGx3YXkudjEuUGFya2VkSW52b2ljZRIfCgVhc19vZhgEIAEoCzIQLnRvbGx3YXkudjEuQXNPZhIRCglkb2N1bWVudHMYBSADKAwitgEKG0ludm9pY2VTZXJ2aWNlRXhwb3J0UmVxdWVzdBIOCgZwZXJpb2QYASABKAkSDwoHYWNjb3VudBgCIAEoCRIQCghjdXJyZW5jeRgDIAEoCRIOCgZjdXJzb3IYBCABKAkSLQoMbWluX3Bvc2l0aW9uGAUgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbhIUCgxhc19kb2N1bWVudHMYBiABKAgSDwoHcGFydGlhbBgHIAEoCCL2AQocSW52b2ljZVNlcnZpY2VFeHBvcnRSZXNwb25zZRIlCghpbnZvaWNlcxgBIAMoCzITLnRvbGx3YXkudjEuSW52b2ljZRIOCgZjdXJzb3IYAiABKAkSDAoEZG9uZRgDIAEoCBIuCgxvcGVuX3BlcmlvZHMYBCADKAsyGC50b2xsd2F5LnYxLlBlcmlvZFN0YXR1cxIfCgVhc19vZhgFIAEoCzIQLnRvbGx3YXkudjEuQXNPZhIRCglkb2N1bWVudHMYBiADKAwSFgoOZG9jdW1lbnRfcGllY2UYByABKAwSFQoNZG9jdW1lbnRfZW5kcxgIIAEoCDKOAwoOSW52b2ljZVNlcnZpY2USWgoETGlzdBIlLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VMaXN0UmVxdWVzdBomLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VMaXN0UmVzcG9uc2UiA5ACARJXCgNHZXQSJC50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlR2V0UmVxdWVzdBolLnRvbGx3YXkudjEuSW52b2ljZVNlcnZpY2VHZXRSZXNwb25zZSIDkAIBEmMKB1ByZXZpZXcSKC50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlUHJldmlld1JlcXVlc3QaKS50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlUHJldmlld1Jlc3BvbnNlIgOQAgESYgoGRXhwb3J0EicudG9sbHdheS52MS5JbnZvaWNlU2VydmljZUV4cG9ydFJlcXVlc3QaKC50b2xsd2F5LnYxLkludm9pY2VTZXJ2aWNlRXhwb3J0UmVzcG9uc2UiA5ACATABQjVaM2dpdGh1Yi5jb20vdG9sbHdheS90b2xsd2F5L3JwYy90b2xsd2F5L3YxO3RvbGx3YXl2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_period_service, file_tollway_v1_position]);
 
 /**
  * Invoice is what an account owes for a billing period in one currency.
@@ -84,6 +84,13 @@ export type Invoice = Message<"tollway.v1.Invoice"> & {
    * @generated from field: string seller = 8;
    */
   seller: string;
+
+  /**
+   * The events because of which lines adjust earlier periods, by period.
+   *
+   * @generated from field: repeated tollway.v1.InvoiceCorrection corrections = 9;
+   */
+  corrections: InvoiceCorrection[];
 };
 
 /**
@@ -92,6 +99,148 @@ export type Invoice = Message<"tollway.v1.Invoice"> & {
  */
 export const InvoiceSchema: GenMessage<Invoice> = /*@__PURE__*/
   messageDesc(file_tollway_v1_invoice_service, 0);
+
+/**
+ * InvoiceCorrection says why an earlier period is adjusted.
+ *
+ * @generated from message tollway.v1.InvoiceCorrection
+ */
+export type InvoiceCorrection = Message<"tollway.v1.InvoiceCorrection"> & {
+  /**
+   * The period that is adjusted.
+   *
+   * @generated from field: tollway.v1.Period period = 1;
+   */
+  period?: Period | undefined;
+
+  /**
+   * The events that changed what it comes to, in the order of the log.
+   *
+   * @generated from field: repeated tollway.v1.CorrectionCause events = 2;
+   */
+  events: CorrectionCause[];
+
+  /**
+   * How many events there are beyond those listed.
+   *
+   * @generated from field: uint64 more = 3;
+   */
+  more: bigint;
+};
+
+/**
+ * Describes the message tollway.v1.InvoiceCorrection.
+ * Use `create(InvoiceCorrectionSchema)` to create a new message.
+ */
+export const InvoiceCorrectionSchema: GenMessage<InvoiceCorrection> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_invoice_service, 1);
+
+/**
+ * CorrectionCause is an event that changed what a closed period comes to.
+ *
+ * @generated from message tollway.v1.CorrectionCause
+ */
+export type CorrectionCause = Message<"tollway.v1.CorrectionCause"> & {
+  /**
+   * What it did: "late", "void" or "amend".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * The event's source.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * The event's id.
+   *
+   * @generated from field: string id = 3;
+   */
+  id: string;
+
+  /**
+   * Stream sequence of the message that carried it.
+   *
+   * @generated from field: uint64 position = 4;
+   */
+  position: bigint;
+
+  /**
+   * Its place in that message, from 0.
+   *
+   * @generated from field: uint32 index = 5;
+   */
+  index: number;
+};
+
+/**
+ * Describes the message tollway.v1.CorrectionCause.
+ * Use `create(CorrectionCauseSchema)` to create a new message.
+ */
+export const CorrectionCauseSchema: GenMessage<CorrectionCause> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_invoice_service, 2);
+
+/**
+ * LineAdjustment says what a line corrects. The line's own quantity and amount are
+ * the difference.
+ *
+ * @generated from message tollway.v1.LineAdjustment
+ */
+export type LineAdjustment = Message<"tollway.v1.LineAdjustment"> & {
+  /**
+   * The period's invoice, which stays as it was issued. Empty when there was none in
+   * the currency.
+   *
+   * @generated from field: string invoice = 1;
+   */
+  invoice: string;
+
+  /**
+   * The period that is adjusted.
+   *
+   * @generated from field: tollway.v1.Period period = 2;
+   */
+  period?: Period | undefined;
+
+  /**
+   * Quantity billed so far, on all invoices: decimal text.
+   *
+   * @generated from field: string old_quantity = 3;
+   */
+  oldQuantity: string;
+
+  /**
+   * Amount billed so far.
+   *
+   * @generated from field: string old_amount = 4;
+   */
+  oldAmount: string;
+
+  /**
+   * Quantity that it comes to now.
+   *
+   * @generated from field: string new_quantity = 5;
+   */
+  newQuantity: string;
+
+  /**
+   * Amount that it comes to now.
+   *
+   * @generated from field: string new_amount = 6;
+   */
+  newAmount: string;
+};
+
+/**
+ * Describes the message tollway.v1.LineAdjustment.
+ * Use `create(LineAdjustmentSchema)` to create a new message.
+ */
+export const LineAdjustmentSchema: GenMessage<LineAdjustment> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_invoice_service, 3);
 
 /**
  * InvoiceLine is one line item, of a tariff or of an invoice rule.
@@ -183,6 +332,13 @@ export type InvoiceLine = Message<"tollway.v1.InvoiceLine"> & {
    * @generated from field: string rule = 12;
    */
   rule: string;
+
+  /**
+   * Set when the line corrects what was billed of an earlier period.
+   *
+   * @generated from field: tollway.v1.LineAdjustment adjustment = 13;
+   */
+  adjustment?: LineAdjustment | undefined;
 };
 
 /**
@@ -190,7 +346,7 @@ export type InvoiceLine = Message<"tollway.v1.InvoiceLine"> & {
  * Use `create(InvoiceLineSchema)` to create a new message.
  */
 export const InvoiceLineSchema: GenMessage<InvoiceLine> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 1);
+  messageDesc(file_tollway_v1_invoice_service, 4);
 
 /**
  * InvoiceSummary is an invoice without its lines.
@@ -239,7 +395,7 @@ export type InvoiceSummary = Message<"tollway.v1.InvoiceSummary"> & {
  * Use `create(InvoiceSummarySchema)` to create a new message.
  */
 export const InvoiceSummarySchema: GenMessage<InvoiceSummary> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 2);
+  messageDesc(file_tollway_v1_invoice_service, 5);
 
 /**
  * InvoiceServiceListRequest selects invoices. Empty fields select all.
@@ -296,7 +452,7 @@ export type InvoiceServiceListRequest = Message<"tollway.v1.InvoiceServiceListRe
  * Use `create(InvoiceServiceListRequestSchema)` to create a new message.
  */
 export const InvoiceServiceListRequestSchema: GenMessage<InvoiceServiceListRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 3);
+  messageDesc(file_tollway_v1_invoice_service, 6);
 
 /**
  * InvoiceServiceListResponse is one page.
@@ -331,7 +487,7 @@ export type InvoiceServiceListResponse = Message<"tollway.v1.InvoiceServiceListR
  * Use `create(InvoiceServiceListResponseSchema)` to create a new message.
  */
 export const InvoiceServiceListResponseSchema: GenMessage<InvoiceServiceListResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 4);
+  messageDesc(file_tollway_v1_invoice_service, 7);
 
 /**
  * InvoiceServiceGetRequest names an invoice.
@@ -366,7 +522,7 @@ export type InvoiceServiceGetRequest = Message<"tollway.v1.InvoiceServiceGetRequ
  * Use `create(InvoiceServiceGetRequestSchema)` to create a new message.
  */
 export const InvoiceServiceGetRequestSchema: GenMessage<InvoiceServiceGetRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 5);
+  messageDesc(file_tollway_v1_invoice_service, 8);
 
 /**
  * InvoiceServiceGetResponse is one invoice.
@@ -402,7 +558,7 @@ export type InvoiceServiceGetResponse = Message<"tollway.v1.InvoiceServiceGetRes
  * Use `create(InvoiceServiceGetResponseSchema)` to create a new message.
  */
 export const InvoiceServiceGetResponseSchema: GenMessage<InvoiceServiceGetResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 6);
+  messageDesc(file_tollway_v1_invoice_service, 9);
 
 /**
  * InvoiceServicePreviewRequest names an account and a period.
@@ -445,7 +601,7 @@ export type InvoiceServicePreviewRequest = Message<"tollway.v1.InvoiceServicePre
  * Use `create(InvoiceServicePreviewRequestSchema)` to create a new message.
  */
 export const InvoiceServicePreviewRequestSchema: GenMessage<InvoiceServicePreviewRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 7);
+  messageDesc(file_tollway_v1_invoice_service, 10);
 
 /**
  * InvoiceServicePreviewResponse is what a close would issue.
@@ -494,7 +650,7 @@ export type InvoiceServicePreviewResponse = Message<"tollway.v1.InvoiceServicePr
  * Use `create(InvoiceServicePreviewResponseSchema)` to create a new message.
  */
 export const InvoiceServicePreviewResponseSchema: GenMessage<InvoiceServicePreviewResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 8);
+  messageDesc(file_tollway_v1_invoice_service, 11);
 
 /**
  * InvoiceServiceExportRequest selects invoices. Empty fields select all.
@@ -559,7 +715,7 @@ export type InvoiceServiceExportRequest = Message<"tollway.v1.InvoiceServiceExpo
  * Use `create(InvoiceServiceExportRequestSchema)` to create a new message.
  */
 export const InvoiceServiceExportRequestSchema: GenMessage<InvoiceServiceExportRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 9);
+  messageDesc(file_tollway_v1_invoice_service, 12);
 
 /**
  * InvoiceServiceExportResponse is one chunk of an export.
@@ -634,7 +790,7 @@ export type InvoiceServiceExportResponse = Message<"tollway.v1.InvoiceServiceExp
  * Use `create(InvoiceServiceExportResponseSchema)` to create a new message.
  */
 export const InvoiceServiceExportResponseSchema: GenMessage<InvoiceServiceExportResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_invoice_service, 10);
+  messageDesc(file_tollway_v1_invoice_service, 13);
 
 /**
  * InvoiceService hands out issued invoices. There is one for each account,
