@@ -95,8 +95,9 @@ var direction = map[string][]string{
 		"host", "host/accumulate", "host/catalog", "host/checkpoint", "host/export", "host/ingest", "host/internal/oracle", "host/query", "host/stream",
 		"sdk/billing", "github.com/google/go-cmp",
 	},
-	"host/internal/cloud":    {"sdk/billing"},
-	"host/internal/postgres": {"github.com/jackc/pgx/v5"},
+	"host/internal/sim/mutants": {},
+	"host/internal/cloud":       {"sdk/billing"},
+	"host/internal/postgres":    {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
 		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
 		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",

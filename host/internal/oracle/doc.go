@@ -8,6 +8,7 @@
 // shares no code with the engine, so that a fault is not likely to be in both.
 //
 // It knows a part of the models (see price) and the catalog's members that these
-// need; its types, written as JSON, are a catalog for the engine too. The rater
-// itself, rate.go and price.go, has at most 300 lines of code.
+// need; its types, written as JSON, are a catalog for the engine too. The rater is
+// rate.go, of at most 300 lines; it looks things up in the catalog by lookup.go and
+// prices by price.go.
 package oracle

@@ -19,8 +19,9 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "the one seed that TestSimulation runs, told step by step with -v; 0 runs those kept and the first -seeds")
-	seeds   = flag.Uint64("seeds", 1000, "how many seeds TestSimulation runs")
+	seeds   = flag.Uint64("seeds", 0, "how many seeds TestSimulation runs; 0 is 1000, with -short 100, and 40 under the race detector")
 	from    = flag.Uint64("from", 1, "the first of them")
+	alone   = flag.Bool("onebyone", false, "run one seed after the other and stop at the first that fails, as the search for mutants does")
 	steps   = flag.Int("steps", 300, "about how many steps a run makes before the faults end")
 )
 
@@ -55,7 +56,17 @@ func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
 func TestSimulation(t *testing.T) {
 	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
 	list := keptSeeds(t)
-	for n := range *seeds {
+	count := *seeds
+	switch {
+	case count > 0:
+	case raceDetector:
+		count = 40
+	case testing.Short():
+		count = 100
+	default:
+		count = 1000
+	}
+	for n := range count {
 		list = append(list, *from+n)
 	}
 	if *oneSeed != 0 {
@@ -65,6 +76,10 @@ func TestSimulation(t *testing.T) {
 		if !testing.Verbose() {
 			o.Note, o.Log = nil, nil
 		}
+	}
+	if *alone {
+		oneByOne(t, list, o)
+		return
 	}
 	t.Run("seeds", func(t *testing.T) {
 		for _, seed := range list {
@@ -76,6 +91,18 @@ func TestSimulation(t *testing.T) {
 			})
 		}
 	})
+}
+
+// oneByOne counts the seeds on the standard output, for a program to read.
+func oneByOne(t *testing.T, list []uint64, o sim.Options) {
+	t.Helper()
+	for n, seed := range list {
+		fmt.Printf("sim: seed %d\n", n+1) // before: the program may end
+		if out := run(t, seed, o); out.Violation != "" {
+			fmt.Printf("sim: seed %d %s\n", n+1, out.What)
+			t.Fatalf("%d: %s: %s", seed, out.What, out.Violation)
+		}
+	}
 }
 
 // keptSeeds are those that have found something once.
