@@ -111,7 +111,7 @@ type Counts struct{ Read, Priced, Duplicates, DeadLettered, Discarded int }
 // Result is what a log comes to. Its texts are made to be compared as sets.
 type Result struct {
 	Counts
-	// Lines are the lines of all invoices, sorted:
+	// Lines are the lines of all invoices, sorted, each with what adjusts it:
 	// account|period start, UTC|currency|tariff|subscription|version|group|line|quantity|amount.
 	Lines []string
 	// Open are the slots of open periods with usage, sorted:

@@ -16,6 +16,13 @@ type key struct {
 	version, period                      int64 // instants, unix ns
 }
 
+// bill names what an account is billed for a period.
+type bill struct {
+	account string
+	period  int64 // start, unix ns
+	calendar
+}
+
 // slot is what is priced as one.
 type slot struct {
 	binding
@@ -31,12 +38,13 @@ type measured struct {
 }
 
 // Replay goes through the log of a partition that owns the accounts which owns
-// selects; nil is all.
-func Replay(log []Entry, owns func(account string) bool) (Result, error) {
+// selects; nil is all. Usage of closed periods is refused, or adjusted at the next
+// close.
+func Replay(log []Entry, owns func(account string) bool, refusesLate bool) (Result, error) {
 	if owns == nil {
 		owns = func(string) bool { return true }
 	}
-	r := rater{owns: owns, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}}
+	r := rater{owns: owns, refusesLate: refusesLate, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
 	for _, e := range log {
 		switch {
 		case e.Catalog != nil:
@@ -54,6 +62,9 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 		}
 		r.result.After = append(r.result.After, r.result.Counts)
 	}
+	for _, lines := range r.bills {
+		r.result.Lines = append(r.result.Lines, lines...)
+	}
 	for k, s := range r.slots {
 		if !s.final && len(s.events) > 0 {
 			sum := new(big.Rat)
@@ -69,13 +80,16 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 }
 
 type rater struct {
-	owns    func(string) bool
-	catalog *Catalog            // in force
-	content map[[3]string]Event // of the events that were priced, by identity
-	slots   map[key]*slot
-	closed  map[calendar]time.Time // until when
-	result  Result
-	err     error
+	owns        func(string) bool
+	refusesLate bool
+	catalog     *Catalog            // in force
+	content     map[[3]string]Event // of the events that were priced, by identity
+	slots       map[key]*slot
+	closed      map[calendar]time.Time // until when
+	bills       map[bill][]string      // the lines that were billed so far
+	again       map[bill]bool          // those that the next close makes again; true: with all that is due
+	result      Result
+	err         error
 }
 
 // event prices an event under all that it meets, or says why not.
@@ -125,7 +139,7 @@ func (r *rater) price(e Event) (outcome, reason string) {
 				}
 			}
 			c := r.calendarOf(e.Account)
-			if e.Time.Before(r.closed[c]) {
+			if r.refusesLate && e.Time.Before(r.closed[c]) {
 				return "refused", "period_closed"
 			}
 			found[b.key(e.Account, c.start(e.Time, 0), e.Data)] = slot{b, c, []measured{{e.Time, quantity}}, false}
@@ -135,6 +149,9 @@ func (r *rater) price(e Event) (outcome, reason string) {
 		return "refused", reason
 	}
 	r.content[identity] = e
+	if c := r.calendarOf(e.Account); e.Time.Before(r.closed[c]) {
+		r.reopen(e.Account, c, c.start(e.Time, 0))
+	}
 	for k, s := range found {
 		if r.slots[k] == nil {
 			r.slots[k] = &slot{s.binding, s.calendar, nil, false}
@@ -206,30 +223,105 @@ func (r *rater) close(e *Close) {
 		start = slices.MinFunc([]time.Time{e.Start, r.firstOpen(c)}, time.Time.Compare)
 	}
 	for ; start.Before(e.End); start = c.start(start, 1) {
-		r.fees(c, start)
+		r.fees(c, start, func(id string) bool { return r.account(id) != nil && r.owns(id) || r.had(id, start) })
 		for k, s := range r.slots {
-			if s.calendar != c || k.period != start.UnixNano() || s.final {
-				continue
+			if s.calendar == c && k.period == start.UnixNano() && !s.final {
+				r.bill(bill{k.account, k.period, c})
 			}
-			s.final = true
-			for i, l := range r.priced(s) {
-				if l.quantity.Sign() != 0 || l.amount.Sign() != 0 || i == 0 && len(s.events) > 0 {
-					r.result.Lines = append(r.result.Lines, strings.Join([]string{s.name(k), l.id, l.quantity.RatString(), l.amount.RatString()}, "|"))
-				}
+		}
+		for b, whole := range r.again {
+			if b.calendar == c && b.period < start.UnixNano() {
+				r.billAgain(b, whole)
+				delete(r.again, b)
 			}
 		}
 	}
 }
 
-// fees opens the slots of a period's subscriptions without usage: of listed
-// accounts, and of others from their first usage on.
-func (r *rater) fees(c calendar, start time.Time) {
+// bill makes the lines of an account's period.
+func (r *rater) bill(b bill) {
+	delete(r.bills, b)
+	for k, s := range r.slots {
+		if (bill{k.account, k.period, s.calendar}) != b {
+			continue
+		}
+		s.final = true
+		for _, l := range r.priced(s) {
+			if l.quantity.Sign() != 0 || l.amount.Sign() != 0 {
+				r.bills[b] = append(r.bills[b], strings.Join([]string{s.name(k), l.id, l.quantity.RatString(), l.amount.RatString()}, "|"))
+			}
+		}
+	}
+}
+
+// reopen has the next close bill a closed period again. An account that the catalog
+// does not list is billed from its first usage on: the periods behind it as well.
+func (r *rater) reopen(account string, c calendar, start time.Time) {
+	for first := true; c.start(start, 1).Sub(r.closed[c]) <= 0; first = false {
+		b, listed := bill{account, start.UnixNano(), c}, r.account(account) != nil
+		if !first && (listed || r.had(account, start)) {
+			break
+		}
+		if _, open := r.again[b]; !open {
+			_, billed := r.bills[b]
+			r.again[b] = !billed && !r.used(b)
+		}
+		for k, s := range r.slots {
+			s.final = s.final && (bill{k.account, k.period, s.calendar}) != b
+		}
+		start = c.start(start, 1)
+	}
+}
+
+// billAgain bills what a period comes to now: what is due without usage was due
+// before, or all of it is when nothing was, and is not where there is usage now.
+func (r *rater) billAgain(b bill, whole bool) {
+	with := map[key]bool{}
+	for k, s := range r.slots {
+		if k.group = ""; len(s.events) > 0 {
+			with[k] = true
+		}
+	}
+	maps.DeleteFunc(r.slots, func(k key, s *slot) bool {
+		bare := k
+		bare.group = ""
+		return (bill{k.account, k.period, s.calendar}) == b && len(s.events) == 0 && with[bare]
+	})
+	if whole {
+		r.fees(b.calendar, time.Unix(0, b.period), func(id string) bool { return id == b.account })
+	}
+	r.bill(b)
+}
+
+// used reports whether an account has something in a period.
+func (r *rater) used(b bill) bool {
+	for k := range r.slots {
+		if k.account == b.account && k.period == b.period {
+			return true
+		}
+	}
+	return false
+}
+
+// had reports whether an account has something up to a period.
+func (r *rater) had(account string, start time.Time) bool {
+	for k := range r.slots {
+		if k.account == account && k.period <= start.UnixNano() {
+			return true
+		}
+	}
+	return false
+}
+
+// fees opens the slots of a period's subscriptions without usage, of the accounts
+// that they concern.
+func (r *rater) fees(c calendar, start time.Time, concern func(account string) bool) {
 	accounts := map[string]bool{}
 	for k := range r.slots {
-		accounts[k.account] = accounts[k.account] || r.account(k.account) == nil && k.period <= start.UnixNano()
+		accounts[k.account] = concern(k.account)
 	}
 	for _, a := range r.catalog.Accounts {
-		accounts[a.ID] = r.owns(a.ID)
+		accounts[a.ID] = concern(a.ID)
 	}
 	used := map[key]bool{}
 	for k := range r.slots {

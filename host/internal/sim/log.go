@@ -23,6 +23,7 @@ type journal struct {
 	owner   string // id of the data directory whose the log is
 	epoch   uint64 // of the last claim
 	anchors map[int]anchored
+	now     func() time.Time
 }
 
 // anchored is a partition's last anchor.
@@ -39,8 +40,8 @@ type messages struct {
 	more chan struct{}
 }
 
-func newJournal() *journal {
-	return &journal{streams: map[string]*messages{}, plugins: map[string][]byte{}, anchors: map[int]anchored{}}
+func newJournal(now func() time.Time) *journal {
+	return &journal{now: now, streams: map[string]*messages{}, plugins: map[string][]byte{}, anchors: map[int]anchored{}}
 }
 
 // stream returns a stream, which there is from its first use on.
@@ -56,7 +57,7 @@ func (j *journal) stream(name string) *messages {
 // store puts a message at the end of a stream.
 func (j *journal) store(name string, m stream.Message) uint64 {
 	s := j.stream(name)
-	m.Sequence, m.Time = uint64(len(s.list)+1), time.Now() //nolint:forbidigo // of the bubble; nobody decides by it
+	m.Sequence, m.Time = uint64(len(s.list)+1), j.now()
 	s.list = append(s.list, m)
 	s.changed()
 	return m.Sequence

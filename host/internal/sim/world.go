@@ -87,8 +87,9 @@ type world struct {
 func Run(seed uint64, steps int, o Options) Outcome {
 	w := &world{
 		Rand: rand.New(rand.NewPCG(seed, 17)), Options: o, seed: seed, dir: o.Dir, log: o.Log,
-		journal: newJournal(), revisions: map[uint64]*oracle.Catalog{}, progress: begin, reached: map[*disk]map[int]uint64{}, faults: true,
+		revisions: map[uint64]*oracle.Catalog{}, progress: begin, reached: map[*disk]map[int]uint64{}, faults: true,
 	}
+	w.journal = newJournal(w.now)
 	w.watch = watch{world: w, seen: map[int]map[uint64]record{}}
 	w.partitions = pick(w, 1, 1, 2, 3)
 	w.journal.store(stream.Ledger, stream.Message{Subject: "ledger.genesis", Data: fmt.Appendf(nil, `{"identity_seed":"%x","partitions":%d}`, seed, w.partitions)})
