@@ -51,7 +51,7 @@ func mutants() []mutant {
 			{"host/close.go", "	if until := h.ClosedUntil(c.Calendar); until != rate.Beginning {\n", "	if until := h.ClosedUntil(c.Calendar); false {\n"},
 			{"host/close.go", "first < c.Start.UnixNano() {", "first < rate.Beginning {"},
 		}},
-		{"late event folded into a closed period", []edit{
+		{"late event folded into the period that is billed", []edit{
 			{"host/rate/route.go", "if until := c.closedUntil(b); e.Time < until {", "if until := c.closedUntil(b); e.Time < until-int64(30*24*time.Hour) {"},
 		}},
 		{"redelivered message folded twice", []edit{

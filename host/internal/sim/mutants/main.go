@@ -21,7 +21,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 )
 
 func main() {
@@ -42,8 +41,8 @@ func run(ctx context.Context, out io.Writer, seeds int, name string) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "mutant\tseeds\tfound by")
+	const row = "%-56s %5s  %s\n"
+	fmt.Fprintf(out, row, "mutant", "seeds", "found by")
 	var problems []error
 	number, dead := 0, 0
 	for _, m := range mutants() {
@@ -58,10 +57,7 @@ func run(ctx context.Context, out io.Writer, seeds int, name string) error {
 		} else {
 			dead++
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", m.name, f.seeds, f.by)
-		if err := table.Flush(); err != nil {
-			problems = append(problems, err)
-		}
+		fmt.Fprintf(out, row, m.name, f.seeds, f.by)
 	}
 	fmt.Fprintf(out, "%d of %d mutants found\n", dead, number)
 	if number == 0 {
