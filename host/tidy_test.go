@@ -71,8 +71,9 @@ var direction = map[string][]string{
 	"host/deliver":    {"host/stream", "sdk/billing", "golang.org/x/sync"},
 
 	// What becomes of invoices outside.
-	"host/export/folder":  {"host/export", "host/export/focus", "host/export/parquet", "sdk/billing"},
+	"host/export/folder":  {"host/export", "host/export/focus", "host/export/paper", "host/export/parquet", "sdk/billing"},
 	"host/export/focus":   {"host/export", "sdk/billing"},
+	"host/export/paper":   {"host/export", "sdk/billing"},
 	"host/export/parquet": {"host/export", "sdk/billing", "github.com/parquet-go/parquet-go"},
 
 	// The wiring.

@@ -153,9 +153,7 @@ const (
 // fetch hands out the chunks of an export behind a cursor, up to the last one. It
 // goes on where the stream breaks off.
 func fetch(ctx context.Context, clients *rpc.Clients, r folder.Request, cursor string, take func(fetched) error) error {
-	request := &tollwayv1.InvoiceServiceExportRequest{
-		Period: r.Period, Account: r.Account, Currency: r.Currency, Partial: r.Partial, AsDocuments: true, Cursor: cursor,
-	}
+	request := exportRequest(r, cursor)
 	for attempt := 1; ; attempt++ {
 		before := request.GetCursor()
 		done, broken, err := fetchOnce(ctx, clients, request, take)
@@ -173,6 +171,12 @@ func fetch(ctx context.Context, clients *rpc.Clients, r folder.Request, cursor s
 			return ctx.Err()
 		case <-time.After(exportPause << attempt):
 		}
+	}
+}
+
+func exportRequest(r folder.Request, cursor string) *tollwayv1.InvoiceServiceExportRequest {
+	return &tollwayv1.InvoiceServiceExportRequest{
+		Period: r.Period, Account: r.Account, Currency: r.Currency, Partial: r.Partial, AsDocuments: true, Cursor: cursor,
 	}
 }
 
@@ -262,6 +266,6 @@ func documents(ctx context.Context, clients *rpc.Clients, r folder.Request, open
 // formatHelp says what the formats are.
 func formatHelp() string {
 	return "Format: " + strings.Join([]string{
-		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)", "parquet (the same rows, typed)", "focus (FOCUS 1.2, for FinOps tools)",
+		"jsonl (the invoices as issued, one a line)", "csv (a row a line item)", "parquet (the same rows, typed)", "focus (FOCUS 1.2, for FinOps tools)", "html (a page an invoice, to print)",
 	}, ", ") + "."
 }

@@ -196,6 +196,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"totals":   compareTotals,
 	"rated":    extractRated,
 	"tutorial": followTutorial,
+	"page":     runPage,
 	"module":   copyModule,
 	// checkout puts the program where `make` does.
 	"checkout": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -165,6 +165,25 @@ func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// runPage (page FILE) runs the commands of a page of the documentation in a shell,
+// one after the other: the indented lines that begin with tollway or curl.
+func runPage(ts *testscript.TestScript, _ bool, args []string) {
+	ran := 0
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		line = strings.TrimRight(line, "\n")
+		if !strings.HasPrefix(line, "    tollway ") && !strings.HasPrefix(line, "    curl ") {
+			continue
+		}
+		out, err := program(ts, "sh", "-c", line).CombinedOutput()
+		ts.Logf("$ %s\n%s", strings.TrimSpace(line), out)
+		ts.Check(err)
+		ran++
+	}
+	if ran == 0 {
+		ts.Fatalf("%s has no commands", args[0])
+	}
+}
+
 // authorTariff (author LANGUAGE) begins a tariff in the folder made_LANGUAGE, tests, checks and builds it twice, in two
 // folders, to the same bytes. Without the language's toolchain it says what is missing, and does nothing.
 func authorTariff(ts *testscript.TestScript, _ bool, args []string) {

@@ -13,7 +13,7 @@ import (
 )
 
 // Formats lists the formats.
-func Formats() []string { return []string{"jsonl", "csv", "parquet", "focus"} }
+func Formats() []string { return []string{"jsonl", "csv", "parquet", "focus", "html"} }
 
 // Known reports whether there is such a format.
 func Known(format string) bool { return slices.Contains(Formats(), format) }
@@ -30,8 +30,8 @@ type Writer interface {
 	Close() error
 }
 
-// files makes files by name, with slashes. It is for one at a time: the one before
-// must be closed.
+// files makes files by name, with slashes. A manifest lists them in the order in
+// which they are closed.
 type files interface {
 	create(name string) (io.WriteCloser, error)
 }
@@ -47,6 +47,8 @@ func newWriter(r Request, to files) (Writer, error) {
 		return single(to, "lines.parquet", parquetTo)
 	case "focus":
 		return focusFiles(to, r.Provider)
+	case "html":
+		return newPages(to, r.Period)
 	default:
 		return nil, fmt.Errorf("folder: there is no format %q", r.Format)
 	}
