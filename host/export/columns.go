@@ -12,7 +12,10 @@ import (
 type Column struct {
 	Name string
 	Kind ColumnKind
-	of   func(inv *Invoice, l *Line) (Cell, error)
+	// Optional says that a number or an instant may be missing; its text is empty
+	// then.
+	Optional bool
+	of       func(inv *Invoice, l *Line) (Cell, error)
 }
 
 // ColumnKind is the type of a column.
@@ -21,8 +24,8 @@ type ColumnKind int
 // The kinds of columns.
 const (
 	KindText   ColumnKind = iota // any text, the empty one where there is nothing to say
-	KindNumber                   // a decimal, in every row
-	KindTime                     // an instant; it may be missing
+	KindNumber                   // a decimal
+	KindTime                     // an instant
 )
 
 // Cell is one value.
@@ -63,7 +66,7 @@ func text(name string, of func(*Invoice, *Line) string) Column {
 }
 
 func instant(name string, of func(*Invoice, *Line) time.Time) Column {
-	return Column{Name: name, Kind: KindTime, of: func(inv *Invoice, l *Line) (Cell, error) {
+	return Column{Name: name, Kind: KindTime, Optional: true, of: func(inv *Invoice, l *Line) (Cell, error) {
 		t := of(inv, l)
 		if t.IsZero() {
 			return Cell{}, nil

@@ -22,20 +22,30 @@ func (g Group) MarshalJSON() ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(g), func(a, b billing.Field) int { return strings.Compare(a.Key, b.Key) })
 	b := []byte{'{'}
 	for i, f := range sorted {
-		key, err := encode(f.Key)
-		if err != nil {
-			return nil, err
-		}
-		text, err := encode(f.Text)
-		if err != nil {
-			return nil, err
-		}
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, key...), ':'), text...)
+		var err error
+		if b, err = appendJSON(b, f.Key); err != nil {
+			return nil, err
+		}
+		if b, err = appendJSON(append(b, ':'), f.Text); err != nil {
+			return nil, err
+		}
 	}
 	return append(b, '}'), nil
+}
+
+// appendJSON appends a text as JSON. Most texts need no escape, and an export
+// writes millions of them.
+func appendJSON(b []byte, text string) ([]byte, error) {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			escaped, err := encode(text)
+			return append(b, escaped...), err
+		}
+	}
+	return append(append(append(b, '"'), text...), '"'), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.

@@ -77,3 +77,17 @@ func TestRuleLines(t *testing.T) {
 		t.Errorf("%v\n%s", err, report.String())
 	}
 }
+
+// TestGroupJSON: a text written by the short way is what encoding/json makes of it.
+func TestGroupJSON(t *testing.T) {
+	for _, text := range []string{"", "eu", "<a&b>", `"`, `\`, "\n", "ü", "\u2028", "\xff", "\x7f", "~ ", "'"} {
+		got, err := Group{{Key: text, Text: text}}.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := encode(map[string]string{text: text})
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%q: got %s, want %s (%v)", text, got, want, err)
+		}
+	}
+}

@@ -57,14 +57,19 @@ func schema(columns []export.Column) *parquet.Schema {
 	g := ordered{Group: parquet.Group{}}
 	for _, c := range columns {
 		g.names = append(g.names, c.Name)
+		var node parquet.Node
 		switch c.Kind {
 		case export.KindNumber:
-			g.Group[c.Name] = parquet.Decimal(scale, precision, parquet.FixedLenByteArrayType(decimalBytes))
+			node = parquet.Decimal(scale, precision, parquet.FixedLenByteArrayType(decimalBytes))
 		case export.KindTime:
-			g.Group[c.Name] = parquet.Optional(parquet.Timestamp(parquet.Microsecond))
+			node = parquet.Timestamp(parquet.Microsecond)
 		default:
-			g.Group[c.Name] = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+			node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 		}
+		if c.Optional {
+			node = parquet.Optional(node)
+		}
+		g.Group[c.Name] = node
 	}
 	return parquet.NewSchema("line_item", g)
 }
@@ -97,12 +102,12 @@ func (w *Writer) Write(inv *export.Invoice) error {
 		}
 		w.row, w.bytes = w.row[:0], w.bytes[:0]
 		for j := range w.cells {
-			v, err := w.value(w.columns[j].Kind, &w.cells[j])
+			v, err := w.value(&w.columns[j], &w.cells[j])
 			if err != nil {
 				return fmt.Errorf("%w: invoice %s, line %s, %s %s", err, inv.ID, inv.Lines[i].ID, w.columns[j].Name, w.cells[j].Text)
 			}
 			defined := 0
-			if w.columns[j].Kind == export.KindTime && !v.IsNull() {
+			if w.columns[j].Optional && !v.IsNull() {
 				defined = 1
 			}
 			w.row = append(w.row, v.Level(0, defined, j))
@@ -115,9 +120,12 @@ func (w *Writer) Write(inv *export.Invoice) error {
 }
 
 // value makes the value of a cell, which is valid until the next row.
-func (w *Writer) value(kind export.ColumnKind, c *export.Cell) (parquet.Value, error) {
+func (w *Writer) value(column *export.Column, c *export.Cell) (parquet.Value, error) {
+	if column.Optional && c.Text == "" {
+		return parquet.NullValue(), nil
+	}
 	from := len(w.bytes)
-	switch kind {
+	switch column.Kind {
 	case export.KindNumber:
 		// Of 39 digits there are no more than the first one: see billing.Decimal.
 		limit := billing.MustDecimal("100000000000000000000")
@@ -129,9 +137,6 @@ func (w *Writer) value(kind export.ColumnKind, c *export.Cell) (parquet.Value, e
 		slices.Reverse(w.bytes[from:])
 		return parquet.FixedLenByteArrayValue(w.bytes[from:]), nil
 	case export.KindTime:
-		if c.Time.IsZero() {
-			return parquet.NullValue(), nil
-		}
 		return parquet.Int64Value(c.Time.UnixMicro()), nil
 	default:
 		w.bytes = append(w.bytes, c.Text...)
@@ -160,9 +165,10 @@ func Rows(inv *export.Invoice) ([][]string, error) {
 		row := make([]string, len(cells))
 		for j, c := range cells {
 			switch {
+			case c.Text == "":
 			case columns[j].Kind == export.KindNumber:
 				row[j] = c.Number.String()
-			case columns[j].Kind == export.KindTime && !c.Time.IsZero():
+			case columns[j].Kind == export.KindTime:
 				row[j] = instant(c.Time.UnixMicro())
 			default:
 				row[j] = c.Text
