@@ -58,6 +58,22 @@ func Columns() []Column {
 		number("unrounded", func(l *Line) string { return l.Unrounded.String() }),
 		text("module", func(_ *Invoice, l *Line) string { return l.Module }),
 		text("rule", func(_ *Invoice, l *Line) string { return l.Rule }),
+		text("adjusts_invoice", func(_ *Invoice, l *Line) string {
+			if l.Adjustment == nil {
+				return ""
+			}
+			return l.Adjustment.Invoice
+		}),
+		text("adjusts_period", func(_ *Invoice, l *Line) string {
+			if l.Adjustment == nil {
+				return ""
+			}
+			return l.Adjustment.Period.ID()
+		}),
+		adjusted("old_quantity", func(a *Adjustment) string { return a.OldQuantity.String() }),
+		adjusted("new_quantity", func(a *Adjustment) string { return a.NewQuantity.String() }),
+		adjusted("old_amount", func(a *Adjustment) string { return a.OldAmount.String() }),
+		adjusted("new_amount", func(a *Adjustment) string { return a.NewAmount.String() }),
 	}
 }
 
@@ -83,6 +99,20 @@ func number(name string, of func(*Line) string) Column {
 		n, err := billing.ParseDecimal(written)
 		return Cell{Text: written, Number: n}, err
 	}}
+}
+
+// adjusted makes a column of a number that adjustments have.
+func adjusted(name string, of func(*Adjustment) string) Column {
+	c := number(name, func(l *Line) string { return of(l.Adjustment) })
+	always := c.of
+	c.Optional = true
+	c.of = func(inv *Invoice, l *Line) (Cell, error) {
+		if l.Adjustment == nil {
+			return Cell{}, nil
+		}
+		return always(inv, l)
+	}
+	return c
 }
 
 func groupCell(_ *Invoice, l *Line) (Cell, error) {

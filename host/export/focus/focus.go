@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/export"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Version is that of the specification.
@@ -67,11 +68,11 @@ func columns() []column {
 		value("BillingPeriodEnd", func(c *charge) string { return instant(c.inv.Period.End) }),
 		value("BillingPeriodStart", func(c *charge) string { return instant(c.inv.Period.Start) }),
 		value("ChargeCategory", func(c *charge) string { return c.category }),
-		value("ChargeClass", func(*charge) string { return "" }),
+		value("ChargeClass", (*charge).class),
 		text("ChargeDescription", func(c *charge) string { return c.line.Description }),
 		value("ChargeFrequency", (*charge).frequency),
-		value("ChargePeriodEnd", func(c *charge) string { return instant(c.inv.Period.End) }),
-		value("ChargePeriodStart", func(c *charge) string { return instant(c.inv.Period.Start) }),
+		value("ChargePeriodEnd", func(c *charge) string { return instant(c.period().End) }),
+		value("ChargePeriodStart", func(c *charge) string { return instant(c.period().Start) }),
 		value("ConsumedQuantity", func(c *charge) string { return c.onlyFor(c.line.Quantity.String(), usage) }),
 		value("ConsumedUnit", func(c *charge) string { return c.onlyFor(units, usage) }),
 		value("ContractedCost", (*charge).cost),
@@ -93,6 +94,12 @@ func columns() []column {
 		text("SkuMeter", func(c *charge) string { return c.line.Meter }),
 		text("SkuPriceId", (*charge).price),
 		text("Tags", (*charge).tags),
+		text("x_AdjustedInvoiceId", func(c *charge) string {
+			if c.line.Adjustment == nil {
+				return ""
+			}
+			return c.line.Adjustment.Invoice
+		}),
 		text("x_InvoiceRule", func(c *charge) string { return c.line.Rule }),
 		text("x_LineId", func(c *charge) string { return c.line.ID }),
 		value("x_PluginDigest", func(c *charge) string { return c.line.Module }),
@@ -107,6 +114,22 @@ func Columns() []string {
 		names = append(names, c.name)
 	}
 	return names
+}
+
+// class says of a line that it corrects an earlier period.
+func (c *charge) class() string {
+	if c.line.Adjustment != nil {
+		return correction
+	}
+	return ""
+}
+
+// period is that of the usage: of a correction, the one that it corrects.
+func (c *charge) period() billing.Period {
+	if c.line.Adjustment != nil {
+		return c.line.Adjustment.Period
+	}
+	return c.inv.Period
 }
 
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -57,6 +57,17 @@ func invoice(t *testing.T, seller string) export.Invoice {
 			t.Fatal(err)
 		}
 	}
+	september := billing.Period{Start: start.AddDate(0, -1, 0), End: start}
+	err = draft.Adjust(export.Correction{Period: september}, []export.Line{{
+		Tariff: "api", Meter: "calls", Subscription: "main", Version: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), ID: "tier_1", Description: "First, late",
+		Quantity: quantity("-2"), Amount: amount("-0.50"), AmountText: "-0.50", Unrounded: amount("-0.5"), Module: "sha256:aa",
+		Adjustment: &export.Adjustment{
+			Invoice: "=2B49=201.2026-09-01.EUR.0", Period: september, OldQuantity: quantity("12"), NewQuantity: quantity("10"), OldAmount: amount("3"), NewAmount: amount("2.5"),
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return draft.Invoice()
 }
 
@@ -109,7 +120,7 @@ func TestGolden(t *testing.T) {
 		}
 		categories = append(categories, row[slices.Index(rows[0], "ChargeCategory")])
 	}
-	if want := []string{usage, purchase, credit, adjustment, credit, tax}; !slices.Equal(categories, want) {
+	if want := []string{usage, purchase, credit, adjustment, credit, tax, usage}; !slices.Equal(categories, want) {
 		t.Errorf("the categories are %q, want %q", categories, want)
 	}
 }

@@ -60,12 +60,28 @@ func bill(t testing.TB, n int) []export.Invoice {
 				Lines: []export.SlotLine{{ID: "discount", Description: "Discount", Amount: amount("-0.5")}},
 			})
 		}
+		if err == nil && i%7 == 3 {
+			september := billing.Period{Start: start.AddDate(0, -1, 0), End: start}
+			err = draft.Adjust(export.Correction{Period: september}, []export.Line{correction(september, export.InvoiceID(head.Account, september, head.Currency, 0))})
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, draft.Invoice())
 	}
 	return out
+}
+
+// correction is a line that corrects an invoice of a month.
+func correction(month billing.Period, invoice string) export.Line {
+	two, three := billing.Quantity(billing.DecimalFromInt(2)), billing.Quantity(billing.DecimalFromInt(3))
+	return export.Line{
+		Tariff: "api", Meter: "calls", Subscription: "main", Version: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), ID: "tier_1", Description: "Late calls",
+		Quantity: billing.Quantity(billing.DecimalFromInt(-1)), Amount: amount("-0.50"), AmountText: "-0.50", Unrounded: amount("-0.5"), Module: "sha256:00",
+		Adjustment: &export.Adjustment{
+			Invoice: invoice, Period: month, OldQuantity: three, NewQuantity: two, OldAmount: amount("3"), NewAmount: amount("2.5"),
+		},
+	}
 }
 
 func amount(s string) billing.Amount { return billing.Amount(billing.MustDecimal(s)) }
@@ -383,6 +399,7 @@ func TestVerifyFinds(t *testing.T) {
 		{"focus", "focus.csv", replace(",Usage,", ",Use,"), []string{`ChargeCategory is "Use", not one of`, `ChargeCategory is "Use" in the folder, "Usage" in the engine`}},
 		{"focus", "focus_metadata.json", replace("1.2", "1.3"), []string{"focus_metadata.json has"}},
 		{"csv", ManifestName, replace(`"name": "lines.csv"`, `"name": "../lines.csv"`), []string{"which cannot be"}},
+		{"csv", "lines.csv", replace(",acct=200003.2026-09-01.EUR.0,2026-09-01,3,2,3,2.5", ",acct=200003.2026-09-01.EUR.0,2026-09-01,3,2,3,2.4"), []string{`new_amount is "2.4" in the folder, "2.5" in the engine`}},
 		{"csv", "extra.csv", func(string) string { return "x" }, []string{"extra.csv is not in manifest.json"}},
 	} {
 		dir := t.TempDir() + "/x"

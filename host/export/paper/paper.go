@@ -164,6 +164,9 @@ func sectionsOf(inv *export.Invoice) []section {
 		if shown.Description == "" {
 			shown.Description = l.ID
 		}
+		if a := l.Adjustment; a != nil {
+			shown.Tags = strings.TrimPrefix(shown.Tags+fmt.Sprintf(" · was %s, is %s", newNumber(a.OldAmount.String()).Text, newNumber(a.NewAmount.String()).Text), " · ")
+		}
 		// The tiers of a group follow each other: its name stands at the first.
 		if shown.Tags == last {
 			shown.Tags = ""
@@ -181,6 +184,9 @@ func sectionsOf(inv *export.Invoice) []section {
 
 // titleOf says where a line comes from.
 func titleOf(inv *export.Invoice, l *export.Line) (title, note string) {
+	if a := l.Adjustment; a != nil {
+		return "Corrections of " + daysOf(a.Period), a.Invoice
+	}
 	if l.Rule != "" {
 		return "Discounts, commitments and taxes", ""
 	}
@@ -203,32 +209,51 @@ func tags(g export.Group) string {
 	return strings.Join(parts, " · ")
 }
 
-// sumsOf are what the tariffs and the rules come to, where there are both.
+// Kinds of lines that an invoice adds up by themselves.
+const (
+	ofTariffs = iota
+	ofRules
+	ofCorrections
+	kinds
+)
+
+func kindOf(l *export.Line) int {
+	switch {
+	case l.Adjustment != nil:
+		return ofCorrections
+	case l.Rule != "":
+		return ofRules
+	default:
+		return ofTariffs
+	}
+}
+
+// sumsOf are what the lines of each kind come to, where there are several.
 func sumsOf(inv *export.Invoice) ([]namedSum, error) {
-	var tariffs, rules billing.Amount
-	var err error
-	has := map[bool]bool{}
+	var sums [kinds]billing.Amount
+	var has [kinds]bool
 	digits := 0
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
-		has[l.Rule != ""] = true
+		kind := kindOf(l)
 		_, decimals, _ := strings.Cut(l.AmountText, ".")
 		digits = max(digits, len(decimals))
-		if l.Rule != "" {
-			rules, err = rules.Add(l.Amount)
-		} else {
-			tariffs, err = tariffs.Add(l.Amount)
-		}
-		if err != nil {
+		var err error
+		if sums[kind], err = sums[kind].Add(l.Amount); err != nil {
 			return nil, err
 		}
+		has[kind] = true
 	}
-	if !has[true] || !has[false] {
+	var named []namedSum
+	for kind, name := range [kinds]string{"Subtotal", "Discounts, commitments and taxes", "Corrections of earlier periods"} {
+		if has[kind] {
+			named = append(named, namedSum{name, newNumber(sums[kind].Fixed(digits))})
+		}
+	}
+	if len(named) == 1 {
 		return nil, nil
 	}
-	return []namedSum{
-		{"Subtotal", newNumber(tariffs.Fixed(digits))}, {"Discounts, commitments and taxes", newNumber(rules.Fixed(digits))},
-	}, nil
+	return named, nil
 }
 
 // pricesOf names, for each tariff and rule, the exact code that made its lines.

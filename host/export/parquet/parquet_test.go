@@ -137,7 +137,7 @@ func TestDecimals(t *testing.T) {
 func TestSameFile(t *testing.T) {
 	b := written(t, invoice(t, 1, amount("1.50"), amount("-0.25")), invoice(t, 2, amount("0.000000000000000001")))
 	sum := sha256.Sum256(b)
-	const want = "380c3ceb2c4040f30ed7c386a02bf4deae6bb948cee161fa4e6e675a251bf921"
+	const want = "85c4cd3aad668861243cd2c87b8a4f9240c071fba8007725301323610c202d2d"
 	if got := hex.EncodeToString(sum[:]); got != want {
 		t.Errorf("the file has sha256 %s, not %s", got, want)
 	}
