@@ -14,7 +14,7 @@ test("pictures of every page", async ({ browser }) => {
     for (let n = 0; flowing; n++) {
       const at = new Date();
       await send(server, ["acme", "cobalt", "blue-heron", "grebe", "emma"].map((account, i) =>
-        event(`now-${n}`, account, n % 3 ? "api.call" : "traffic.out", at, n % 3 ? { calls: String(60 + ((n * 37 + i * 211) % 900)), region: i % 2 ? "eu-central" : "us-east" } : { gigabytes: (0.2 + ((n * 13 + i * 7) % 40) / 20).toFixed(2) }),
+        event(`now-${n}`, account, n % 3 ? "api.call" : "traffic.out", at, n % 3 ? { calls: String(6 + ((n * 37 + i * 211) % 90)), region: i % 2 ? "eu-central" : "us-east" } : { gigabytes: (0.02 + ((n * 13 + i * 7) % 40) / 200).toFixed(2) }),
       ));
       await new Promise((resolve) => setTimeout(resolve, 120));
     }
@@ -36,8 +36,8 @@ test("pictures of every page", async ({ browser }) => {
       const context = await browser.newContext({ colorScheme, viewport: { width: 1280, height: 800 } });
       const page = await context.newPage();
       const pages: [name: string, path: string, seconds: number][] = [
-        ["overview", "", 25],
-        ["account", "account/acme", 14],
+        ["overview", "", 15],
+        ["account", "account/acme", 9],
         ["accounts", "accounts", 1],
         ["catalog", "catalog", 1],
         ["periods", "periods", 1],
@@ -45,12 +45,12 @@ test("pictures of every page", async ({ browser }) => {
         ["invoice", `invoice/acme.${isoDay(lastMonth())}.EUR.0`, 1],
         ["dead-letters", "dead-letters", 1],
         ["plugins", "plugins", 1],
-        ["partitions", "partitions", 12],
+        ["partitions", "partitions", 9],
       ];
       for (const [name, path, seconds] of pages) {
         await page.goto(server.page(path));
         await expect(page.getByText("Loading", { exact: true })).toHaveCount(0);
-        await page.waitForTimeout((colorScheme === "light" ? seconds : Math.min(seconds, 6)) * 1000); // for the lines to grow
+        await page.waitForTimeout((colorScheme === "light" ? seconds : Math.min(seconds, 5)) * 1000); // for the lines to grow
         await page.screenshot({ path: `${folder}/${name}${colorScheme === "dark" ? "-dark" : ""}.png` });
       }
       await context.close();

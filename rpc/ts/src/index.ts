@@ -3,6 +3,7 @@ export * from "./live";
 export * from "../gen/tollway/v1/admin_service_pb";
 export * from "../gen/tollway/v1/catalog_service_pb";
 export * from "../gen/tollway/v1/dead_letter_service_pb";
+export * from "../gen/tollway/v1/delivery_service_pb";
 export * from "../gen/tollway/v1/error_detail_pb";
 export * from "../gen/tollway/v1/invoice_service_pb";
 export * from "../gen/tollway/v1/money_pb";

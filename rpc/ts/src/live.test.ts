@@ -13,9 +13,16 @@ const quick = { backoffMin: 1, backoffMax: 5, silenceMax: 60_000 };
 let stop = () => {};
 afterEach(() => stop());
 
-function message(event: WatchEvent, ...rows: [id: string, account: string, month: number, amount: string][]): SubtotalServiceWatchResponse {
+type Row = [id: string, account: string, month: number, amount: string];
+
+function message(event: WatchEvent, ...rows: Row[]): SubtotalServiceWatchResponse {
+  return resumable("", event, ...rows);
+}
+
+function resumable(resumeToken: string, event: WatchEvent, ...rows: Row[]): SubtotalServiceWatchResponse {
   return create(SubtotalServiceWatchResponseSchema, {
     event,
+    resumeToken,
     subtotals: rows.map(([id, account, month, amount]) => ({
       id,
       account,
@@ -28,12 +35,16 @@ function message(event: WatchEvent, ...rows: [id: string, account: string, month
 /** Serves each connection with the next script and then, if the script ends, ends it. */
 function serve(...scripts: ((signal: AbortSignal) => AsyncGenerator<SubtotalServiceWatchResponse>)[]) {
   let connections = 0;
+  const tokens: string[] = [];
   const transport = createRouterTransport(({ service }) => {
     service(SubtotalService, {
-      watch: (_, context) => scripts[Math.min(connections++, scripts.length - 1)]!(context.signal),
+      watch: (request, context) => {
+        tokens.push(request.resumeToken);
+        return scripts[Math.min(connections++, scripts.length - 1)]!(context.signal);
+      },
     });
   });
-  return { client: createClient(SubtotalService, transport), connections: () => connections };
+  return { client: createClient(SubtotalService, transport), connections: () => connections, tokens };
 }
 
 const forever = (signal: AbortSignal) => new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -95,6 +106,28 @@ describe("watchSubtotals", () => {
     expect(seen.at(-1)).toMatchObject({ status: "live", attempts: 0, error: undefined });
     expect(amounts(seen.at(-1)!)).toEqual({ a: "3.00" });
     expect(connections()).toBe(3);
+  });
+
+  it("resumes where it was, and never from half a snapshot", async () => {
+    const { client, tokens } = serve(
+      async function* () {
+        yield resumable("one", WatchEvent.SNAPSHOT, ["a", "emma", 10, "1.00"], ["b", "emma", 10, "2.00"]);
+        yield resumable("two", WatchEvent.CHANGED, ["a", "emma", 10, "1.10"]);
+        yield message(WatchEvent.CHANGED, ["b", "emma", 10, "2.10"]); // a part: its token stays good
+        throw new ConnectError("broken", Code.Unavailable);
+      },
+      async function* () {
+        yield message(WatchEvent.SNAPSHOT_PART, ["half", "emma", 10, "0"]);
+        throw new ConnectError("broken", Code.Unavailable);
+      },
+      async function* (signal) {
+        yield resumable("three", WatchEvent.CHANGED, ["b", "emma", 10, "2.20"]);
+        await forever(signal);
+      },
+    );
+    const seen = await until(client, (live) => amounts(live)["b"] === "2.20");
+    expect(amounts(seen.at(-1)!)).toEqual({ a: "1.10", b: "2.20" });
+    expect(tokens).toEqual(["", "two", "two"]);
   });
 
   it("does not try again what will not be better", async () => {

@@ -69,9 +69,10 @@ export function watchSubtotals(
 
   const run = async () => {
     change({});
+    const memory = new Memory(!request.period);
     while (!end.signal.aborted) {
-      const error = await follow(client, request, limits.silenceMax, end.signal, (known) =>
-        change({ ...known, status: "live", error: undefined, attempts: 0 }),
+      const error = await follow(client, request, limits.silenceMax, end.signal, memory, (known) =>
+        change({ subtotals: new Map(known.subtotals), totals: known.totals, asOf: known.asOf, status: "live", error: undefined, attempts: 0 }),
       );
       if (end.signal.aborted) {
         return;
@@ -110,19 +111,20 @@ async function follow(
   request: MessageInitShape<typeof SubtotalServiceWatchRequestSchema>,
   silenceMax: number,
   signal: AbortSignal,
-  known: (part: Pick<Live, "subtotals" | "totals" | "asOf">) => void,
+  memory: Memory,
+  changed: (known: Known) => void,
 ): Promise<ConnectError> {
   const connection = new AbortController();
   const stop = () => connection.abort();
   signal.addEventListener("abort", stop);
   let silence = setTimeout(stop, silenceMax);
-  const state = new Accumulated(!request.period);
+  memory.connect();
   try {
-    for await (const message of client.watch(request, { signal: connection.signal })) {
+    for await (const message of client.watch({ ...request, resumeToken: memory.resumeToken }, { signal: connection.signal })) {
       clearTimeout(silence);
       silence = setTimeout(stop, silenceMax);
-      if (state.take(message)) {
-        known({ subtotals: new Map(state.subtotals), totals: state.totals, asOf: state.asOf });
+      if (memory.take(message)) {
+        changed(memory.known);
       }
     }
     return new ConnectError("the server ended the watch", Code.Unavailable);
@@ -136,8 +138,43 @@ async function follow(
   }
 }
 
-/** What the messages of one connection have come to. */
-class Accumulated {
+/** What the messages have come to, over all connections. */
+class Memory {
+  known: Known;
+  /** Where the next connection may go on. */
+  resumeToken = "";
+  private snapshot: Known | undefined; // on its way: what is known stands until it is complete
+
+  constructor(private readonly newestOnly: boolean) {
+    this.known = new Known(newestOnly);
+  }
+
+  /** Begins a connection; half a snapshot of the one before is nothing. */
+  connect() {
+    this.snapshot = undefined;
+  }
+
+  /** Takes a message in; false while a snapshot is not complete. */
+  take(message: SubtotalServiceWatchResponse): boolean {
+    const part = message.event === WatchEvent.SNAPSHOT_PART;
+    if (part || message.event === WatchEvent.SNAPSHOT) {
+      this.snapshot ??= new Known(this.newestOnly);
+      this.snapshot.take(message);
+      if (part) {
+        return false;
+      }
+      this.known = this.snapshot;
+      this.snapshot = undefined;
+    } else {
+      this.known.take(message);
+    }
+    this.resumeToken = message.resumeToken || this.resumeToken;
+    return true;
+  }
+}
+
+/** Subtotals and how far they have seen. */
+class Known {
   readonly subtotals = new Map<string, Subtotal>();
   totals: Money[] = [];
   asOf: AsOf | undefined;
@@ -145,8 +182,7 @@ class Accumulated {
 
   constructor(private readonly newestOnly: boolean) {}
 
-  /** Takes a message in; false while a snapshot is not complete. */
-  take(message: SubtotalServiceWatchResponse): boolean {
+  take(message: SubtotalServiceWatchResponse) {
     for (const subtotal of message.subtotals) {
       this.merge(subtotal);
     }
@@ -154,7 +190,6 @@ class Accumulated {
       this.totals = message.totals;
     }
     this.asOf = message.asOf ?? this.asOf;
-    return message.event !== WatchEvent.SNAPSHOT_PART;
   }
 
   private merge(subtotal: Subtotal) {

@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Money } from "./money_pb";
 import { file_tollway_v1_money } from "./money_pb";
 import type { Period } from "./period_pb";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/subtotal_service.proto.
  */
 export const file_tollway_v1_subtotal_service: GenFile = /*@__PURE__*/
-  fileDesc("CiF0b2xsd2F5L3YxL3N1YnRvdGFsX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiwQMKCFN1YnRvdGFsEgoKAmlkGAEgASgJEg8KB2FjY291bnQYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJEg4KBnRhcmlmZhgEIAEoCRINCgVtZXRlchgFIAEoCRIQCghjdXJyZW5jeRgGIAEoCRIiCgZwZXJpb2QYByABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIuCgVncm91cBgIIAMoCzIfLnRvbGx3YXkudjEuU3VidG90YWwuR3JvdXBFbnRyeRInCgVsaW5lcxgJIAMoCzIYLnRvbGx3YXkudjEuU3VidG90YWxMaW5lEg4KBmFtb3VudBgKIAEoCRIOCgZldmVudHMYCyABKAQSMwoPbGFzdF9ldmVudF90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVmaW5hbBgNIAEoCBIyCg5lZmZlY3RpdmVfZnJvbRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcGx1Z2luGA8gASgJGiwKCkdyb3VwRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRCgxTdWJ0b3RhbExpbmUSCgoCaWQYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEAoIcXVhbnRpdHkYAyABKAkSDgoGYW1vdW50GAQgASgJIqwBChlTdWJ0b3RhbFNlcnZpY2VHZXRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRItCgxtaW5fcG9zaXRpb24YBiABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEg4KBmxhdGVzdBgHIAEoCCLNAQoaU3VidG90YWxTZXJ2aWNlR2V0UmVzcG9uc2USDwoHYWNjb3VudBgBIAEoCRIiCgZwZXJpb2QYAiABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIhCgZ0b3RhbHMYAyADKAsyES50b2xsd2F5LnYxLk1vbmV5EicKCXN1YnRvdGFscxgEIAMoCzIULnRvbGx3YXkudjEuU3VidG90YWwSDQoFZmluYWwYBSABKAgSHwoFYXNfb2YYBiABKAsyEC50b2xsd2F5LnYxLkFzT2Yi1AEKGlN1YnRvdGFsU2VydmljZUxpc3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRIRCglwYWdlX3NpemUYBiABKA0SEgoKcGFnZV90b2tlbhgHIAEoCRItCgxtaW5fcG9zaXRpb24YCCABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEg4KBmxhdGVzdBgJIAEoCCKjAQobU3VidG90YWxTZXJ2aWNlTGlzdFJlc3BvbnNlEicKCXN1YnRvdGFscxgBIAMoCzIULnRvbGx3YXkudjEuU3VidG90YWwSIQoGdG90YWxzGAIgAygLMhEudG9sbHdheS52MS5Nb25leRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSHwoFYXNfb2YYBCABKAsyEC50b2xsd2F5LnYxLkFzT2YibwobU3VidG90YWxTZXJ2aWNlV2F0Y2hSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCSKyAQocU3VidG90YWxTZXJ2aWNlV2F0Y2hSZXNwb25zZRIlCgVldmVudBgBIAEoDjIWLnRvbGx3YXkudjEuV2F0Y2hFdmVudBInCglzdWJ0b3RhbHMYAiADKAsyFC50b2xsd2F5LnYxLlN1YnRvdGFsEiEKBnRvdGFscxgDIAMoCzIRLnRvbGx3YXkudjEuTW9uZXkSHwoFYXNfb2YYBCABKAsyEC50b2xsd2F5LnYxLkFzT2YqlgEKCldhdGNoRXZlbnQSGwoXV0FUQ0hfRVZFTlRfVU5TUEVDSUZJRUQQABIdChlXQVRDSF9FVkVOVF9TTkFQU0hPVF9QQVJUEAESGAoUV0FUQ0hfRVZFTlRfU05BUFNIT1QQAhIXChNXQVRDSF9FVkVOVF9DSEFOR0VEEAMSGQoVV0FUQ0hfRVZFTlRfSEVBUlRCRUFUEAQyrQIKD1N1YnRvdGFsU2VydmljZRJZCgNHZXQSJS50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUdldFJlcXVlc3QaJi50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUdldFJlc3BvbnNlIgOQAgESXAoETGlzdBImLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlTGlzdFJlcXVlc3QaJy50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUxpc3RSZXNwb25zZSIDkAIBEmEKBVdhdGNoEicudG9sbHdheS52MS5TdWJ0b3RhbFNlcnZpY2VXYXRjaFJlcXVlc3QaKC50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZVdhdGNoUmVzcG9uc2UiA5ACATABQjVaM2dpdGh1Yi5jb20vdG9sbHdheS90b2xsd2F5L3JwYy90b2xsd2F5L3YxO3RvbGx3YXl2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_position]);
+  fileDesc("CiF0b2xsd2F5L3YxL3N1YnRvdGFsX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiwQMKCFN1YnRvdGFsEgoKAmlkGAEgASgJEg8KB2FjY291bnQYAiABKAkSFAoMc3Vic2NyaXB0aW9uGAMgASgJEg4KBnRhcmlmZhgEIAEoCRINCgVtZXRlchgFIAEoCRIQCghjdXJyZW5jeRgGIAEoCRIiCgZwZXJpb2QYByABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIuCgVncm91cBgIIAMoCzIfLnRvbGx3YXkudjEuU3VidG90YWwuR3JvdXBFbnRyeRInCgVsaW5lcxgJIAMoCzIYLnRvbGx3YXkudjEuU3VidG90YWxMaW5lEg4KBmFtb3VudBgKIAEoCRIOCgZldmVudHMYCyABKAQSMwoPbGFzdF9ldmVudF90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVmaW5hbBgNIAEoCBIyCg5lZmZlY3RpdmVfZnJvbRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcGx1Z2luGA8gASgJGiwKCkdyb3VwRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRCgxTdWJ0b3RhbExpbmUSCgoCaWQYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEAoIcXVhbnRpdHkYAyABKAkSDgoGYW1vdW50GAQgASgJIqwBChlTdWJ0b3RhbFNlcnZpY2VHZXRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRItCgxtaW5fcG9zaXRpb24YBiABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEg4KBmxhdGVzdBgHIAEoCCLNAQoaU3VidG90YWxTZXJ2aWNlR2V0UmVzcG9uc2USDwoHYWNjb3VudBgBIAEoCRIiCgZwZXJpb2QYAiABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIhCgZ0b3RhbHMYAyADKAsyES50b2xsd2F5LnYxLk1vbmV5EicKCXN1YnRvdGFscxgEIAMoCzIULnRvbGx3YXkudjEuU3VidG90YWwSDQoFZmluYWwYBSABKAgSHwoFYXNfb2YYBiABKAsyEC50b2xsd2F5LnYxLkFzT2Yi1AEKGlN1YnRvdGFsU2VydmljZUxpc3RSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRIRCglwYWdlX3NpemUYBiABKA0SEgoKcGFnZV90b2tlbhgHIAEoCRItCgxtaW5fcG9zaXRpb24YCCABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEg4KBmxhdGVzdBgJIAEoCCKyAQobU3VidG90YWxTZXJ2aWNlTGlzdFJlc3BvbnNlEicKCXN1YnRvdGFscxgBIAMoCzIULnRvbGx3YXkudjEuU3VidG90YWwSIQoGdG90YWxzGAIgAygLMhEudG9sbHdheS52MS5Nb25leRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSHwoFYXNfb2YYBCABKAsyEC50b2xsd2F5LnYxLkFzT2YSDQoFbW92ZWQYBSABKAgipQIKGVN1YnRvdGFsU2VydmljZVN1bVJlcXVlc3QSJQoIZ3JvdXBfYnkYASABKA4yEy50b2xsd2F5LnYxLkdyb3VwQnkSEQoJZGltZW5zaW9uGAIgASgJEg8KB2FjY291bnQYAyABKAkSDgoGcGVyaW9kGAQgASgJEg4KBnRhcmlmZhgFIAEoCRINCgVtZXRlchgGIAEoCRIQCghjdXJyZW5jeRgHIAEoCRImCghvcmRlcl9ieRgIIAEoDjIULnRvbGx3YXkudjEuU3VtT3JkZXISEQoJcGFnZV9zaXplGAkgASgNEhIKCnBhZ2VfdG9rZW4YCiABKAkSLQoMbWluX3Bvc2l0aW9uGAsgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbiK1AQoLU3VidG90YWxTdW0SCwoDa2V5GAEgASgJEhAKCGN1cnJlbmN5GAIgASgJEg4KBmFtb3VudBgDIAEoCRIQCghxdWFudGl0eRgEIAEoCRIOCgZldmVudHMYBSABKAQSEQoJc3VidG90YWxzGAYgASgEEjMKD2xhc3RfZXZlbnRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZmluYWwYCCABKAgivQEKGlN1YnRvdGFsU2VydmljZVN1bVJlc3BvbnNlEiUKBHN1bXMYASADKAsyFy50b2xsd2F5LnYxLlN1YnRvdGFsU3VtEiEKBnRvdGFscxgCIAMoCzIRLnRvbGx3YXkudjEuTW9uZXkSDAoEc2l6ZRgDIAEoBBIXCg9uZXh0X3BhZ2VfdG9rZW4YBCABKAkSHwoFYXNfb2YYBSABKAsyEC50b2xsd2F5LnYxLkFzT2YSDQoFbW92ZWQYBiABKAgixwEKHVN1YnRvdGFsU2VydmljZUhpc3RvcnlSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcGVyaW9kGAIgASgJEg4KBnRhcmlmZhgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghjdXJyZW5jeRgFIAEoCRIlCgRzdGVwGAYgASgOMhcudG9sbHdheS52MS5IaXN0b3J5U3RlcBItCgxtaW5fcG9zaXRpb24YByABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uImwKDUhpc3RvcnlCdWNrZXQSKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmV2ZW50cxgCIAEoBBIQCghxdWFudGl0eRgDIAEoCRIOCgZhbW91bnQYBCABKAkinwEKDUhpc3RvcnlTZXJpZXMSDgoGdGFyaWZmGAEgASgJEg0KBW1ldGVyGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEioKB2J1Y2tldHMYBCADKAsyGS50b2xsd2F5LnYxLkhpc3RvcnlCdWNrZXQSDAoEcmVzdBgFIAEoCRIOCgZhbW91bnQYBiABKAkSEwoLcmVzdF9ldmVudHMYByABKAMi1wEKHlN1YnRvdGFsU2VydmljZUhpc3RvcnlSZXNwb25zZRIPCgdhY2NvdW50GAEgASgJEiIKBnBlcmlvZBgCIAEoCzISLnRvbGx3YXkudjEuUGVyaW9kEiUKBHN0ZXAYAyABKA4yFy50b2xsd2F5LnYxLkhpc3RvcnlTdGVwEikKBnNlcmllcxgEIAMoCzIZLnRvbGx3YXkudjEuSGlzdG9yeVNlcmllcxINCgVmaW5hbBgFIAEoCBIfCgVhc19vZhgGIAEoCzIQLnRvbGx3YXkudjEuQXNPZiJwCh5TdWJ0b3RhbFNlcnZpY2VGb3JlY2FzdFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZwZXJpb2QYAiABKAkSLQoMbWluX3Bvc2l0aW9uGAMgASgLMhcudG9sbHdheS52MS5NaW5Qb3NpdGlvbiJlCgtGb3JlY2FzdFN1bRIOCgZ0YXJpZmYYASABKAkSDQoFbWV0ZXIYAiABKAkSEAoIY3VycmVuY3kYAyABKAkSFQoNYW1vdW50X3NvX2ZhchgEIAEoCRIOCgZhbW91bnQYBSABKAki4wIKH1N1YnRvdGFsU2VydmljZUZvcmVjYXN0UmVzcG9uc2USDwoHYWNjb3VudBgBIAEoCRIiCgZwZXJpb2QYAiABKAsyEi50b2xsd2F5LnYxLlBlcmlvZBIqCgZtZXRob2QYAyABKA4yGi50b2xsd2F5LnYxLkZvcmVjYXN0TWV0aG9kEhMKC2V4cGxhbmF0aW9uGAQgASgJEi8KC2Jhc2lzX3N0YXJ0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzZWVuX3VudGlsGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRzdW1zGAcgAygLMhcudG9sbHdheS52MS5Gb3JlY2FzdFN1bRIhCgZ0b3RhbHMYCCADKAsyES50b2xsd2F5LnYxLk1vbmV5Eh8KBWFzX29mGAkgASgLMhAudG9sbHdheS52MS5Bc09mIvUBChtTdWJ0b3RhbFNlcnZpY2VXYXRjaFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZwZXJpb2QYAiABKAkSDgoGdGFyaWZmGAMgASgJEg0KBW1ldGVyGAQgASgJEhAKCGN1cnJlbmN5GAUgASgJEhQKDHJlc3VtZV90b2tlbhgGIAEoCRItCgxtaW5fcG9zaXRpb24YByABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uEg4KBmxhdGVzdBgIIAEoCBIvCgxtaW5faW50ZXJ2YWwYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iyAEKHFN1YnRvdGFsU2VydmljZVdhdGNoUmVzcG9uc2USJQoFZXZlbnQYASABKA4yFi50b2xsd2F5LnYxLldhdGNoRXZlbnQSJwoJc3VidG90YWxzGAIgAygLMhQudG9sbHdheS52MS5TdWJ0b3RhbBIhCgZ0b3RhbHMYAyADKAsyES50b2xsd2F5LnYxLk1vbmV5Eh8KBWFzX29mGAQgASgLMhAudG9sbHdheS52MS5Bc09mEhQKDHJlc3VtZV90b2tlbhgFIAEoCSp6CgdHcm91cEJ5EhgKFEdST1VQX0JZX1VOU1BFQ0lGSUVEEAASFAoQR1JPVVBfQllfQUNDT1VOVBABEhIKDkdST1VQX0JZX01FVEVSEAISEwoPR1JPVVBfQllfVEFSSUZGEAMSFgoSR1JPVVBfQllfRElNRU5TSU9OEAQqTwoIU3VtT3JkZXISGQoVU1VNX09SREVSX1VOU1BFQ0lGSUVEEAASEgoOU1VNX09SREVSX05BTUUQARIUChBTVU1fT1JERVJfQU1PVU5UEAIqWAoLSGlzdG9yeVN0ZXASHAoYSElTVE9SWV9TVEVQX1VOU1BFQ0lGSUVEEAASFQoRSElTVE9SWV9TVEVQX0hPVVIQARIUChBISVNUT1JZX1NURVBfREFZEAIqjQEKDkZvcmVjYXN0TWV0aG9kEh8KG0ZPUkVDQVNUX01FVEhPRF9VTlNQRUNJRklFRBAAEiIKHkZPUkVDQVNUX01FVEhPRF9SRVBFQVRFRF9VU0FHRRABEhoKFkZPUkVDQVNUX01FVEhPRF9MSU5FQVIQAhIaChZGT1JFQ0FTVF9NRVRIT0RfU09fRkFSEAMqlgEKCldhdGNoRXZlbnQSGwoXV0FUQ0hfRVZFTlRfVU5TUEVDSUZJRUQQABIdChlXQVRDSF9FVkVOVF9TTkFQU0hPVF9QQVJUEAESGAoUV0FUQ0hfRVZFTlRfU05BUFNIT1QQAhIXChNXQVRDSF9FVkVOVF9DSEFOR0VEEAMSGQoVV0FUQ0hfRVZFTlRfSEVBUlRCRUFUEAQy2QQKD1N1YnRvdGFsU2VydmljZRJZCgNHZXQSJS50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUdldFJlcXVlc3QaJi50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUdldFJlc3BvbnNlIgOQAgESXAoETGlzdBImLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlTGlzdFJlcXVlc3QaJy50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUxpc3RSZXNwb25zZSIDkAIBElkKA1N1bRIlLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlU3VtUmVxdWVzdBomLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlU3VtUmVzcG9uc2UiA5ACARJlCgdIaXN0b3J5EikudG9sbHdheS52MS5TdWJ0b3RhbFNlcnZpY2VIaXN0b3J5UmVxdWVzdBoqLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlSGlzdG9yeVJlc3BvbnNlIgOQAgESaAoIRm9yZWNhc3QSKi50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZUZvcmVjYXN0UmVxdWVzdBorLnRvbGx3YXkudjEuU3VidG90YWxTZXJ2aWNlRm9yZWNhc3RSZXNwb25zZSIDkAIBEmEKBVdhdGNoEicudG9sbHdheS52MS5TdWJ0b3RhbFNlcnZpY2VXYXRjaFJlcXVlc3QaKC50b2xsd2F5LnYxLlN1YnRvdGFsU2VydmljZVdhdGNoUmVzcG9uc2UiA5ACATABQjVaM2dpdGh1Yi5jb20vdG9sbHdheS90b2xsd2F5L3JwYy90b2xsd2F5L3YxO3RvbGx3YXl2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_money, file_tollway_v1_period, file_tollway_v1_position]);
 
 /**
  * Subtotal is the priced state of one subscription under one version of its
@@ -419,6 +419,14 @@ export type SubtotalServiceListResponse = Message<"tollway.v1.SubtotalServiceLis
    * @generated from field: tollway.v1.AsOf as_of = 4;
    */
   asOf?: AsOf | undefined;
+
+  /**
+   * True when this page has seen more than the first one, or when the log moved
+   * on while it was read: the pages together are then no single cut. Sum's are.
+   *
+   * @generated from field: bool moved = 5;
+   */
+  moved: boolean;
 };
 
 /**
@@ -427,6 +435,618 @@ export type SubtotalServiceListResponse = Message<"tollway.v1.SubtotalServiceLis
  */
 export const SubtotalServiceListResponseSchema: GenMessage<SubtotalServiceListResponse> = /*@__PURE__*/
   messageDesc(file_tollway_v1_subtotal_service, 5);
+
+/**
+ * SubtotalServiceSumRequest selects subtotals and says how to add them up. Empty
+ * fields select all.
+ *
+ * @generated from message tollway.v1.SubtotalServiceSumRequest
+ */
+export type SubtotalServiceSumRequest = Message<"tollway.v1.SubtotalServiceSumRequest"> & {
+  /**
+   * What to add up by.
+   *
+   * @generated from field: tollway.v1.GroupBy group_by = 1;
+   */
+  groupBy: GroupBy;
+
+  /**
+   * The dimension, with GROUP_BY_DIMENSION.
+   *
+   * @generated from field: string dimension = 2;
+   */
+  dimension: string;
+
+  /**
+   * Only subtotals of this account.
+   *
+   * @generated from field: string account = 3;
+   */
+  account: string;
+
+  /**
+   * Id of the billing period, open or closed. Empty: each account's newest one.
+   *
+   * @generated from field: string period = 4;
+   */
+  period: string;
+
+  /**
+   * Only subtotals of this tariff.
+   *
+   * @generated from field: string tariff = 5;
+   */
+  tariff: string;
+
+  /**
+   * Only subtotals of this meter.
+   *
+   * @generated from field: string meter = 6;
+   */
+  meter: string;
+
+  /**
+   * Only subtotals in this currency.
+   *
+   * @generated from field: string currency = 7;
+   */
+  currency: string;
+
+  /**
+   * The order of the sums.
+   *
+   * @generated from field: tollway.v1.SumOrder order_by = 8;
+   */
+  orderBy: SumOrder;
+
+  /**
+   * How many sums to return at most: 100 when 0, never more than 1,000.
+   *
+   * @generated from field: uint32 page_size = 9;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Empty for the first page. All other
+   * fields but page_size and min_position must be as they were then.
+   *
+   * @generated from field: string page_token = 10;
+   */
+  pageToken: string;
+
+  /**
+   * How far the answer has to have seen at least.
+   *
+   * @generated from field: tollway.v1.MinPosition min_position = 11;
+   */
+  minPosition?: MinPosition | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceSumRequest.
+ * Use `create(SubtotalServiceSumRequestSchema)` to create a new message.
+ */
+export const SubtotalServiceSumRequestSchema: GenMessage<SubtotalServiceSumRequest> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 6);
+
+/**
+ * SubtotalSum is the sum of subtotals of one group and one currency.
+ *
+ * @generated from message tollway.v1.SubtotalSum
+ */
+export type SubtotalSum = Message<"tollway.v1.SubtotalSum"> & {
+  /**
+   * The account, meter, tariff or value of the dimension; empty when nothing was
+   * asked to group by.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * ISO 4217 code of the amount.
+   *
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+
+  /**
+   * Decimal text in the currency, at the finest scale of what was added. Empty
+   * when the sum is larger than an amount can be.
+   *
+   * @generated from field: string amount = 3;
+   */
+  amount: string;
+
+  /**
+   * Sum of the line items' quantities, decimal text. Empty where subtotals of
+   * several meters were added, whose units differ.
+   *
+   * @generated from field: string quantity = 4;
+   */
+  quantity: string;
+
+  /**
+   * How many events were priced.
+   *
+   * @generated from field: uint64 events = 5;
+   */
+  events: bigint;
+
+  /**
+   * How many subtotals were added.
+   *
+   * @generated from field: uint64 subtotals = 6;
+   */
+  subtotals: bigint;
+
+  /**
+   * Time of the latest of the events. Absent when there was none.
+   *
+   * @generated from field: google.protobuf.Timestamp last_event_time = 7;
+   */
+  lastEventTime?: Timestamp | undefined;
+
+  /**
+   * True when every subtotal is final.
+   *
+   * @generated from field: bool final = 8;
+   */
+  final: boolean;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalSum.
+ * Use `create(SubtotalSumSchema)` to create a new message.
+ */
+export const SubtotalSumSchema: GenMessage<SubtotalSum> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 7);
+
+/**
+ * SubtotalServiceSumResponse is one page.
+ *
+ * @generated from message tollway.v1.SubtotalServiceSumResponse
+ */
+export type SubtotalServiceSumResponse = Message<"tollway.v1.SubtotalServiceSumResponse"> & {
+  /**
+   * The sums of this page.
+   *
+   * @generated from field: repeated tollway.v1.SubtotalSum sums = 1;
+   */
+  sums: SubtotalSum[];
+
+  /**
+   * The totals of all groups, not only of this page, by currency.
+   *
+   * @generated from field: repeated tollway.v1.Money totals = 2;
+   */
+  totals: Money[];
+
+  /**
+   * How many sums all pages have together.
+   *
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * Asks for the next page. Empty on the last one.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+
+  /**
+   * The cut: the same for all pages.
+   *
+   * @generated from field: tollway.v1.AsOf as_of = 5;
+   */
+  asOf?: AsOf | undefined;
+
+  /**
+   * True when the cut of the first page is no longer kept (a cut is kept for two
+   * minutes after its last page) and this page is of a newer one.
+   *
+   * @generated from field: bool moved = 6;
+   */
+  moved: boolean;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceSumResponse.
+ * Use `create(SubtotalServiceSumResponseSchema)` to create a new message.
+ */
+export const SubtotalServiceSumResponseSchema: GenMessage<SubtotalServiceSumResponse> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 8);
+
+/**
+ * SubtotalServiceHistoryRequest names an account and a period.
+ *
+ * @generated from message tollway.v1.SubtotalServiceHistoryRequest
+ */
+export type SubtotalServiceHistoryRequest = Message<"tollway.v1.SubtotalServiceHistoryRequest"> & {
+  /**
+   * The account. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * Id of the billing period, open or closed. Empty: the account's newest one.
+   *
+   * @generated from field: string period = 2;
+   */
+  period: string;
+
+  /**
+   * Only subtotals of this tariff.
+   *
+   * @generated from field: string tariff = 3;
+   */
+  tariff: string;
+
+  /**
+   * Only subtotals of this meter.
+   *
+   * @generated from field: string meter = 4;
+   */
+  meter: string;
+
+  /**
+   * Only subtotals in this currency.
+   *
+   * @generated from field: string currency = 5;
+   */
+  currency: string;
+
+  /**
+   * The width of the buckets.
+   *
+   * @generated from field: tollway.v1.HistoryStep step = 6;
+   */
+  step: HistoryStep;
+
+  /**
+   * How far the answer has to have seen at least.
+   *
+   * @generated from field: tollway.v1.MinPosition min_position = 7;
+   */
+  minPosition?: MinPosition | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceHistoryRequest.
+ * Use `create(SubtotalServiceHistoryRequestSchema)` to create a new message.
+ */
+export const SubtotalServiceHistoryRequestSchema: GenMessage<SubtotalServiceHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 9);
+
+/**
+ * HistoryBucket is one hour or day of a series.
+ *
+ * @generated from message tollway.v1.HistoryBucket
+ */
+export type HistoryBucket = Message<"tollway.v1.HistoryBucket"> & {
+  /**
+   * Its first instant.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 1;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * How many events of this time were priced.
+   *
+   * @generated from field: uint64 events = 2;
+   */
+  events: bigint;
+
+  /**
+   * What they have changed the line items' quantities by, decimal text.
+   *
+   * @generated from field: string quantity = 3;
+   */
+  quantity: string;
+
+  /**
+   * What they have changed the subtotals by, decimal text.
+   *
+   * @generated from field: string amount = 4;
+   */
+  amount: string;
+};
+
+/**
+ * Describes the message tollway.v1.HistoryBucket.
+ * Use `create(HistoryBucketSchema)` to create a new message.
+ */
+export const HistoryBucketSchema: GenMessage<HistoryBucket> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 10);
+
+/**
+ * HistorySeries is the history of one tariff in one currency.
+ *
+ * @generated from message tollway.v1.HistorySeries
+ */
+export type HistorySeries = Message<"tollway.v1.HistorySeries"> & {
+  /**
+   * Name of the tariff in the catalog.
+   *
+   * @generated from field: string tariff = 1;
+   */
+  tariff: string;
+
+  /**
+   * Name of the meter in the catalog.
+   *
+   * @generated from field: string meter = 2;
+   */
+  meter: string;
+
+  /**
+   * ISO 4217 code of all amounts.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * The buckets that have events, by time.
+   *
+   * @generated from field: repeated tollway.v1.HistoryBucket buckets = 4;
+   */
+  buckets: HistoryBucket[];
+
+  /**
+   * What the subtotals have beyond the buckets, decimal text: fees that fell due
+   * at the close, what the period before left, changes of the catalog behind the
+   * events they apply to. Zero in most periods.
+   *
+   * @generated from field: string rest = 5;
+   */
+  rest: string;
+
+  /**
+   * The subtotals' amount: the buckets and the rest.
+   *
+   * @generated from field: string amount = 6;
+   */
+  amount: string;
+
+  /**
+   * Priced events that are in no bucket; see rest.
+   *
+   * @generated from field: int64 rest_events = 7;
+   */
+  restEvents: bigint;
+};
+
+/**
+ * Describes the message tollway.v1.HistorySeries.
+ * Use `create(HistorySeriesSchema)` to create a new message.
+ */
+export const HistorySeriesSchema: GenMessage<HistorySeries> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 11);
+
+/**
+ * SubtotalServiceHistoryResponse is a period's history.
+ *
+ * @generated from message tollway.v1.SubtotalServiceHistoryResponse
+ */
+export type SubtotalServiceHistoryResponse = Message<"tollway.v1.SubtotalServiceHistoryResponse"> & {
+  /**
+   * The account asked for.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The billing period. Absent when the account has none.
+   *
+   * @generated from field: tollway.v1.Period period = 2;
+   */
+  period?: Period | undefined;
+
+  /**
+   * The width of the buckets: never unspecified.
+   *
+   * @generated from field: tollway.v1.HistoryStep step = 3;
+   */
+  step: HistoryStep;
+
+  /**
+   * One series for each tariff and currency, by tariff.
+   *
+   * @generated from field: repeated tollway.v1.HistorySeries series = 4;
+   */
+  series: HistorySeries[];
+
+  /**
+   * True when the period is closed.
+   *
+   * @generated from field: bool final = 5;
+   */
+  final: boolean;
+
+  /**
+   * How far the answer has seen.
+   *
+   * @generated from field: tollway.v1.AsOf as_of = 6;
+   */
+  asOf?: AsOf | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceHistoryResponse.
+ * Use `create(SubtotalServiceHistoryResponseSchema)` to create a new message.
+ */
+export const SubtotalServiceHistoryResponseSchema: GenMessage<SubtotalServiceHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 12);
+
+/**
+ * SubtotalServiceForecastRequest names an account.
+ *
+ * @generated from message tollway.v1.SubtotalServiceForecastRequest
+ */
+export type SubtotalServiceForecastRequest = Message<"tollway.v1.SubtotalServiceForecastRequest"> & {
+  /**
+   * The account. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * Id of an open billing period. Empty: the account's newest one.
+   *
+   * @generated from field: string period = 2;
+   */
+  period: string;
+
+  /**
+   * How far the answer has to have seen at least.
+   *
+   * @generated from field: tollway.v1.MinPosition min_position = 3;
+   */
+  minPosition?: MinPosition | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceForecastRequest.
+ * Use `create(SubtotalServiceForecastRequestSchema)` to create a new message.
+ */
+export const SubtotalServiceForecastRequestSchema: GenMessage<SubtotalServiceForecastRequest> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 13);
+
+/**
+ * ForecastSum is the estimate for one tariff in one currency.
+ *
+ * @generated from message tollway.v1.ForecastSum
+ */
+export type ForecastSum = Message<"tollway.v1.ForecastSum"> & {
+  /**
+   * Name of the tariff in the catalog.
+   *
+   * @generated from field: string tariff = 1;
+   */
+  tariff: string;
+
+  /**
+   * Name of the meter in the catalog.
+   *
+   * @generated from field: string meter = 2;
+   */
+  meter: string;
+
+  /**
+   * ISO 4217 code of the amounts.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * What it has come to so far, decimal text.
+   *
+   * @generated from field: string amount_so_far = 4;
+   */
+  amountSoFar: string;
+
+  /**
+   * The estimate of what it will come to, decimal text.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+};
+
+/**
+ * Describes the message tollway.v1.ForecastSum.
+ * Use `create(ForecastSumSchema)` to create a new message.
+ */
+export const ForecastSumSchema: GenMessage<ForecastSum> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 14);
+
+/**
+ * SubtotalServiceForecastResponse is an estimate.
+ *
+ * @generated from message tollway.v1.SubtotalServiceForecastResponse
+ */
+export type SubtotalServiceForecastResponse = Message<"tollway.v1.SubtotalServiceForecastResponse"> & {
+  /**
+   * The account asked for.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The billing period. Absent when the account has none.
+   *
+   * @generated from field: tollway.v1.Period period = 2;
+   */
+  period?: Period | undefined;
+
+  /**
+   * How the estimate was made.
+   *
+   * @generated from field: tollway.v1.ForecastMethod method = 3;
+   */
+  method: ForecastMethod;
+
+  /**
+   * The method in words, for people.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * The usage from here up to seen_until was repeated, or scaled.
+   *
+   * @generated from field: google.protobuf.Timestamp basis_start = 5;
+   */
+  basisStart?: Timestamp | undefined;
+
+  /**
+   * The time up to which usage has been seen.
+   *
+   * @generated from field: google.protobuf.Timestamp seen_until = 6;
+   */
+  seenUntil?: Timestamp | undefined;
+
+  /**
+   * One sum for each tariff and currency, by tariff.
+   *
+   * @generated from field: repeated tollway.v1.ForecastSum sums = 7;
+   */
+  sums: ForecastSum[];
+
+  /**
+   * The estimates' total for each currency, by currency. Invoice rules, such as
+   * minimums and discounts on the whole, are not in it: they are run over the
+   * lines of a closed period.
+   *
+   * @generated from field: repeated tollway.v1.Money totals = 8;
+   */
+  totals: Money[];
+
+  /**
+   * How far the answer has seen.
+   *
+   * @generated from field: tollway.v1.AsOf as_of = 9;
+   */
+  asOf?: AsOf | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SubtotalServiceForecastResponse.
+ * Use `create(SubtotalServiceForecastResponseSchema)` to create a new message.
+ */
+export const SubtotalServiceForecastResponseSchema: GenMessage<SubtotalServiceForecastResponse> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_subtotal_service, 15);
 
 /**
  * SubtotalServiceWatchRequest selects subtotals to follow. Empty fields select
@@ -470,6 +1090,38 @@ export type SubtotalServiceWatchRequest = Message<"tollway.v1.SubtotalServiceWat
    * @generated from field: string currency = 5;
    */
   currency: string;
+
+  /**
+   * The last resume_token of a watch with the same fields: begin with what has
+   * changed since. A token that is no longer good, because the host was started
+   * again, gives a snapshot.
+   *
+   * @generated from field: string resume_token = 6;
+   */
+  resumeToken: string;
+
+  /**
+   * How far the first answer has to have seen at least.
+   *
+   * @generated from field: tollway.v1.MinPosition min_position = 7;
+   */
+  minPosition?: MinPosition | undefined;
+
+  /**
+   * Follow all that was read from the log, as in SubtotalServiceGetRequest. It
+   * needs an account.
+   *
+   * @generated from field: bool latest = 8;
+   */
+  latest: boolean;
+
+  /**
+   * How long to wait at least between two changes, which are merged meanwhile: 0
+   * for as soon as they are there, never more than 60 s.
+   *
+   * @generated from field: google.protobuf.Duration min_interval = 9;
+   */
+  minInterval?: Duration | undefined;
 };
 
 /**
@@ -477,7 +1129,7 @@ export type SubtotalServiceWatchRequest = Message<"tollway.v1.SubtotalServiceWat
  * Use `create(SubtotalServiceWatchRequestSchema)` to create a new message.
  */
 export const SubtotalServiceWatchRequestSchema: GenMessage<SubtotalServiceWatchRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_subtotal_service, 6);
+  messageDesc(file_tollway_v1_subtotal_service, 16);
 
 /**
  * SubtotalServiceWatchResponse is one message of a watch.
@@ -515,6 +1167,14 @@ export type SubtotalServiceWatchResponse = Message<"tollway.v1.SubtotalServiceWa
    * @generated from field: tollway.v1.AsOf as_of = 4;
    */
   asOf?: AsOf | undefined;
+
+  /**
+   * To be given to the next watch after a broken connection. Empty where only a
+   * part of the changes up to as_of has been sent: the last one stays good.
+   *
+   * @generated from field: string resume_token = 5;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -522,7 +1182,169 @@ export type SubtotalServiceWatchResponse = Message<"tollway.v1.SubtotalServiceWa
  * Use `create(SubtotalServiceWatchResponseSchema)` to create a new message.
  */
 export const SubtotalServiceWatchResponseSchema: GenMessage<SubtotalServiceWatchResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_subtotal_service, 7);
+  messageDesc(file_tollway_v1_subtotal_service, 17);
+
+/**
+ * GroupBy says what subtotals are added up by.
+ *
+ * @generated from enum tollway.v1.GroupBy
+ */
+export enum GroupBy {
+  /**
+   * One sum for each currency.
+   *
+   * @generated from enum value: GROUP_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By account.
+   *
+   * @generated from enum value: GROUP_BY_ACCOUNT = 1;
+   */
+  ACCOUNT = 1,
+
+  /**
+   * By meter.
+   *
+   * @generated from enum value: GROUP_BY_METER = 2;
+   */
+  METER = 2,
+
+  /**
+   * By tariff.
+   *
+   * @generated from enum value: GROUP_BY_TARIFF = 3;
+   */
+  TARIFF = 3,
+
+  /**
+   * By the values of the dimension that the request names. Subtotals of tariffs
+   * that do not group by it count under the empty value.
+   *
+   * @generated from enum value: GROUP_BY_DIMENSION = 4;
+   */
+  DIMENSION = 4,
+}
+
+/**
+ * Describes the enum tollway.v1.GroupBy.
+ */
+export const GroupBySchema: GenEnum<GroupBy> = /*@__PURE__*/
+  enumDesc(file_tollway_v1_subtotal_service, 0);
+
+/**
+ * SumOrder is an order of sums.
+ *
+ * @generated from enum tollway.v1.SumOrder
+ */
+export enum SumOrder {
+  /**
+   * By name.
+   *
+   * @generated from enum value: SUM_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By name, then by currency.
+   *
+   * @generated from enum value: SUM_ORDER_NAME = 1;
+   */
+  NAME = 1,
+
+  /**
+   * By currency, then the largest amount first, then by name.
+   *
+   * @generated from enum value: SUM_ORDER_AMOUNT = 2;
+   */
+  AMOUNT = 2,
+}
+
+/**
+ * Describes the enum tollway.v1.SumOrder.
+ */
+export const SumOrderSchema: GenEnum<SumOrder> = /*@__PURE__*/
+  enumDesc(file_tollway_v1_subtotal_service, 1);
+
+/**
+ * HistoryStep is the width of a history's buckets.
+ *
+ * @generated from enum tollway.v1.HistoryStep
+ */
+export enum HistoryStep {
+  /**
+   * By day.
+   *
+   * @generated from enum value: HISTORY_STEP_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * By hour of UTC.
+   *
+   * @generated from enum value: HISTORY_STEP_HOUR = 1;
+   */
+  HOUR = 1,
+
+  /**
+   * By day in the account's time zone.
+   *
+   * @generated from enum value: HISTORY_STEP_DAY = 2;
+   */
+  DAY = 2,
+}
+
+/**
+ * Describes the enum tollway.v1.HistoryStep.
+ */
+export const HistoryStepSchema: GenEnum<HistoryStep> = /*@__PURE__*/
+  enumDesc(file_tollway_v1_subtotal_service, 2);
+
+/**
+ * ForecastMethod says how a forecast was made.
+ *
+ * @generated from enum tollway.v1.ForecastMethod
+ */
+export enum ForecastMethod {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: FORECAST_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The usage of the last days, seven where there are so many, is repeated until
+   * the period's end and priced by the tariffs: tiers, times of use and minimums
+   * count as they will on the invoice.
+   *
+   * @generated from enum value: FORECAST_METHOD_REPEATED_USAGE = 1;
+   */
+  REPEATED_USAGE = 1,
+
+  /**
+   * What the period has come to so far, times its length by the time that has
+   * passed: used where there is more usage than is folded for a forecast.
+   *
+   * @generated from enum value: FORECAST_METHOD_LINEAR = 2;
+   */
+  LINEAR = 2,
+
+  /**
+   * The figures as they are: nothing more is to come, or too little time has
+   * passed to tell.
+   *
+   * @generated from enum value: FORECAST_METHOD_SO_FAR = 3;
+   */
+  SO_FAR = 3,
+}
+
+/**
+ * Describes the enum tollway.v1.ForecastMethod.
+ */
+export const ForecastMethodSchema: GenEnum<ForecastMethod> = /*@__PURE__*/
+  enumDesc(file_tollway_v1_subtotal_service, 3);
 
 /**
  * WatchEvent says what a message of a watch is.
@@ -552,7 +1374,8 @@ export enum WatchEvent {
   SNAPSHOT = 2,
 
   /**
-   * The subtotals that a checkpoint changed.
+   * The subtotals that have changed since the message before; of a resumed watch,
+   * since its resume_token.
    *
    * @generated from enum value: WATCH_EVENT_CHANGED = 3;
    */
@@ -570,7 +1393,7 @@ export enum WatchEvent {
  * Describes the enum tollway.v1.WatchEvent.
  */
 export const WatchEventSchema: GenEnum<WatchEvent> = /*@__PURE__*/
-  enumDesc(file_tollway_v1_subtotal_service, 0);
+  enumDesc(file_tollway_v1_subtotal_service, 4);
 
 /**
  * SubtotalService tells what usage has come to so far. All amounts are
@@ -603,10 +1426,51 @@ export const SubtotalService: GenService<{
     output: typeof SubtotalServiceListResponseSchema;
   },
   /**
+   * Sum adds subtotals up over all accounts, or those that are selected, by
+   * account, meter, tariff or the values of a dimension. All of an answer, and
+   * all of its pages, are one cut: one checkpoint of each partition, which as_of
+   * names. Whatever they are grouped by, sums as of the same positions agree to
+   * the last digit.
+   *
+   * @generated from rpc tollway.v1.SubtotalService.Sum
+   */
+  sum: {
+    methodKind: "unary";
+    input: typeof SubtotalServiceSumRequestSchema;
+    output: typeof SubtotalServiceSumResponseSchema;
+  },
+  /**
+   * History tells how an account's subtotals of one billing period came to be,
+   * by hour or by day of event time. It is made by folding the account's usage
+   * once more, in the order of the log: the amount of an hour is what the events
+   * of this hour have changed the subtotals by, each at its turn. So the buckets
+   * and the rest add up to the subtotals to the last digit, and a tier that is
+   * reached shows in the hour that reached it.
+   *
+   * @generated from rpc tollway.v1.SubtotalService.History
+   */
+  history: {
+    methodKind: "unary";
+    input: typeof SubtotalServiceHistoryRequestSchema;
+    output: typeof SubtotalServiceHistoryResponseSchema;
+  },
+  /**
+   * Forecast estimates what an account's open billing period will come to at its
+   * end. It is an estimate, never a promise, and says by which method it is made.
+   *
+   * @generated from rpc tollway.v1.SubtotalService.Forecast
+   */
+  forecast: {
+    methodKind: "unary";
+    input: typeof SubtotalServiceForecastRequestSchema;
+    output: typeof SubtotalServiceForecastResponseSchema;
+  },
+  /**
    * Watch returns a snapshot of the subtotals, then the changed ones after each
    * checkpoint. A reader that is slower than the changes skips states between,
-   * never the newest. After a broken connection call it again: the new snapshot
-   * takes the place of what was known.
+   * never the newest. After a broken connection call it again with the last
+   * resume_token: only what has changed since is sent. Without one, or when it is
+   * no longer good, the new snapshot takes the place of what was known.
    *
    * @generated from rpc tollway.v1.SubtotalService.Watch
    */
