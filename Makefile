@@ -82,9 +82,10 @@ race: $(TARIFFS) ## runs the tests under the race detector, where it is affordab
 	$(GO) test -race -short $(RACE_PACKAGES)
 	$(GO) test -race -short -run '$(RACE_HOST)' ./host
 
-generate: tools-generate ## makes the code of the protocol again, the TypeScript too where npm is
+generate: tools-generate ## makes the code of the protocol again; where npm is, the TypeScript and the dashboard that is built with it too
 	$(BIN)/buf generate
 	@$(MAKE) generate-ts
+	@$(MAKE) web
 
 generate-ts: $(BIN)/.buf@v1.75.0 $(if $(NPM),$(CLIENT_MODULES))
 	@$(call with-npm,generate-ts,rm -rf rpc/ts/gen && $(BIN)/buf generate --template rpc/ts/buf.gen.yaml)
