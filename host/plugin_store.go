@@ -229,7 +229,8 @@ func (h *Host) describe(_ context.Context, digest string, wasm []byte) query.Plu
 	return info
 }
 
-// usesOf lists the tariff versions of the catalog in force that use a plugin.
+// usesOf lists the tariff versions and invoice rules of the catalog in force that
+// use a plugin.
 func (h *Host) usesOf(digest string) []query.PluginUse {
 	c, _, _ := h.catalogs.newest()
 	return usesIn(c, digest)
@@ -340,7 +341,10 @@ func (h *Host) revokedInUse(ctx context.Context) ([]query.Plugin, error) {
 func usedBy(i query.Plugin) string {
 	words := make([]string, len(i.UsedBy))
 	for n, u := range i.UsedBy {
-		words[n] = u.Tariff + " from " + u.EffectiveFrom.Format(time.RFC3339)
+		words[n] = u.Tariff
+		if !u.EffectiveFrom.IsZero() { // an invoice rule has no versions
+			words[n] += " from " + u.EffectiveFrom.Format(time.RFC3339)
+		}
 	}
 	return strings.Join(words, ", ")
 }

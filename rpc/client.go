@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -182,6 +183,9 @@ func (c *Clients) Explain(err error) *Failure {
 	if _, dialed := errors.AsType[*net.OpError](err); dialed && coded.Code() == connect.CodeUnavailable {
 		f.Message = fmt.Sprintf("no server answers at %s: %s", c.base, coded.Message())
 		f.Hint = "start one with `tollway serve` or `tollway demo`, or name another with --server URL"
+	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		f.Reason, f.Message = ReasonUnavailable, fmt.Sprintf("the server at %s hung up before it had answered", c.base)
+		f.Hint = "see whether it still runs, and ask again: it may or may not have done what was asked"
 	}
 	return f
 }

@@ -24,10 +24,11 @@ type Plugin struct {
 	UsedBy   []PluginUse
 }
 
-// PluginUse is a tariff version of the catalog in force that uses a plugin.
+// PluginUse is a tariff version, or an invoice rule, of the catalog in force that
+// uses a plugin.
 type PluginUse struct {
-	Tariff        string
-	EffectiveFrom time.Time
+	Tariff        string    // or "invoice rule NAME"
+	EffectiveFrom time.Time // zero for a rule, which has no versions
 }
 
 // Shadow is a candidate that prices a tariff's live usage beside what is in force,

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/plugins/builtin"
 	"github.com/tollway/tollway/rpc"
@@ -19,7 +18,7 @@ type pluginListCommand struct {
 	clientFlags
 	outputFlags
 	BuiltIn bool `help:"Only those that this program brings along; asks no server."`
-	InForce bool `help:"Only those to which the versions of the server's catalog are bound."`
+	InForce bool `help:"The plugins to which the server's catalog is bound: a row for each version of a tariff, and for each invoice rule."`
 }
 
 // listedPlugin is a row of the list: a tariff in a plugin.
@@ -36,6 +35,7 @@ type listedPlugin struct {
 	PushedAt      string   `json:"pushed_at,omitempty"`
 	PushedBy      string   `json:"pushed_by,omitempty"`
 	UsedBy        []string `json:"used_by,omitempty"`
+	Accounts      []string `json:"accounts,omitempty"` // of a rule in force: those that have it in a list of their own
 	Revoked       string   `json:"revoked,omitempty"`
 }
 
@@ -54,9 +54,9 @@ func (c *pluginListCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.InForce {
-		g := columns("tariff", "kind", "plugin", "effective from", "digest", "title")
+		g := columns("tariff or rule", "kind", "plugin", "effective from", "digest", "rule of")
 		for _, p := range list {
-			g.add(p.Tariff, p.Kind, p.Plugin, p.Version, p.Digest, p.Title)
+			g.add(p.Tariff, p.Kind, p.Plugin, orDash(p.Version), p.Digest, p.ruleOf())
 		}
 		return g.print(s.out, c.Output)
 	}
@@ -111,7 +111,7 @@ func (c *pluginListCommand) list(ctx context.Context, s streams) ([]listedPlugin
 			one.PushedAt = p.GetPushedAt().AsTime().Format(time.RFC3339)
 		}
 		for _, u := range p.GetUsedBy() {
-			one.UsedBy = append(one.UsedBy, u.GetTariff()+" "+u.GetEffectiveFrom().AsTime().Format(time.RFC3339))
+			one.UsedBy = append(one.UsedBy, useText(u, " "))
 		}
 		for _, t := range p.GetTariffs() {
 			one.Tariff = t
@@ -141,40 +141,4 @@ func builtinTariffs() ([]listedPlugin, error) {
 		}
 	}
 	return list, nil
-}
-
-// inForce lists the plugins to which the versions of a server's tariffs are
-// bound.
-func (c *pluginListCommand) inForce(ctx context.Context) ([]listedPlugin, error) {
-	clients, err := c.connect()
-	if err != nil {
-		return nil, err
-	}
-	defer clients.Close()
-	list := []listedPlugin{}
-	request := &tollwayv1.CatalogServiceGetRequest{Kind: catalog.KindTariff, PageSize: 1000}
-	for {
-		answer, err := clients.Catalog.Get(ctx, request)
-		if err != nil {
-			return nil, failed(clients, err)
-		}
-		for _, o := range answer.GetObjects() {
-			var tariff struct {
-				Versions []struct {
-					EffectiveFrom string `json:"effective_from"`
-					Plugin        string `json:"plugin"`
-					Module        string `json:"module"`
-				} `json:"versions"`
-			}
-			if err := json.Unmarshal([]byte(o.GetBody()), &tariff); err != nil {
-				return nil, fmt.Errorf("tariff %s: %w", o.GetName(), err)
-			}
-			for _, v := range tariff.Versions {
-				list = append(list, listedPlugin{Tariff: o.GetName(), Kind: plugins.KindTariff.String(), Plugin: v.Plugin, Version: v.EffectiveFrom, Digest: v.Module})
-			}
-		}
-		if request.PageToken = answer.GetNextPageToken(); request.PageToken == "" {
-			return list, nil
-		}
-	}
 }

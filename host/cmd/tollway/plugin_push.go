@@ -170,8 +170,11 @@ func (c *pluginRevokeCommand) Run(ctx context.Context, s streams) error {
 	}
 	for _, p := range answer.GetInUse() {
 		for _, u := range p.GetUsedBy() {
-			if _, err := fmt.Fprintf(s.out, "still in use: tariff %s prices by it from %s on; give it a new version with another plugin\n",
-				u.GetTariff(), u.GetEffectiveFrom().AsTime().Format("2006-01-02T15:04:05Z")); err != nil {
+			use := "tariff " + useText(u, " prices by it from ") + " on; give it a new version with another plugin"
+			if u.GetEffectiveFrom() == nil { // not a tariff
+				use = u.GetTariff() + " runs on invoices; name another plugin in the catalog"
+			}
+			if _, err := fmt.Fprintf(s.out, "still in use: %s\n", use); err != nil {
 				return err
 			}
 		}
