@@ -197,6 +197,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"rated":    extractRated,
 	"tutorial": followTutorial,
 	"page":     runPage,
+	"guide":    followGuide,
 	"module":   copyModule,
 	// checkout puts the program where `make` does.
 	"checkout": func(ts *testscript.TestScript, neg bool, args []string) {

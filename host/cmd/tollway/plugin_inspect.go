@@ -121,7 +121,11 @@ func (p *inspectedPlugin) text(tariff string) string {
 	line("memory", "%s bytes at start, %s at most", thousands(p.MemoryMinBytes), thousands(p.MemoryMaxBytes))
 	line("fuel", "%s for an event", thousands(p.FuelPerEvent))
 	if m := p.Manifest; m != nil {
-		line("plugin", "%s %s, ABI %s, made with %s", m.Name, m.Version, m.ABI, m.SDK)
+		sdk := "no SDK that it names"
+		if m.SDK != "" {
+			sdk = m.SDK
+		}
+		line("plugin", "%s %s, ABI %s, made with %s", m.Name, m.Version, m.ABI, sdk)
 		for _, t := range m.Tariffs {
 			if tariff != "" && t.Name != tariff {
 				continue
