@@ -48,7 +48,7 @@ CLIENT_MODULES := rpc/ts/node_modules/.installed
 with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
 
 .PHONY: generate-ts checkgenerate-ts web checkweb web-test screenshots
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-docs fuzz simulate mutants nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -155,6 +155,9 @@ bench-growth: build ## measures the cost of an event, and memory, as keys and id
 
 bench-recovery: build ## measures from the start of a process to its first answer, after a stop and after kill -9
 	@$(TOLLWAY) bench recovery $(ARGS)
+
+bench-serving: build ## measures from accepted to a watching client, and calls of Get, while usage flows; ARGS="--keys 100000 --duration 10s"
+	@$(TOLLWAY) bench serving $(ARGS)
 
 bench-docs: build ## measures all of that and writes docs/performance.md; on a machine that does nothing else
 	@$(TOLLWAY) bench pipeline --markdown docs/performance.md --database-events 400000 $(ARGS)

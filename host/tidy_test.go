@@ -103,6 +103,10 @@ var direction = map[string][]string{
 		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
 		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
 	},
+	"host/internal/serving": {
+		"host", "host/catalog", "host/internal/cloud", "host/query", "host/serve", "host/stream", "rpc", "rpc/tollway/v1",
+		"rpc/tollway/v1/tollwayv1connect", "sdk/billing", "golang.org/x/sync",
+	},
 	"host/internal/telco":   {"sdk/billing"},
 	"host/internal/vectors": {"plugins", "sdk/billing"},
 	"host/internal/bench": {
@@ -140,6 +144,8 @@ var goroutines = map[string]string{
 	"host/internal/trial/logs.go":       "a host and what drives it, and readers of partitions; the call waits for all",
 	"host/internal/trial/latency.go":    "senders, and waits for what was sent; a level waits for all",
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
+	"host/internal/serving/serving.go":  "senders, readers of watches and probes; the measurement waits for all",
+	"host/internal/serving/clients.go":  "openings of watches and calls of Get; the call waits for all",
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",
 	"plugins/hostile/neighbour.go":      "the honest tariff at work; neighbour.stop waits for it",

@@ -20,6 +20,7 @@ type benchCommand struct {
 	Latency  benchLatencyCommand  `cmd:"" help:"Measure from accepted to visible, at parts of what the host bears."`
 	Growth   benchGrowthCommand   `cmd:"" help:"Measure the cost of an event, and memory, as keys and identities grow."`
 	Recovery benchRecoveryCommand `cmd:"" help:"Measure from the start of a process to its first answer, after a clean stop and after kill -9."`
+	Serving  benchServingCommand  `cmd:"" help:"Measure what those wait for who look at figures while usage flows."`
 	Worker   benchWorkerCommand   `cmd:"" hidden:"" help:"Be a process of a measurement."`
 }
 
