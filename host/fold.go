@@ -155,6 +155,13 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 			n = p.pending.firstRepeat()
 		}
 		stage.Dedup.Enter()
+		if n = p.pending.firstCorrection(n); n == 0 {
+			if err := p.correct(ctx); err != nil {
+				return err
+			}
+			p.pending = p.pending.behind(1)
+			continue
+		}
 		t, err := p.triage(n)
 		if err != nil {
 			return fmt.Errorf("host: partition %d: %w", p.number, err)

@@ -236,8 +236,8 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 // takes reports whether an event is folded again: it belongs to the slots
 // concerned, and was priced from the message at a position.
 func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
-	concerned := e.Problem == nil && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity] && !r.leaveOut[e.Identity]
-	if !concerned {
+	concerned := e.Problem == nil && !isCorrection(e) && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity] && !r.leaveOut[e.Identity]
+	if !concerned || r.partition.state.Override(e.Identity) != (accumulate.Override{}) {
 		return false, nil
 	}
 	seen, known, err := r.partition.seen.Find(e.Identity)
@@ -308,6 +308,9 @@ func (r *refold) flush(ctx context.Context) error {
 		counters.DeadLettered++
 		l := letterOf(&r.events[x.Event], r.at[x.Event], refusal{x.Reason, x.Detail})
 		l.TakenBack = true
+		if err := p.state.SetOverride(r.events[x.Event].Identity, accumulate.Override{TakenBack: true}); err != nil {
+			return err
+		}
 		if err := p.state.AddDeadLetter(l); err != nil {
 			return err
 		}

@@ -242,6 +242,9 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 			counters.Duplicates++
 		default:
 			counters.Priced++
+			if isCorrection(e) {
+				break // its time is not that of usage
+			}
 			header.SawTime(e.Time)
 			if e.Time < closed {
 				if err := p.noteCause(accumulate.CauseLate, e, p.pending.carrier(i).position); err != nil {
@@ -253,6 +256,11 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 			counters.DeadLettered--
 			if err := p.state.AddVerdict(replay.verdict(i, outcome, why)); err != nil {
 				return err
+			}
+			if outcome == accumulate.OutcomePriced && replay.back[replay.letters[i]] {
+				if err := p.state.SetOverride(e.Identity, accumulate.Override{}); err != nil {
+					return err
+				}
 			}
 			continue
 		}

@@ -85,7 +85,7 @@ func (l *Loader) Table(table uint8, key, value []byte) error {
 		}
 		s.parked[p.key()] = p
 	default:
-		return l.loadOther(table, value)
+		return l.loadOther(table, key, value)
 	}
 	return nil
 }

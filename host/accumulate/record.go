@@ -24,6 +24,9 @@ const (
 	// Reopened. TableRules has by which catalog's invoice rules periods were closed.
 	TableReopened uint8 = 5
 	TableRules    uint8 = 6
+	// TableOverrides has what has become of events after they were priced: identity →
+	// Override as JSON.
+	TableOverrides uint8 = 7
 )
 
 // Logs of a partition in the checkpoint store, their entries numbered from 1.

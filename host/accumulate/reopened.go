@@ -14,6 +14,7 @@ import (
 // Why a closed period was folded again. They are stable: invoices carry them.
 const (
 	CauseLate = "late" // the event came after its period was closed
+	CauseVoid = "void" // the event was voided; the position is that of the void
 )
 
 // causesMax is how many events a period that was reopened lists; the others are
@@ -214,8 +215,8 @@ func (s *State) AddBlock(b []byte) {
 	s.filling.index = append(s.filling.index, b)
 }
 
-// loadOther takes an entry of the tables of closed periods.
-func (l *Loader) loadOther(table uint8, value []byte) error {
+// loadOther takes an entry of the tables of what was corrected.
+func (l *Loader) loadOther(table uint8, key, value []byte) error {
 	switch table {
 	case TableReopened:
 		var r Reopened
@@ -229,6 +230,8 @@ func (l *Loader) loadOther(table uint8, value []byte) error {
 			return fmt.Errorf("%w: rules of a closed period: %w", errRecord, err)
 		}
 		l.state.rules[c.PeriodKey] = c.RulesRef
+	case TableOverrides:
+		return l.loadOverride(key, value)
 	default:
 		return fmt.Errorf("%w: table %d", errRecord, table)
 	}

@@ -33,6 +33,7 @@ type State struct {
 	followers []*Follower
 	reopened  map[parkedKey]Reopened
 	rules     map[PeriodKey]RulesRef
+	overrides map[[16]byte]Override // the owner alone reads them
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published
@@ -67,7 +68,7 @@ func NewState() *State {
 		planAt:  map[*rate.Plan]uint32{},
 		termsOf: map[string]uint32{},
 		carries: map[uint32][]byte{},
-		parked:  map[parkedKey]Parked{}, reopened: map[parkedKey]Reopened{}, rules: map[PeriodKey]RulesRef{},
+		parked:  map[parkedKey]Parked{}, reopened: map[parkedKey]Reopened{}, rules: map[PeriodKey]RulesRef{}, overrides: map[[16]byte]Override{},
 		spare: make(chan *Generation, 1),
 	}
 }

@@ -46,6 +46,11 @@ func (d *Decoder) hashAll(e *Event) {
 	d.hash(e)
 }
 
+// IdentityOf returns the identity of the event with a source and id of an account.
+func (d *Decoder) IdentityOf(source, id, account string) Hash {
+	return d.identity(id, d.sourcePart(source), d.accountPart(account))
+}
+
 func (d *Decoder) identity(id string, source, account xxh3.Uint128) (h Hash) {
 	sum := xxh3.HashString128Seed(id, d.seed)
 	binary.BigEndian.PutUint64(h[:8], sum.Hi+source.Hi+account.Hi)

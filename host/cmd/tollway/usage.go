@@ -15,6 +15,7 @@ import (
 // usageCommand sends and generates usage events.
 type usageCommand struct {
 	Send     usageSendCommand     `cmd:"" help:"Send events of JSON Lines, JSON array or CSV files."`
+	Void     usageVoidCommand     `cmd:"" help:"Take one event out of what is billed."`
 	Generate usageGenerateCommand `cmd:"" help:"Generate telco usage whose totals are known."`
 }
 
