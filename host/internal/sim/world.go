@@ -331,17 +331,29 @@ func (w *world) takeOver(p *process) {
 	if p.disk == other {
 		other = w.disks[1]
 	}
-	refused := w.start(other, false)
-	synctest.Wait()
 	var owned *stream.OwnedError
-	err := <-refused.ended
-	if !errors.As(err, &owned) {
-		w.violated("P7 one writer", "%s opened a log that another owns: %v", refused.name, err)
+	if err := w.tryToStart(other, false); !errors.As(err, &owned) {
+		w.violated("P7 one writer", "a host opened a log that another owns: %v", err)
 	}
-	w.processes = slices.DeleteFunc(w.processes, func(o *process) bool { return o == refused })
-	close(refused.dead)
-	refused.stop()
 	w.current = w.start(other, true)
+}
+
+// tryToStart starts a host that must not come up, and returns why it has not.
+func (w *world) tryToStart(d *disk, takeOver bool) (err error) {
+	p := w.start(d, takeOver)
+	synctest.Wait() // nothing on this way stops at a gate
+	w.processes = slices.DeleteFunc(w.processes, func(o *process) bool { return o == p })
+	select {
+	case err = <-p.ended:
+		close(p.dead)
+		p.stop()
+	default:
+		if crashed := p.crash(); crashed != nil {
+			w.note("%v", crashed)
+		}
+	}
+	w.note("not started: %v", err)
+	return err
 }
 
 // damageLog damages the stream of a partition while no host runs, sees that the
@@ -387,15 +399,9 @@ func (w *world) position(d *disk, partition int) uint64 {
 
 // refused sees that a host does not open a log.
 func (w *world) refused(d *disk, why string) {
-	p := w.start(d, true)
-	err := <-p.ended
-	w.note("refused: %v", err)
-	if p.opened() != nil || err == nil || !strings.Contains(err.Error(), why) {
+	if err := w.tryToStart(d, true); err == nil || !strings.Contains(err.Error(), why) {
 		w.violated("a damaged log is refused", "want %q, have %v", why, err)
 	}
-	w.processes = slices.DeleteFunc(w.processes, func(o *process) bool { return o == p })
-	close(p.dead)
-	p.stop()
 }
 
 // untilEnded lets the newest host work until it stops by itself.
