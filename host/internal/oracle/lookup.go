@@ -119,7 +119,7 @@ func (r *rater) calendarOf(account string) calendar {
 func (c calendar) start(t time.Time, later int) time.Time {
 	zone, err := time.LoadLocation(c.zone)
 	if err != nil {
-		panic(fmt.Sprintf("oracle: %v", err)) // the world made it up
+		panic(fmt.Sprintf("oracle: %v", err)) //nolint:forbidigo // a test made the zone up
 	}
 	local := t.In(zone)
 	if time.Date(local.Year(), local.Month(), c.day, 0, 0, 0, 0, zone).After(t) {

@@ -110,12 +110,12 @@ func (p *process) flaky(call, of string) bool {
 func (w *world) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Now().Add(w.ahead) //nolint:forbidigo // of the bubble
+	return time.Now().Add(w.ahead)
 }
 
 // setClock has the machine's clock show a time.
 func (w *world) setClock(t time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ahead = time.Until(t) //nolint:forbidigo // of the bubble
+	w.ahead = time.Until(t)
 }
