@@ -146,6 +146,20 @@ func (c *committer) heard() bool {
 	}
 }
 
+// force cuts a checkpoint of what the state is now, whether one is due or not.
+func (c *committer) force(ctx context.Context) error {
+	if !c.waiting {
+		return nil // it was cut already
+	}
+	if c.flying {
+		if err := c.land(ctx); err != nil {
+			return err
+		}
+	}
+	c.late = true
+	return c.offer(ctx)
+}
+
 // land waits until the cut that is being committed is durable, and gives the
 // partition's turn to others meanwhile.
 func (c *committer) land(ctx context.Context) error {
@@ -213,6 +227,11 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	begun := p.host.config.Now()
 	g := cut.state
 	position := g.Header.Position
+	sums, err := p.tally.Take(g, cut.seen.Sum())
+	if err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	g.Header.Sums = &sums
 	header, err := g.Header.Encode()
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
@@ -246,6 +265,9 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
 	p.state.Durable(g)
+	if err := p.arrived(g.Header); err != nil {
+		return err
+	}
 	p.host.committed(p, g.Accounts)
 	// What goes outward (dead letters, invoices) is published from the
 	// checkpoint's logs by the outbox, which finds its place by itself.

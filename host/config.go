@@ -50,6 +50,9 @@ type Config struct {
 	// below, no checkpoint is written, and a partition stops reading soon after. 0
 	// is what the state store holds for right.
 	FreeMinBytes int64
+	// ScrubInterval is the time between two passes over all that is stored;
+	// DefaultScrubInterval when 0.
+	ScrubInterval time.Duration
 	// Parts stand in the place of NATS, the state's directory and a runtime of
 	// plugins; nil is the real ones.
 	Parts *Parts
@@ -97,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.ScrubInterval == 0 {
+		c.ScrubInterval = DefaultScrubInterval
 	}
 	if c.Plugins.ShadowPercent == 0 {
 		c.Plugins.ShadowPercent = DefaultShadowPercent

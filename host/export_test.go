@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -61,4 +62,19 @@ func (h *Host) ApplyLate(ctx context.Context, file catalog.File, fn func()) ([]s
 		err = h.Wait(ctx, positions)
 	}
 	return h.overtaken(next, changes), err
+}
+
+// Condemn lets a partition believe that what it has stored is damaged.
+func (h *Host) Condemn(partition int) {
+	h.partitions[partition].health.condemn(&checkpoint.CorruptError{Partition: partition, Segment: -1, Reason: "a test says so"})
+}
+
+// ForgeAnchor anchors another state in the place of the last one.
+func (h *Host) ForgeAnchor(ctx context.Context, partition int, state string) error {
+	_, anchor, err := h.Conn().LastAnchor(ctx, partition)
+	if err != nil {
+		return err
+	}
+	anchor.State = state
+	return h.conn.Anchor(ctx, partition, h.epoch, anchor)
 }

@@ -24,6 +24,7 @@ const (
 	ReasonRevoked          = "revoked_plugin"
 	ReasonInvalidShadow    = "invalid_shadow"
 	ReasonNotHeld          = "not_held"
+	ReasonParked           = "parked"
 )
 
 func fault(reason, hint, format string, args ...any) *Fault {

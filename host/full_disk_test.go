@@ -3,12 +3,10 @@
 package host_test
 
 import (
-	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,22 +91,4 @@ func TestFullDisk(t *testing.T) {
 	if !strings.Contains(said.String(), "the disk has space again") {
 		t.Errorf("the host does not say that it goes on:\n%s", said)
 	}
-}
-
-// safeBuffer is a buffer that a host writes its log to.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -88,7 +88,9 @@ func (h *Host) open(ctx context.Context) (err error) {
 	}
 	turns := newTurns()
 	for n := range config.Partitions {
-		h.partitions = append(h.partitions, &partition{number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}})
+		h.partitions = append(h.partitions, &partition{
+			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()),
+		})
 	}
 	// Reading the state takes longest, and needs neither the log nor plugins.
 	var group errgroup.Group
@@ -246,7 +248,7 @@ func (h *Host) identitySeed(ctx context.Context) (uint64, error) {
 func (h *Host) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for n, p := range h.partitions {
-		group.Go(func() error { return p.run(ctx) })
+		group.Go(func() error { return p.keep(ctx) })
 		group.Go(func() error { return h.outboxes[n].run(ctx) })
 	}
 	if !h.config.closedByCaller {
@@ -255,6 +257,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.watchStreams(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
 	group.Go(func() error { return h.deliverer.Run(ctx) })
+	group.Go(func() error { return h.scrub(ctx) })
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)

@@ -74,6 +74,14 @@ func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 	return nil
 }
 
+// forget drops what a partition's log had: it is made again.
+func (x *invoiceIndex) forget(partition int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.indexed[partition] = 0
+	x.entries = slices.DeleteFunc(x.entries, func(e invoiceEntry) bool { return e.partition == partition })
+}
+
 // after returns up to n entries behind a key that match.
 func (x *invoiceIndex) after(k invoiceKey, n int, match func(invoiceKey) bool) (entries []invoiceEntry, more bool) {
 	x.mu.RLock()

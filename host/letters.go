@@ -220,6 +220,13 @@ type judged struct {
 	attempts int
 }
 
+// reset drops them all: their log is made again.
+func (v *verdicts) reset() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.indexed, v.of = 0, nil
+}
+
 // load takes the log of verdicts in, from where it was left.
 func (v *verdicts) load(store PartitionStore) error {
 	v.mu.Lock()

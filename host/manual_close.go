@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
@@ -26,6 +27,9 @@ func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.P
 	if revision == 0 {
 		return nil, fault(ReasonInvalidPeriod, "apply a catalog first: tollway apply -f FILE", "there are no billing periods without a catalog")
 	}
+	if err := h.wholeAgain(); err != nil {
+		return nil, err
+	}
 	var positions []query.Position
 	matched := false
 	for _, p := range h.partitions {
@@ -44,6 +48,9 @@ func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.P
 			}
 			if !due {
 				continue
+			}
+			if err := errors.Join(p.awaitChecked(ctx), p.unservable()); err != nil {
+				return nil, err
 			}
 			position, err := h.appendClose(ctx, p, calendar, period, "manual")
 			if err != nil {

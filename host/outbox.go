@@ -43,7 +43,8 @@ const (
 // it is being written.
 type standing struct {
 	position uint64
-	digest   string
+	digest   string    // of the message there
+	state    string    // digest of the state
 	entries  [2]uint64 // number of the last one, by log
 }
 
@@ -60,7 +61,11 @@ func newOutbox(h *Host, p *partition) *outbox {
 // that writes checkpoints calls it, so that none is written meanwhile.
 func (o *outbox) wake() {
 	header := o.partition.state.Header()
-	s := &standing{position: header.Position, digest: header.Digest}
+	state, err := header.StateDigest()
+	if err != nil {
+		o.host.log.Error("outbox: a checkpoint is anchored without its digest", "partition", o.partition.number, "error", err)
+	}
+	s := &standing{position: header.Position, digest: header.Digest, state: state}
 	for log := range s.entries {
 		s.entries[log] = o.partition.store.LogLast(uint8(log))
 	}
@@ -106,6 +111,9 @@ func (o *outbox) run(ctx context.Context) error {
 // partition does not know of.
 func (o *outbox) publish(ctx context.Context) error {
 	p, stands := o.partition, o.stands.Load()
+	if !p.health.serves() {
+		return nil // what is made again was published, and its last anchor is what it is compared with
+	}
 	var behind []*channel
 	for _, c := range o.channels {
 		ok, err := c.behind(ctx, stands.entries[c.log])
@@ -118,11 +126,12 @@ func (o *outbox) publish(ctx context.Context) error {
 	}
 	now := o.host.config.Now()
 	if stands.position != o.anchored && (len(behind) > 0 || now.Sub(o.at) >= anchorInterval) {
-		anchor := stream.Anchor{Position: stands.position, Digest: stands.digest}
+		anchor := stream.Anchor{Position: stands.position, Digest: stands.digest, State: stands.state}
 		if err := o.host.conn.Anchor(ctx, p.number, o.host.epoch, anchor); err != nil {
 			return err
 		}
 		o.anchored, o.at = stands.position, now
+		p.health.anchoredAt(stands.position)
 	}
 	for _, c := range behind {
 		if err := c.publish(ctx, stands.entries[c.log]); err != nil {

@@ -29,6 +29,7 @@ type partition struct {
 	host   *Host
 	state  *accumulate.State
 	store  PartitionStore
+	health *health
 
 	letters verdicts // on dead letters, of the committed state
 
@@ -45,35 +46,59 @@ type partition struct {
 	turn      turn
 	positions positions
 
+	tally *accumulate.Tally // the committing goroutine's, while the partition runs
+
 	pace pace
 }
 
-// load reads the partition's last checkpoint. It needs no log.
+// load reads the partition's last checkpoint. It needs no log. One that is
+// damaged is dropped, to be made again.
 func (p *partition) load() error {
+	err := p.loadStored()
+	if isDamage(err) {
+		return p.beginAnew(err)
+	}
+	return err
+}
+
+func (p *partition) loadStored() error {
 	store, err := p.host.store.Partition(p.number)
 	if err != nil {
 		return err
 	}
 	p.store = store
-	p.committer = newCommitter(p)
+	if _, ok := store.(pinnable); !ok {
+		p.health.checked() // nothing is promised of a store that cannot be read in full
+	}
+	p.committer, p.tally = newCommitter(p), accumulate.NewTally()
 	if p.seen, err = identity.Open(store, p.host.config.identityOptions()); err != nil {
 		return err
 	}
-	header, number, err := store.Header()
-	if err != nil || number == 0 {
+	header, _, err := store.Header()
+	if err != nil {
 		return err
+	}
+	if len(header) == 0 {
+		p.health.checked() // there is nothing
+		return nil
 	}
 	h, err := accumulate.DecodeHeader(header)
 	if err != nil {
 		return err
 	}
-	loader := accumulate.NewLoader(p.state, h)
+	loader, auditor := accumulate.NewLoader(p.state, h), accumulate.NewAuditor(h)
 	for _, table := range accumulate.Tables() {
-		if err := store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
+		err := store.Load(table, func(key, value []byte) error {
+			return errors.Join(loader.Table(table, key, value), auditor.Table(table, key, value))
+		})
+		if err != nil {
 			return err
 		}
 	}
-	if err := store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error { return loader.Journal(entry) }); err != nil {
+	err = store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error {
+		return errors.Join(loader.Journal(entry), auditor.Journal(entry))
+	})
+	if err != nil {
 		return err
 	}
 	loader.DeadLetters(store.LogLast(accumulate.LogDeadLetters))
@@ -86,19 +111,40 @@ func (p *partition) load() error {
 	if err := loader.End(); err != nil {
 		return err
 	}
+	if err := p.addUp(auditor, h); err != nil {
+		return err
+	}
+	tally, sums, err := auditor.End()
+	if err != nil {
+		return err
+	}
+	p.tally = tally
+	if err := compareSums(p.number, h, sums); err != nil {
+		return err
+	}
 	return p.positions.resume(store, p.state, h.Position)
 }
 
 // join makes sure that the log is the one that the loaded checkpoint was made
 // from, and puts its catalog in force.
 func (p *partition) join(ctx context.Context) error {
-	h := p.state.Header()
-	if h.Position == 0 {
-		return nil // there is no checkpoint
+	if p.state.Header().Position > 0 {
+		if err := p.compareLog(ctx, p.state.Header()); err != nil {
+			return err
+		}
 	}
-	if err := p.compareLog(ctx, h); err != nil {
+	err := p.compareAnchor(ctx)
+	var differs *DigestError
+	if errors.As(err, &differs) { // the checkpoint is whole, and not the one that stood there
+		err = p.beginAnew(err)
+		if err == nil {
+			err = p.compareAnchor(ctx)
+		}
+	}
+	if err != nil {
 		return err
 	}
+	h := p.state.Header()
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
 	}
@@ -187,6 +233,7 @@ func (p *partition) run(ctx context.Context) error {
 	group.Go(func() error { return p.read(working, messages) })
 	group.Go(func() error { return p.committer.run(working) })
 	group.Go(func() error { return p.work(working, messages) })
+	group.Go(func() error { return p.condemned(working) })
 	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err // also of a call that was cancelled while nobody ended the partition
 	}
@@ -226,7 +273,7 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 			case batch := <-messages:
 				err := p.turn.take(ctx)
 				if err == nil {
-					err = p.fold(ctx, batch)
+					err = p.foldUpTo(ctx, batch)
 				}
 				p.turn.give()
 				if err != nil {

@@ -113,6 +113,15 @@ func (s directoryStore) Partition(p int) (PartitionStore, error) {
 	return partition, nil
 }
 
+// Reset begins a partition anew.
+func (s directoryStore) Reset(p int) (PartitionStore, error) {
+	partition, err := s.Store.Reset(p)
+	if err != nil {
+		return nil, err
+	}
+	return partition, nil
+}
+
 // openLog connects to the log.
 func (c Config) openLog(ctx context.Context) (Log, error) {
 	if c.Parts != nil {
@@ -130,7 +139,7 @@ func (c Config) openStore() (Store, error) {
 	if c.Parts != nil {
 		return c.Parts.OpenStore()
 	}
-	s, err := checkpoint.Open(filepath.Join(c.DataDir, "state"), c.stateOptions())
+	s, err := c.openDirectory(filepath.Join(c.DataDir, "state"))
 	if err != nil {
 		return nil, err
 	}

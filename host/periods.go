@@ -84,7 +84,7 @@ func (w *idleWatch) watermark(p *partition, now time.Time) int64 {
 // closeDue closes the next due period of each of a partition's calendars.
 func (h *Host) closeDue(ctx context.Context, p *partition, now time.Time, watermark int64) error {
 	c, revision, _ := h.catalogs.newest()
-	if revision == 0 || c.Billing.Close != catalog.CloseAutomatic {
+	if revision == 0 || c.Billing.Close != catalog.CloseAutomatic || !p.isChecked() {
 		return nil
 	}
 	clock := now

@@ -53,6 +53,9 @@ type Header struct {
 	// on its events are read again when the period before leaves something to it. The
 	// map is never changed, as Closed.
 	Carrying map[PeriodKey]uint64
+	// Sums are those of the state with this checkpoint; nil in one of a release that
+	// kept none.
+	Sums *Sums
 }
 
 // PeriodKey names a billing period of a calendar.
@@ -146,6 +149,7 @@ type headerJSON struct {
 	Slots           uint32       `json:"slots"`
 
 	Carrying []carryingJSON `json:"carrying,omitempty"`
+	Sums     *Sums          `json:"sums,omitempty"`
 }
 
 // headerFormat is the version of the header's and the records' layout.
@@ -157,7 +161,7 @@ func (h Header) Encode() ([]byte, error) {
 	out := headerJSON{
 		Format: headerFormat, Position: h.Position, Digest: h.Digest, Epoch: h.Epoch,
 		CatalogRevision: h.CatalogRevision, CatalogDigest: h.CatalogDigest, FirstMarker: h.FirstMarker,
-		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters, Slots: h.Slots,
+		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters, Slots: h.Slots, Sums: h.Sums,
 	}
 	calendars := slices.SortedFunc(maps.Keys(h.Closed), func(a, b rate.Calendar) int {
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.AnchorDay, b.AnchorDay))
@@ -178,15 +182,15 @@ func (h Header) Encode() ([]byte, error) {
 func DecodeHeader(b []byte) (Header, error) {
 	var in headerJSON
 	if err := json.Unmarshal(b, &in); err != nil {
-		return Header{}, fmt.Errorf("accumulate: header: %w", err)
+		return Header{}, fmt.Errorf("%w: header: %w", errRecord, err)
 	}
 	if in.Format != headerFormat {
-		return Header{}, fmt.Errorf("accumulate: header has format %d, this program reads format %d", in.Format, headerFormat)
+		return Header{}, fmt.Errorf("%w: the header has format %d, this program reads format %d", errRecord, in.Format, headerFormat)
 	}
 	h := Header{
 		Position: in.Position, Digest: in.Digest, Epoch: in.Epoch,
 		CatalogRevision: in.CatalogRevision, CatalogDigest: in.CatalogDigest, FirstMarker: in.FirstMarker,
-		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Slots: in.Slots, Closed: map[rate.Calendar]int64{},
+		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Slots: in.Slots, Sums: in.Sums, Closed: map[rate.Calendar]int64{},
 	}
 	for _, c := range in.Closed {
 		h.Closed[c.Calendar] = c.Until

@@ -73,6 +73,20 @@ func NewState() *State {
 	}
 }
 
+// Reset makes the state that before the first message again. The owner must be at
+// rest; readers see the one or the other.
+func (s *State) Reset() {
+	fresh := NewState()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accounts, s.sorted, s.slots, s.open, s.counted, s.span = fresh.accounts, fresh.sorted, fresh.slots, fresh.open, fresh.counted, fresh.span
+	s.latest, s.committed, s.header = fresh.latest, fresh.committed, fresh.header
+	s.filling, s.flying, s.durable, s.spare = fresh.filling, fresh.flying, fresh.durable, fresh.spare
+	s.carries, s.parked, s.letters, s.turn = fresh.carries, fresh.parked, fresh.letters, fresh.turn
+	s.reopened, s.rules = fresh.reopened, fresh.rules
+	s.plans, s.planAt, s.numbered, s.termsOf, s.terms = fresh.plans, fresh.planAt, fresh.numbered, fresh.termsOf, fresh.terms
+}
+
 // slab holds slots by number, in blocks that stay where they are.
 type slab struct {
 	blocks [][]rate.Live

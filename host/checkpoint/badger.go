@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -58,13 +59,27 @@ func openBadger(path string, o Options, unsynced *atomic.Bool) (db *badger.DB, e
 			db, err = nil, fmt.Errorf("panic: %v", cause)
 		}
 		if err != nil {
-			err = fmt.Errorf("checkpoint: open %s: %w: if it does not open again, move the data directory away and let the state be rebuilt from the log", path, err)
+			err = brokenOr(path, err)
 		}
 	}()
 	if err := removeEmptyLogs(path); err != nil {
 		return nil, err
 	}
-	return badger.Open(badgerOptions(path, o, unsynced))
+	b := badgerOptions(path, o, unsynced)
+	if err := checkTables(path, b); err != nil {
+		return nil, err
+	}
+	return badger.Open(b)
+}
+
+// brokenOr makes a *BrokenError of what Badger says of its files. What the system
+// says, such as that there is no space or no permission, is no damage.
+func brokenOr(path string, err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("checkpoint: open %s: %w", path, err)
+	}
+	return &BrokenError{Dir: filepath.Dir(path), Err: err}
 }
 
 // removeEmptyLogs removes Badger's log files that have no bytes. A process that

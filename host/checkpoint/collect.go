@@ -25,6 +25,10 @@ func (f *folder) collect() (more bool, err error) {
 	if s.logWritten.Load() < s.options.ValueLogFileBytes {
 		return false, nil
 	}
+	if !s.pins.TryLock() {
+		return false, nil // the next commit asks again
+	}
+	defer s.pins.Unlock()
 	ratio, _ := big.NewRat(collectPercent, 100).Float64()
 	switch err = s.db.RunValueLogGC(ratio); {
 	case err == nil:

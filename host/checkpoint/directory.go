@@ -6,9 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -18,12 +21,18 @@ const (
 	lockName    = "LOCK"     // held for as long as the store is open; says by whom
 	versionName = "VERSION"  // the format of everything below
 	idName      = "STORE_ID" // random, made once
-	badgerName  = "badger"   // the folder that Badger owns
+	idCopyName  = "STORE_ID.copy"
+	badgerName  = "badger" // the folder that Badger owns
 )
 
 // versionText is the content of VERSION. A change to FORMAT.md that old
 // programs cannot read raises the number.
-const versionText = "tollway-state 2"
+const versionText = versionPrefix + "2"
+
+const (
+	versionPrefix = "tollway-state "
+	stateVersion  = 2 // the number in versionText
+)
 
 // idBytes is the size of a store's id before it is written as hex.
 const idBytes = 16
@@ -76,24 +85,88 @@ func (d *directory) identify() error {
 		if err := d.writeLine(versionName, versionText); err != nil {
 			return err
 		}
+	case version != "" && !versionForm.MatchString(version) && d.hasID():
+		return &BrokenError{Dir: d.path, Err: fmt.Errorf("%s says %q", versionName, version)}
 	case version != versionText:
-		return &VersionError{Dir: d.path, Found: version}
+		return &VersionError{Dir: d.path, Found: version, Older: olderVersion(version)}
 	}
-	if d.id, err = d.readLine(idName); err != nil {
+	d.id, err = d.readID()
+	if err != nil || d.id != "" {
 		return err
 	}
-	if d.id == "" && fresh {
-		random := make([]byte, idBytes)
-		if _, err := rand.Read(random); err != nil {
-			return fmt.Errorf("checkpoint: make %s: %w", idName, err)
+	if !fresh {
+		return &BrokenError{Dir: d.path, Err: fmt.Errorf("%s and %s are missing", idName, idCopyName)}
+	}
+	if d.id, err = newID(); err != nil {
+		return err
+	}
+	return d.writeID()
+}
+
+// versionForm is what every release writes to VERSION.
+var versionForm = regexp.MustCompile(`^` + versionPrefix + `[0-9]{1,4}$`)
+
+// hasID reports whether the directory has an id, so that it is one of ours.
+func (d *directory) hasID() bool {
+	id, err := d.readID()
+	return err == nil && id != ""
+}
+
+// olderVersion reports whether a VERSION names a format before this one.
+func olderVersion(text string) bool {
+	number, ok := strings.CutPrefix(text, versionPrefix)
+	n, err := strconv.Atoi(number)
+	return ok && err == nil && n < stateVersion
+}
+
+func newID() (string, error) {
+	random := make([]byte, idBytes)
+	if _, err := rand.Read(random); err != nil {
+		return "", fmt.Errorf("checkpoint: make %s: %w", idName, err)
+	}
+	return hex.EncodeToString(random), nil
+}
+
+// readID returns the id that the directory has, "" when it has none. It is there
+// twice, and one that is damaged is mended by the other: who loses it has lost
+// the proof that the log is his.
+func (d *directory) readID() (string, error) {
+	var problems []error
+	for _, name := range []string{idName, idCopyName} {
+		id, err := d.readLine(name)
+		if raw, bad := hex.DecodeString(id); err == nil && id != "" && (bad != nil || len(raw) != idBytes) {
+			err = fmt.Errorf("%s does not hold 32 hex digits", name)
 		}
-		d.id = hex.EncodeToString(random)
-		return d.writeLine(idName, d.id)
+		var broken *BrokenError
+		switch {
+		case err != nil && name == idName && !errors.As(err, &broken) && id == "":
+			return "", err // the file system's
+		case err != nil:
+			problems = append(problems, err)
+		case id != "" && name == idName:
+			d.id = id
+			return id, d.copyID()
+		case id != "":
+			d.id = id
+			return id, d.writeLine(idName, id)
+		}
 	}
-	if raw, err := hex.DecodeString(d.id); err != nil || len(raw) != idBytes {
-		return fmt.Errorf("checkpoint: data directory %s: %s is missing or damaged: restore it, or choose another directory and let the state be rebuilt from the log", d.path, idName)
+	if len(problems) > 0 {
+		return "", &BrokenError{Dir: d.path, Err: errors.Join(problems...)}
 	}
-	return nil
+	return "", nil
+}
+
+// copyID writes the second file with the id, unless it is right.
+func (d *directory) copyID() error {
+	if have, err := d.readLine(idCopyName); err == nil && have == d.id {
+		return nil
+	}
+	return d.writeLine(idCopyName, d.id)
+}
+
+func (d *directory) writeID() error {
+	return errors.Join(d.writeLine(idName, d.id), d.copyID())
 }
 
 // badgerPath is the folder that Badger owns.
@@ -108,7 +181,19 @@ func (d *directory) close() error {
 	return nil
 }
 
-// readLine returns the first line of a small file, "" when there is none.
+// lineSum begins the second line of the small files: a sum of the first.
+const lineSum = "sum "
+
+// sumLine is the second line of a small file. Releases before wrote none.
+func sumLine(text string) string {
+	return fmt.Sprintf("%s%08x", lineSum, crc32.Checksum([]byte(text), castagnoli))
+}
+
+// lineBytesMax is the most that is read of a small file.
+const lineBytesMax = 256
+
+// readLine returns the first line of a small file, "" when there is none. One
+// whose sum is another is a *BrokenError.
 func (d *directory) readLine(name string) (string, error) {
 	f, err := os.Open(filepath.Join(d.path, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,13 +202,18 @@ func (d *directory) readLine(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
-	line, err := bufio.NewReaderSize(f, 256).ReadSlice('\n')
-	text := strings.TrimSpace(string(line))
-	if closeErr := f.Close(); closeErr != nil {
-		return "", fmt.Errorf("checkpoint: %w", closeErr)
+	b, err := io.ReadAll(io.LimitReader(f, lineBytesMax))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("checkpoint: %w", err)
 	}
-	if text == "" && err != nil {
-		return "", fmt.Errorf("checkpoint: data directory %s: %s is empty: restore it or choose another directory", d.path, name)
+	first, rest, _ := strings.Cut(string(b), "\n")
+	text := strings.TrimSpace(first)
+	rest = strings.TrimSpace(rest)
+	switch {
+	case text == "":
+		return "", &BrokenError{Dir: d.path, Err: fmt.Errorf("%s is empty", name)}
+	case rest != "" && rest != sumLine(text):
+		return "", &BrokenError{Dir: d.path, Err: fmt.Errorf("the sum in %s does not match its first line", name)}
 	}
 	return text, nil
 }
@@ -132,7 +222,7 @@ func (d *directory) readLine(name string) (string, error) {
 func (d *directory) writeLine(name, text string) error {
 	path := filepath.Join(d.path, name)
 	temp := path + ".new"
-	if err := writeSynced(temp, text+"\n"); err != nil {
+	if err := writeSynced(temp, text+"\n"+sumLine(text)+"\n"); err != nil {
 		return fmt.Errorf("checkpoint: write %s: %w", name, err)
 	}
 	if err := os.Rename(temp, path); err != nil {

@@ -52,6 +52,7 @@ func (e *InUseError) Error() string {
 type VersionError struct {
 	Dir   string // the data directory
 	Found string // the first line of its VERSION file; "" when there is none
+	Older bool   // an earlier release wrote it
 }
 
 // Error names the formats and the way out.
@@ -62,6 +63,21 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("data directory %s has format %q, this program reads %q: use the program that wrote it, or choose another directory and let the state be rebuilt from the log",
 		e.Dir, e.Found, versionText)
 }
+
+// BrokenError says that a data directory is damaged so that no partition of it
+// can be opened. [SetAside] makes room for another one.
+type BrokenError struct {
+	Dir string
+	Err error
+}
+
+// Error names the directory and the damage.
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("checkpoint: data directory %s is damaged: %v", e.Dir, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *BrokenError) Unwrap() error { return e.Err }
 
 // CorruptError says that stored bytes are not the ones written: a sum differs,
 // a segment is missing, a count does not match. Nothing of the damaged segment

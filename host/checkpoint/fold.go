@@ -143,6 +143,7 @@ type foldJob struct {
 	family    family
 	runs      []run
 	oldest    bool // the range starts with the family's oldest run
+	resets    uint64
 }
 
 // due finds work, beginning after the partition folded last.
@@ -151,6 +152,7 @@ func (f *folder) due() (foldJob, bool) {
 		if p.failed.Load() != nil {
 			continue
 		}
+		resets := p.resets.Load() // before the state, which goes with it or a later one
 		current := p.state.Load()
 		for i := range current.families {
 			fam := &current.families[i]
@@ -159,7 +161,7 @@ func (f *folder) due() (foldJob, bool) {
 			}
 			from, to := foldRange(fam, f.store.options)
 			if to-from >= 2 {
-				return foldJob{partition: p, family: fam.family, runs: fam.runs[from:to], oldest: from == 0}, true
+				return foldJob{partition: p, family: fam.family, runs: fam.runs[from:to], oldest: from == 0, resets: resets}, true
 			}
 		}
 	}
@@ -257,7 +259,7 @@ func (f *folder) overtaken(job foldJob) bool {
 	p := job.partition
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return job.family.kind == kindLog && p.state.Load().indexOf(job) < 0
+	return (job.family.kind == kindLog || p.resets.Load() != job.resets) && p.state.Load().indexOf(job) < 0
 }
 
 // indexOf returns where the runs of a job are among those of their family, -1
@@ -278,7 +280,7 @@ func (s *state) indexOf(job foldJob) int {
 // partition when it is damaged.
 func (f *folder) abandon(job foldJob, err error) error {
 	var damage *CorruptError
-	if errors.As(err, &damage) {
+	if errors.As(err, &damage) && job.partition.resets.Load() == job.resets {
 		job.partition.stop(err)
 	}
 	if errors.Is(err, errEnding) || errors.Is(err, ErrUncertain) || !f.writer.split {
@@ -366,7 +368,7 @@ func (f *folder) swap(job foldJob, merged run) error {
 	current := p.state.Load()
 	at := current.indexOf(job)
 	if at < 0 {
-		if job.family.kind == kindLog {
+		if job.family.kind == kindLog || p.resets.Load() != job.resets {
 			return errOvertaken
 		}
 		err := errors.New("checkpoint: the runs to fold are not those of the record")

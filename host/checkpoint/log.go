@@ -22,27 +22,33 @@ import (
 // An error that wraps ErrTrimmed when from is below LogFirst. *CorruptError when
 // a part of the log that had to be read is missing or damaged.
 func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64, entry []byte) error) error {
-	from = max(from, 1)
 	return p.view(func(txn *badger.Txn, current *state) error {
-		f := current.find(p.log(log))
-		if f == nil || from >= f.next() {
-			return nil
-		}
-		if from < f.first {
-			return p.trimmed(f, from)
-		}
-		scan := logScan{store: p.store, txn: txn, family: f.family, from: from, left: limit, fn: fn}
-		for _, r := range f.runs[f.search(from):] {
-			read := scan.run
-			if p.alone(log, r) {
-				read = scan.lent
-			}
-			if err := read(r); err != nil || scan.full {
-				return err
-			}
-		}
-		return nil
+		return (&View{p, txn, current}).LogRange(log, from, limit, fn)
 	})
+}
+
+// LogRange is that of [Partition].
+func (v *View) LogRange(log uint8, from uint64, limit int, fn func(n uint64, entry []byte) error) error {
+	from = max(from, 1)
+	p := v.partition
+	f := v.current.find(p.log(log))
+	if f == nil || from >= f.next() {
+		return nil
+	}
+	if from < f.first {
+		return p.trimmed(f, from)
+	}
+	scan := logScan{store: p.store, txn: v.txn, family: f.family, from: from, left: limit, fn: fn}
+	for _, r := range f.runs[f.search(from):] {
+		read := scan.run
+		if p.alone(log, r) {
+			read = scan.lent
+		}
+		if err := read(r); err != nil || scan.full {
+			return err
+		}
+	}
+	return nil
 }
 
 // LogBackward calls fn for all entries of a log that were not trimmed, the last
@@ -50,22 +56,28 @@ func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64
 // that share segments, which those of a journal do not, is in memory at once.
 func (p *Partition) LogBackward(log uint8, fn func(n uint64, entry []byte) error) error {
 	return p.view(func(txn *badger.Txn, current *state) error {
-		f := current.find(p.log(log))
-		if f == nil {
-			return nil
-		}
-		scan := logScan{store: p.store, txn: txn, family: f.family, from: f.first, fn: fn, backward: true}
-		for _, r := range slices.Backward(f.runs) {
-			read := scan.turned
-			if p.alone(log, r) {
-				read = scan.lent
-			}
-			if err := read(r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return (&View{p, txn, current}).LogBackward(log, fn)
 	})
+}
+
+// LogBackward is that of [Partition].
+func (v *View) LogBackward(log uint8, fn func(n uint64, entry []byte) error) error {
+	p := v.partition
+	f := v.current.find(p.log(log))
+	if f == nil {
+		return nil
+	}
+	scan := logScan{store: p.store, txn: v.txn, family: f.family, from: f.first, fn: fn, backward: true}
+	for _, r := range slices.Backward(f.runs) {
+		read := scan.turned
+		if p.alone(log, r) {
+			read = scan.lent
+		}
+		if err := read(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trimmed makes the error of a read of an entry that was dropped.

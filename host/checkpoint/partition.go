@@ -27,6 +27,8 @@ type Partition struct {
 	sorter sorter
 	record []byte
 
+	resets atomic.Uint64 // how often the partition was begun anew
+
 	lastCommit atomic.Int64 // nanoseconds
 	slowest    atomic.Int64 // nanoseconds
 }

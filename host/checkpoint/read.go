@@ -59,27 +59,32 @@ func (p *Partition) view(fn func(*badger.Txn, *state) error) error {
 // until then is true, but not all.
 func (p *Partition) Load(table uint8, fn func(key, value []byte) error) error {
 	return p.view(func(txn *badger.Txn, current *state) error {
-		f := current.find(p.table(table))
-		if f == nil {
-			return nil
-		}
-		m, err := newMerger(txn, f.family, f.runs)
-		if err != nil {
+		return (&View{p, txn, current}).Load(table, fn)
+	})
+}
+
+// Load is that of [Partition].
+func (v *View) Load(table uint8, fn func(key, value []byte) error) error {
+	f := v.current.find(v.partition.table(table))
+	if f == nil {
+		return nil
+	}
+	m, err := newMerger(v.txn, f.family, f.runs)
+	if err != nil {
+		return err
+	}
+	for {
+		key, value, ok, err := m.next()
+		if err != nil || !ok {
 			return err
 		}
-		for {
-			key, value, ok, err := m.next()
-			if err != nil || !ok {
-				return err
-			}
-			if value == nil {
-				continue
-			}
-			if err := fn(key, value); err != nil {
-				return err
-			}
+		if value == nil {
+			continue
 		}
-	})
+		if err := fn(key, value); err != nil {
+			return err
+		}
+	}
 }
 
 // runReader reads the entries of one run in order, and checks on the way that

@@ -41,6 +41,10 @@ type Store struct {
 	closed bool
 	calls  sync.WaitGroup
 
+	// pins is held for reading while a checkpoint must stay on the disk, for writing
+	// while a file of the value log is removed.
+	pins sync.RWMutex
+
 	mu         sync.Mutex
 	partitions map[uint16]*Partition
 	disputed   map[uint16]*CorruptError // found by the sweep, returned by Partition
@@ -55,7 +59,7 @@ type Store struct {
 // # Errors
 //
 // *InUseError when another open store has the directory, *VersionError when it
-// has another format; bad options, and what the file system or Badger report,
+// has another format, *BrokenError when it is damaged as a whole; bad options, and what the file system or Badger report,
 // as they are.
 func Open(dir string, options Options) (*Store, error) {
 	if err := options.Validate(); err != nil {
@@ -84,7 +88,7 @@ func Open(dir string, options Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())
 	}
 	if err := s.sweep(); err != nil {
-		return nil, errors.Join(err, db.Close(), d.close())
+		return nil, errors.Join(brokenOr(d.badgerPath(), err), db.Close(), d.close())
 	}
 	s.folder.start(s)
 	return s, nil

@@ -101,13 +101,20 @@ func TestVersion(t *testing.T) {
 	s, _ := mustOpen(t, dir, testOptions())
 	mustClose(t, s)
 	version := filepath.Join(dir, versionName)
-	for _, found := range []string{"tollway-state 3\n", "something else\n"} {
+	if err := os.WriteFile(version, []byte("something else\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var broken *BrokenError
+	if _, err := Open(dir, testOptions()); !errors.As(err, &broken) {
+		t.Fatalf("got %v", err)
+	}
+	for _, found := range []string{"tollway-state 3\n", "tollway-state 1\n"} {
 		if err := os.WriteFile(version, []byte(found), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(dir, testOptions())
 		var unknown *VersionError
-		if !errors.As(err, &unknown) || unknown.Found != strings.TrimSpace(found) ||
+		if !errors.As(err, &unknown) || unknown.Found != strings.TrimSpace(found) || unknown.Older != (found == "tollway-state 1\n") ||
 			!strings.Contains(err.Error(), `this program reads "tollway-state 2"`) {
 			t.Fatalf("got %v", err)
 		}
@@ -127,18 +134,36 @@ func TestVersion(t *testing.T) {
 	if err := os.WriteFile(version, []byte(versionText+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"", "zz\n", "1234\n"} {
-		path := filepath.Join(dir, idName)
-		if err := os.Remove(path); err != nil && id == "" {
-			t.Fatal(err)
+	// The id is there twice; each mends the other, and without either there is none.
+	id, err := os.ReadFile(filepath.Join(dir, idName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(string(id), string(id[:1]), string(id[0]^1), 1) // whole digits, another sum
+	for _, damage := range []string{"", "zz\n", "1234\n", other} {
+		for _, names := range [][]string{{idName}, {idCopyName}, {idName, idCopyName}} {
+			for _, name := range names {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(damage), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(names) == 2 {
+				var broken *BrokenError
+				if _, err := Open(dir, testOptions()); !errors.As(err, &broken) {
+					t.Fatalf("with %q in both: %v", damage, err)
+				}
+				continue
+			}
+			s, _ := mustOpen(t, dir, testOptions())
+			if got := s.ID(); got != strings.Fields(string(id))[0] {
+				t.Errorf("the id was %s and is %s", id, got)
+			}
+			mustClose(t, s)
 		}
-		if id != "" {
-			if err := os.WriteFile(path, []byte(id), 0o600); err != nil {
+		for _, name := range []string{idName, idCopyName} {
+			if err := os.WriteFile(filepath.Join(dir, name), id, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if _, err := Open(dir, testOptions()); err == nil || !strings.Contains(err.Error(), "STORE_ID is missing or damaged") {
-			t.Fatalf("got %v", err)
 		}
 	}
 }
@@ -197,7 +222,7 @@ func TestOpenDamagedBadger(t *testing.T) {
 	var log bytes.Buffer
 	o := testOptions()
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	if _, err := Open(dir, o); err == nil || !strings.Contains(err.Error(), "let the state be rebuilt from the log") {
+	if _, err := Open(dir, o); err == nil || !strings.Contains(err.Error(), "is damaged: ") {
 		t.Fatalf("got %v", err)
 	}
 	// The lock is free again.

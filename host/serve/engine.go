@@ -22,7 +22,7 @@ var _ rpc.Engine = engine{}
 
 // Engine makes a host what the services need.
 func Engine(h *host.Host) rpc.Engine {
-	return engine{Queries: rpc.Queries{Engine: h.Queries()}, host: h}
+	return gate{engine{Queries: rpc.Queries{Engine: h.Queries()}, host: h}}
 }
 
 // Partitions implements rpc.Engine.

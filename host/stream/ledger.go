@@ -31,6 +31,7 @@ type Anchor struct {
 	Checkpoint uint64 `json:"checkpoint,omitempty"` // its number
 	Position   uint64 `json:"position"`             // last sequence in it
 	Digest     string `json:"digest"`               // of the message at that position
+	State      string `json:"state,omitempty"`      // digest of the state there
 }
 
 // anchorRecord is the body of an anchor message.
