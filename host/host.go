@@ -257,7 +257,9 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.watchStreams(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
 	group.Go(func() error { return h.deliverer.Run(ctx) })
-	group.Go(func() error { return h.scrub(ctx) })
+	if _, ok := h.store.(resettable); ok { // else nothing could be done about what it finds
+		group.Go(func() error { return h.scrub(ctx) })
+	}
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)

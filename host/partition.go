@@ -233,7 +233,9 @@ func (p *partition) run(ctx context.Context) error {
 	group.Go(func() error { return p.read(working, messages) })
 	group.Go(func() error { return p.committer.run(working) })
 	group.Go(func() error { return p.work(working, messages) })
-	group.Go(func() error { return p.condemned(working) })
+	if _, ok := p.host.store.(resettable); ok {
+		group.Go(func() error { return p.condemned(working) })
+	}
 	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err // also of a call that was cancelled while nobody ended the partition
 	}
