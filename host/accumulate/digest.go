@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
 
 	"github.com/zeebo/xxh3"
 )
@@ -30,12 +31,26 @@ const DigestVersion = "1"
 // numbers, records by what they say and not by where they stand. So a state that
 // was rebuilt has the sums of the one it replaces.
 type Sums struct {
-	Slots      uint64 `json:"slots"`
-	Tables     uint64 `json:"tables"` // carries and parked invoices
-	Letters    uint64 `json:"letters"`
-	Invoices   uint64 `json:"invoices"`
-	Verdicts   uint64 `json:"verdicts"`
-	Identities uint64 `json:"identities"`
+	Slots      Sum `json:"slots"`
+	Tables     Sum `json:"tables"` // carries and parked invoices
+	Letters    Sum `json:"letters"`
+	Invoices   Sum `json:"invoices"`
+	Verdicts   Sum `json:"verdicts"`
+	Identities Sum `json:"identities"`
+}
+
+// Sum is one of them. It is written as 16 hex digits, so that the length of a
+// header does not hang on it.
+type Sum uint64
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Sum) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%016x", uint64(s)), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Sum) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 16, 64)
+	*s = Sum(v)
+	return err
 }
 
 // StateDigest names the state that a checkpoint holds: version, colon and 32 hex
@@ -141,7 +156,7 @@ func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
 			t.appended(log, entry)
 		}
 	}
-	t.sums.Identities += identities
+	t.sums.Identities += Sum(identities)
 	return t.sums, nil
 }
 
@@ -209,7 +224,7 @@ func (t *Tally) record(kind byte, number uint32, body []byte) error {
 		s.names, body = names, content
 	}
 	s.content = some(xxh3.Hash(body))
-	t.sums.Slots += s.whole() - was
+	t.sums.Slots += Sum(s.whole() - was)
 	return nil
 }
 
@@ -231,7 +246,7 @@ func (t *Tally) names(body []byte) (hash uint64, content []byte, err error) {
 // value takes it out.
 func (t *Tally) entry(table uint8, key, value []byte) error {
 	at := string(append([]byte{table}, key...))
-	t.sums.Tables -= t.tables[at]
+	t.sums.Tables -= Sum(t.tables[at])
 	delete(t.tables, at)
 	if value == nil {
 		return nil
@@ -247,7 +262,7 @@ func (t *Tally) entry(table uint8, key, value []byte) error {
 		hash = mix(xxh3.HashSeed(key, uint64(table)), xxh3.HashSeed(value, seedParked))
 	}
 	t.tables[at] = hash
-	t.sums.Tables += hash
+	t.sums.Tables += Sum(hash)
 	return nil
 }
 
@@ -255,11 +270,11 @@ func (t *Tally) entry(table uint8, key, value []byte) error {
 func (t *Tally) appended(log uint8, entry []byte) {
 	switch log {
 	case LogDeadLetters:
-		t.sums.Letters += xxh3.HashSeed(entry, seedLetter)
+		t.sums.Letters += Sum(xxh3.HashSeed(entry, seedLetter))
 	case LogInvoices:
-		t.sums.Invoices += xxh3.HashSeed(entry, seedInvoice)
+		t.sums.Invoices += Sum(xxh3.HashSeed(entry, seedInvoice))
 	case LogVerdicts:
-		t.sums.Verdicts += xxh3.HashSeed(entry, seedVerdict)
+		t.sums.Verdicts += Sum(xxh3.HashSeed(entry, seedVerdict))
 	}
 }
 
@@ -377,7 +392,7 @@ func (a *Auditor) Log(log uint8, entry []byte) {
 }
 
 // Identities takes the sum of all identities.
-func (a *Auditor) Identities(sum uint64) { a.tally.sums.Identities = sum }
+func (a *Auditor) Identities(sum uint64) { a.tally.sums.Identities = Sum(sum) }
 
 // End returns the tally of the state, to go on with, and its sums.
 func (a *Auditor) End() (*Tally, Sums, error) {
@@ -386,7 +401,7 @@ func (a *Auditor) End() (*Tally, Sums, error) {
 		if s.whole() == 0 {
 			return nil, Sums{}, fmt.Errorf("%w: the journal does not say all of slot %d", errRecord, n)
 		}
-		t.sums.Slots += s.whole()
+		t.sums.Slots += Sum(s.whole())
 	}
 	for _, e := range a.carries {
 		if err := t.entry(TableCarries, e.key, e.value); err != nil {
