@@ -124,10 +124,10 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	},
 	// stop SIGNAL ends the program that was started last, as Ctrl-C (INT), a service
 	// manager (TERM) or a crash (KILL) does. But for KILL it must exit with 0.
-	"stop": func(ts *testscript.TestScript, neg bool, args []string) {
+	"halt": func(ts *testscript.TestScript, neg bool, args []string) {
 		signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}
 		if len(args) != 1 || signals[args[0]] == nil {
-			ts.Fatalf("usage: stop INT|TERM|KILL")
+			ts.Fatalf("usage: halt INT|TERM|KILL")
 		}
 		stack := started(ts)
 		last := (*stack)[len(*stack)-1]
