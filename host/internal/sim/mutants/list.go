@@ -27,7 +27,7 @@ func mutants() []mutant {
 			{"host/commit.go", "	header, err := g.Header.Encode()", "	h := g.Header\n	h.Counters.Read -= h.Counters.Duplicates - p.state.Header().Counters.Duplicates\n	h.Counters.Duplicates = p.state.Header().Counters.Duplicates\n	header, err := h.Encode()"},
 		}},
 		{"verdicts on dead letters not in the commit", []edit{
-			{"host/commit.go", "accumulate.LogSlots, accumulate.LogVerdicts} {", "accumulate.LogSlots} {"},
+			{"host/commit.go", "accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {", "accumulate.LogSlots, accumulate.LogIndex} {"},
 		}},
 		{"slots trimmed before they are written again", []edit{
 			{"host/commit.go", "commit.Trim[accumulate.LogSlots] = c.roundFrom", "commit.Trim[accumulate.LogSlots] = p.store.LogLast(accumulate.LogSlots)"},
