@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -78,7 +79,9 @@ func (h *Host) CountInvoices(f InvoiceFilter) uint64 { return h.invoices.count(f
 // Periods lists the periods that have had usage or are closed, newest first.
 func (h *Host) Periods() ([]query.PeriodState, query.AsOf) {
 	asOf := h.queries.AsOf()
-	return h.periodStates(), asOf
+	ctx, cancel := context.WithTimeout(context.Background(), statusWait) // an answer without it is of use as well
+	defer cancel()
+	return h.periodStatesUnread(h.unreadMessages(ctx)), asOf
 }
 
 // Catalog returns a page of the objects in force, by kind and name, those of one

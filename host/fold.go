@@ -8,6 +8,7 @@ import (
 
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/internal/stage"
+	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -23,6 +24,7 @@ type pending struct {
 // carrier is a message with pending events.
 type carrier struct {
 	position uint64
+	at       int64  // when the server stored it, unix ns; rate.Forever where nobody knows
 	body     []byte // for the first of its events that could not be decoded
 }
 
@@ -92,10 +94,18 @@ func (p *partition) decode(m *stream.Message) {
 		q.events = slices.Grow(q.events, n+decodeRoom)
 	}
 	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)
-	q.messages = append(q.messages, carrier{position: m.Sequence, body: m.Data})
+	q.messages = append(q.messages, carrier{position: m.Sequence, at: storedAt(m), body: m.Data})
 	for len(q.of) < len(q.events) {
 		q.of = append(q.of, int32(len(q.messages)-1))
 	}
+}
+
+// storedAt is when a message was stored, unix ns.
+func storedAt(m *stream.Message) int64 {
+	if m.Time.IsZero() {
+		return rate.Forever
+	}
+	return m.Time.UnixNano()
 }
 
 // carrier returns the message that carried the i-th event.

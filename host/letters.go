@@ -120,7 +120,7 @@ func (p *partition) isLetter(ref letterRef) (is, takenBack bool, err error) {
 func (p *partition) replay(ctx context.Context, r *replay, refs []letterRef, m *stream.Message) error {
 	slices.SortFunc(refs, func(a, b letterRef) int { return cmp.Compare(a.Number, b.Number) })
 	for len(refs) > 0 {
-		n, err := p.gather(ctx, r, refs, m.Sequence)
+		n, err := p.gather(ctx, r, refs, m)
 		if err == nil {
 			err = p.settle(ctx, m)
 		}
@@ -133,11 +133,12 @@ func (p *partition) replay(ctx context.Context, r *replay, refs []letterRef, m *
 }
 
 // gather makes the events of the first dead letters pending, of as many as may be
-// in memory at once, and returns of how many. order is the position of the order.
-func (p *partition) gather(ctx context.Context, r *replay, refs []letterRef, order uint64) (int, error) {
+// in memory at once, and returns of how many. What is judged by the time of the
+// message that carried an event is judged by that of the order.
+func (p *partition) gather(ctx context.Context, r *replay, refs []letterRef, order *stream.Message) (int, error) {
 	q := &p.pending
 	q.replay = r
-	q.messages = append(q.messages, carrier{position: order})
+	q.messages = append(q.messages, carrier{position: order.Sequence, at: storedAt(order)})
 	var of uint64 // position of the message in events
 	var events []ingest.Event
 	bytes := 0

@@ -219,6 +219,12 @@ type periodKey struct {
 // periodStates lists the periods that have had usage or are closed, newest
 // first.
 func (h *Host) periodStates() []query.PeriodState {
+	return h.periodStatesUnread(make([]uint64, len(h.partitions)))
+}
+
+// periodStatesUnread lists the periods as periodStates does, given how many
+// messages each partition has not read.
+func (h *Host) periodStatesUnread(unread []uint64) []query.PeriodState {
 	c, _, _ := h.catalogs.newest()
 	earliest, latest, firstCatalog := h.bounds()
 	states := map[periodKey]*query.PeriodState{}
@@ -239,6 +245,7 @@ func (h *Host) periodStates() []query.PeriodState {
 					states[k].Closed = append(states[k].Closed, p.number)
 				} else {
 					states[k].Open = append(states[k].Open, p.number)
+					states[k].Waits = mergeWaits(states[k].Waits, h.closeWaits(p, calendar, period, c.Billing, unread))
 				}
 			}
 		}

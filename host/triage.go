@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
@@ -17,6 +18,7 @@ import (
 const (
 	ReasonWrongPartition   = "wrong_partition"   // the account belongs to another partition
 	ReasonIdentityConflict = "identity_conflict" // source and id of an event that was priced with other content
+	ReasonTooFarAhead      = "too_far_ahead"     // its time lies further behind that of its message than the catalog's max_ahead
 )
 
 // fate is what becomes of a pending event.
@@ -56,6 +58,7 @@ func (p *partition) triage(n int) (*triage, error) {
 	t := &p.sorted
 	t.begin(n)
 	from := p.pending.carrier(0).position
+	ahead := p.aheadMax()
 	for i := range n {
 		if i%prefetchEvents == 0 {
 			t.prefetch(p.seen, p.pending.events[i:min(i+prefetchEvents, n)])
@@ -68,6 +71,10 @@ func (p *partition) triage(n int) (*triage, error) {
 		if of := int(e.AccountHash % uint32(p.host.config.Partitions)); of != p.number {
 			t.refuse(i, refusal{ReasonWrongPartition, fmt.Sprintf(
 				"subject: account %q belongs to partition %d of %d; publish to usage.in.<token> or through the Ingest call, which choose the partition", e.Account, of, p.host.config.Partitions)})
+			continue
+		}
+		if at := p.pending.carrier(i).at; ahead < int64(catalog.AnyTimeAhead) && e.Time-ahead > at {
+			t.refuse(i, tooFarAhead(e, at, ahead))
 			continue
 		}
 		seen, known, err := p.seen.Add(e.Identity, e.Content, p.pending.carrier(i).position, keptUntil(e.Time))
@@ -176,6 +183,25 @@ func (t *triage) forget(seen *identity.Set) {
 		seen.Forget(t.rate[i].Identity)
 	}
 	t.end()
+}
+
+// aheadMax is how far, in ns, an event's time may lie behind that of its message. A
+// catalog says so, since it decides what is billed; where usage is read from files
+// the message's time says nothing.
+func (p *partition) aheadMax() int64 {
+	if p.catalog == nil || p.host.config.closedByCaller {
+		return int64(catalog.AnyTimeAhead)
+	}
+	return int64(p.catalog.Billing.MaxAhead)
+}
+
+// tooFarAhead says that an event is dated too far in the future. It opens no period
+// and moves no watermark: where those decide what is closed, one wrong date would
+// close years.
+func tooFarAhead(e *ingest.Event, at, ahead int64) refusal {
+	return refusal{ReasonTooFarAhead, fmt.Sprintf(
+		"time: %s lies more than %s behind %s, when the event came; mend the producer's clock, or raise billing.max_ahead in the catalog and replay it",
+		time.Unix(0, e.Time).UTC().Format(time.RFC3339), time.Duration(ahead), time.Unix(0, at).UTC().Format(time.RFC3339))}
 }
 
 // conflict says that an event has the identity of another one. The text does not

@@ -119,6 +119,13 @@ func periodStatusOut(p *query.PeriodState) *tollwayv1.PeriodStatus {
 	for _, n := range p.Closed {
 		out.ClosedPartitions = append(out.ClosedPartitions, uint32(n))
 	}
+	for _, w := range p.Waits {
+		wait := &tollwayv1.PeriodWait{Reason: w.Reason, Detail: w.Detail}
+		for _, n := range w.Partitions {
+			wait.Partitions = append(wait.Partitions, uint32(n))
+		}
+		out.Waits = append(out.Waits, wait)
+	}
 	out.ParkedCount = uint64(len(p.Parked))
 	for i := range p.Parked[:min(len(p.Parked), parkedMax)] {
 		out.Parked = append(out.Parked, parkedOut(&p.Parked[i]))

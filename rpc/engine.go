@@ -68,6 +68,8 @@ type Engine interface {
 	// close.
 	ClosePeriod(ctx context.Context, request CloseRequest) (Closed, error)
 
+	// Reconcile compares what a period's usage came to with what its invoices say.
+	Reconcile(ctx context.Context, period string) (query.Reconciliation, error)
 	// ApplyCatalog checks a catalog and puts it in force in every partition.
 	ApplyCatalog(ctx context.Context, request ApplyRequest) (Applied, error)
 	// Catalog returns a page of the objects in force, by kind and name.

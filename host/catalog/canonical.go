@@ -179,6 +179,9 @@ func (b *Billing) encode() []byte {
 	if len(b.InvoiceRules) > 0 {
 		w.raw("invoice_rules", appendList(nil, b.InvoiceRules, appendRule))
 	}
+	if b.MaxAhead != DefaultMaxAhead { // catalogs stored before there was such a bound keep their digest
+		w.text("max_ahead", b.MaxAhead.String())
+	}
 	w.text("period", b.Period)
 	w.raw("seller", b.Seller)
 	w.text("time_zone", b.TimeZone)

@@ -170,6 +170,7 @@ type Billing struct {
 	AnchorDay    int    // 1 to 31; 29 to 31 mean the last day in shorter months
 	TimeZone     string // IANA name
 	Grace        time.Duration
+	MaxAhead     time.Duration // how far an event's time may lie behind that of its message in the log
 	Close        CloseMode
 	Clock        ClockMode
 	InvoiceRules []InvoiceRule
@@ -183,9 +184,16 @@ type Billing struct {
 func DefaultBilling() Billing {
 	return Billing{
 		Period: "month", AnchorDay: 1, TimeZone: "UTC", Grace: 72 * time.Hour,
-		Close: CloseAutomatic, Clock: ClockWall, zone: time.UTC,
+		Close: CloseAutomatic, Clock: ClockWall, MaxAhead: DefaultMaxAhead, zone: time.UTC,
 	}
 }
+
+// DefaultMaxAhead is how far events may be dated ahead where a catalog does not
+// say: far enough for usage that is booked a year before.
+const DefaultMaxAhead = 366 * 24 * time.Hour
+
+// AnyTimeAhead is more than any event can be dated ahead.
+const AnyTimeAhead = time.Duration(1<<63 - 1)
 
 // InvoiceRule is a plugin of the kind rule, which runs over the lines of an
 // invoice when it is made and adds its own.

@@ -295,6 +295,9 @@ func (c *comparison) billing() {
 	if old.Grace != next.Grace {
 		add(false, nil, "grace changed from %s to %s", old.Grace, next.Grace)
 	}
+	if old.MaxAhead != next.MaxAhead {
+		add(false, nil, "max_ahead changed from %s to %s, for usage that comes from now on", old.MaxAhead, next.MaxAhead)
+	}
 	if old.Close != next.Close {
 		add(false, nil, "close changed from %s to %s", old.Close, next.Close)
 	}

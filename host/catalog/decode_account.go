@@ -182,10 +182,27 @@ func (d *decoder) rule(n *node, at *path, item int) (InvoiceRule, bool) {
 // interest any more.
 const graceMax = 366 * 24 * time.Hour
 
+// aheadMax bounds max_ahead: further away lies no time that can be billed.
+const aheadMax = 100 * graceMax
+
+// duration decodes a duration within bounds, if there is one.
+func (f fields) duration(name string, into *time.Duration, from, to time.Duration) {
+	text, ok := f.text(name)
+	if !ok {
+		return
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < from || d > to {
+		f.bad(name, fmt.Sprintf("%q is no duration from %s to %s; write for example 72h or 90m", shorten(text), from, to))
+		return
+	}
+	*into = d
+}
+
 // billingSettings decodes the billing section.
 func (d *decoder) billingSettings(n *node, at *path) Billing {
 	b := DefaultBilling()
-	f, ok := d.fields(n, at, "period", "anchor_day", "time_zone", "grace", "close", "clock", "invoice_rules", "seller")
+	f, ok := d.fields(n, at, "period", "anchor_day", "time_zone", "grace", "max_ahead", "close", "clock", "invoice_rules", "seller")
 	if !ok {
 		return b
 	}
@@ -196,14 +213,8 @@ func (d *decoder) billingSettings(n *node, at *path) Billing {
 	if name, zone := f.zone("time_zone"); zone != nil {
 		b.TimeZone, b.zone = name, zone
 	}
-	if text, ok := f.text("grace"); ok {
-		grace, err := time.ParseDuration(text)
-		if err != nil || grace < 0 || grace > graceMax {
-			f.bad("grace", fmt.Sprintf("%q is no duration from 0s to %s; write for example 72h or 90m", shorten(text), graceMax))
-		} else {
-			b.Grace = grace
-		}
-	}
+	f.duration("grace", &b.Grace, 0, graceMax)
+	f.duration("max_ahead", &b.MaxAhead, time.Second, aheadMax)
 	b.Close = CloseMode(f.choice("close", string(b.Close), string(CloseAutomatic), string(CloseManual)))
 	b.Clock = ClockMode(f.choice("clock", string(b.Clock), string(ClockWall), string(ClockEvent)))
 	b.InvoiceRules = d.rules(f)

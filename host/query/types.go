@@ -121,9 +121,18 @@ type PeriodState struct {
 	// ClosesAt is the end of the grace time; with clock: event it is compared
 	// with the watermark, else with wall time.
 	ClosesAt time.Time
+	// Waits says what the close waits for in the partitions in which it is open.
+	Waits []PeriodWait
 	// Parked lists the accounts that have no invoice of the period although it is
 	// closed for them, because a plugin failed; by account.
 	Parked []Parked
+}
+
+// PeriodWait is something that the close of a period waits for.
+type PeriodWait struct {
+	Reason     string // stable, snake_case
+	Detail     string // for people
+	Partitions []int
 }
 
 // Parked says what stands in the way of an account's invoices of a closed period.

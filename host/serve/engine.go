@@ -132,6 +132,11 @@ func (e engine) ClosePeriod(ctx context.Context, request rpc.CloseRequest) (rpc.
 // Status implements rpc.Engine.
 func (e engine) Status(ctx context.Context) (query.Status, error) { return e.host.Status(ctx) }
 
+// Reconcile implements rpc.Engine.
+func (e engine) Reconcile(ctx context.Context, period string) (query.Reconciliation, error) {
+	return e.host.Reconcile(ctx, period)
+}
+
 // ApplyCatalog implements rpc.Engine.
 func (e engine) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {
 	applied, err := e.host.Apply(ctx, host.ApplyRequest{

@@ -38,7 +38,7 @@ type Message struct {
 	Subject  string
 	Header   Header
 	Data     []byte
-	Time     time.Time // when the server stored it, UTC; decides nothing
+	Time     time.Time // when the server stored it, UTC; part of the log as the rest is
 }
 
 // delivery is what the reply subject of a delivered message says.

@@ -36,6 +36,7 @@ type cli struct {
 	Usage       usageCommand       `cmd:"" help:"Send or generate usage events."`
 	Subtotals   subtotalsCommand   `cmd:"" help:"Look at live subtotals."`
 	Periods     periodsCommand     `cmd:"" help:"List and close billing periods."`
+	Reconcile   reconcileCommand   `cmd:"" help:"Show what became of all that a billing period took in; fail where it does not add up."`
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
 	Deliveries  deliveriesCommand  `cmd:"" help:"Look at the delivery of invoices, have it tried again."`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 )
@@ -10,6 +11,7 @@ import (
 // periodsCommand lists and closes billing periods.
 type periodsCommand struct {
 	List  periodsListCommand  `cmd:"" help:"List billing periods and how far they are closed."`
+	Show  periodsShowCommand  `cmd:"" help:"Show what the close of a billing period still waits for."`
 	Close periodsCloseCommand `cmd:"" help:"Close a billing period: make its invoices, turn later usage away."`
 }
 
@@ -34,6 +36,65 @@ func (c *periodsListCommand) Run(ctx context.Context, s streams) error {
 		return printJSON(s.out, answer)
 	}
 	return printPeriods(s, c.Output, answer.GetPeriods())
+}
+
+// periodsShowCommand shows the checklist of a period.
+type periodsShowCommand struct {
+	clientFlags
+	outputFlags
+	Period string `arg:"" help:"Billing period: 2026-10, or its start date."`
+}
+
+// Run prints the period and what its close waits for, and how many dead letters
+// there are, which hold up nothing.
+func (c *periodsShowCommand) Run(ctx context.Context, s streams) error {
+	clients, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	answer, err := clients.Periods.List(ctx, &tollwayv1.PeriodServiceListRequest{Period: c.Period})
+	if err != nil {
+		return failed(clients, err)
+	}
+	if c.Output == "json" {
+		return printJSON(s.out, answer)
+	}
+	g := columns("period", "time zone", ">anchor day", "waits for", "partitions", "detail")
+	for _, p := range answer.GetPeriods() {
+		for _, w := range p.GetWaits() {
+			g.add(p.GetPeriod().GetId(), p.GetTimeZone(), fmt.Sprint(p.GetAnchorDay()), w.GetReason(), strings.Trim(fmt.Sprint(w.GetPartitions()), "[]"), w.GetDetail())
+		}
+	}
+	if c.Output == "csv" {
+		return g.print(s.out, c.Output)
+	}
+	if len(answer.GetPeriods()) == 0 {
+		return fmt.Errorf("there is no period %s; tollway periods list shows which there are", c.Period)
+	}
+	if err := printPeriods(s, c.Output, answer.GetPeriods()); err != nil {
+		return err
+	}
+	if len(g.rows) > 0 {
+		if _, err := fmt.Fprintln(s.out, "\nIts close waits for:"); err != nil {
+			return err
+		}
+		if err := g.print(s.out, c.Output); err != nil {
+			return err
+		}
+	}
+	letters, err := clients.Periods.Reconcile(ctx, &tollwayv1.PeriodServiceReconcileRequest{Period: c.Period})
+	if err != nil {
+		return failed(clients, err)
+	}
+	var open uint64
+	for _, e := range letters.GetEvents() {
+		open += e.GetDeadLetters() + e.GetUndated()
+	}
+	if open > 0 {
+		_, err = fmt.Fprintf(s.out, "\n%d dead letters are open, which hold up nothing: tollway dead-letters list --status open\n", open)
+	}
+	return err
 }
 
 // printPeriods shows periods, and behind them in a table what stands in the way of

@@ -97,7 +97,9 @@ type PeriodStatus struct {
 	// mends the cause makes the invoices.
 	Parked []*ParkedInvoice `protobuf:"bytes,8,rep,name=parked,proto3" json:"parked,omitempty"`
 	// How many there are.
-	ParkedCount   uint64 `protobuf:"varint,9,opt,name=parked_count,json=parkedCount,proto3" json:"parked_count,omitempty"`
+	ParkedCount uint64 `protobuf:"varint,9,opt,name=parked_count,json=parkedCount,proto3" json:"parked_count,omitempty"`
+	// What its close waits for, in the partitions in which it is open.
+	Waits         []*PeriodWait `protobuf:"bytes,10,rep,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +197,78 @@ func (x *PeriodStatus) GetParkedCount() uint64 {
 	return 0
 }
 
+func (x *PeriodStatus) GetWaits() []*PeriodWait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+// PeriodWait is something that the close of a period waits for.
+type PeriodWait struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable: host_stopped, unread_messages, earlier_period, not_ended, grace,
+	// watermark or manual.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What has to happen, for people.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The partitions that wait for it.
+	Partitions    []uint32 `protobuf:"varint,3,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeriodWait) Reset() {
+	*x = PeriodWait{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeriodWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeriodWait) ProtoMessage() {}
+
+func (x *PeriodWait) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeriodWait.ProtoReflect.Descriptor instead.
+func (*PeriodWait) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PeriodWait) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PeriodWait) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *PeriodWait) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
 // ParkedInvoice says what stands in the way of an account's invoices.
 type ParkedInvoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -218,7 +292,7 @@ type ParkedInvoice struct {
 
 func (x *ParkedInvoice) Reset() {
 	*x = ParkedInvoice{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +304,7 @@ func (x *ParkedInvoice) String() string {
 func (*ParkedInvoice) ProtoMessage() {}
 
 func (x *ParkedInvoice) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +317,7 @@ func (x *ParkedInvoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParkedInvoice.ProtoReflect.Descriptor instead.
 func (*ParkedInvoice) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ParkedInvoice) GetAccount() string {
@@ -310,7 +384,7 @@ type PeriodServiceListRequest struct {
 
 func (x *PeriodServiceListRequest) Reset() {
 	*x = PeriodServiceListRequest{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +396,7 @@ func (x *PeriodServiceListRequest) String() string {
 func (*PeriodServiceListRequest) ProtoMessage() {}
 
 func (x *PeriodServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +409,7 @@ func (x *PeriodServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceListRequest.ProtoReflect.Descriptor instead.
 func (*PeriodServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PeriodServiceListRequest) GetPeriod() string {
@@ -372,7 +446,7 @@ type PeriodServiceListResponse struct {
 
 func (x *PeriodServiceListResponse) Reset() {
 	*x = PeriodServiceListResponse{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +458,7 @@ func (x *PeriodServiceListResponse) String() string {
 func (*PeriodServiceListResponse) ProtoMessage() {}
 
 func (x *PeriodServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +471,7 @@ func (x *PeriodServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceListResponse.ProtoReflect.Descriptor instead.
 func (*PeriodServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PeriodServiceListResponse) GetPeriods() []*PeriodStatus {
@@ -432,7 +506,7 @@ type PeriodServiceCloseRequest struct {
 
 func (x *PeriodServiceCloseRequest) Reset() {
 	*x = PeriodServiceCloseRequest{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +518,7 @@ func (x *PeriodServiceCloseRequest) String() string {
 func (*PeriodServiceCloseRequest) ProtoMessage() {}
 
 func (x *PeriodServiceCloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +531,7 @@ func (x *PeriodServiceCloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceCloseRequest.ProtoReflect.Descriptor instead.
 func (*PeriodServiceCloseRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{4}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PeriodServiceCloseRequest) GetPeriod() string {
@@ -503,7 +577,7 @@ type PeriodServiceCloseResponse struct {
 
 func (x *PeriodServiceCloseResponse) Reset() {
 	*x = PeriodServiceCloseResponse{}
-	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -515,7 +589,7 @@ func (x *PeriodServiceCloseResponse) String() string {
 func (*PeriodServiceCloseResponse) ProtoMessage() {}
 
 func (x *PeriodServiceCloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_period_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_period_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -528,7 +602,7 @@ func (x *PeriodServiceCloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodServiceCloseResponse.ProtoReflect.Descriptor instead.
 func (*PeriodServiceCloseResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{5}
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PeriodServiceCloseResponse) GetPeriods() []*PeriodStatus {
@@ -552,12 +626,477 @@ func (x *PeriodServiceCloseResponse) GetAsOf() *AsOf {
 	return nil
 }
 
+// PeriodServiceReconcileRequest names a period.
+type PeriodServiceReconcileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the period, "2026-10" or "2026-10-01". Required.
+	Period string `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// How far the answer has to have seen at least.
+	MinPosition   *MinPosition `protobuf:"bytes,2,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeriodServiceReconcileRequest) Reset() {
+	*x = PeriodServiceReconcileRequest{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeriodServiceReconcileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeriodServiceReconcileRequest) ProtoMessage() {}
+
+func (x *PeriodServiceReconcileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeriodServiceReconcileRequest.ProtoReflect.Descriptor instead.
+func (*PeriodServiceReconcileRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PeriodServiceReconcileRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *PeriodServiceReconcileRequest) GetMinPosition() *MinPosition {
+	if x != nil {
+		return x.MinPosition
+	}
+	return nil
+}
+
+// PeriodServiceReconcileResponse says what became of all that a period took in.
+type PeriodServiceReconcileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By partition.
+	Events []*ReconciledEvents `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// By partition and currency.
+	Money []*ReconciledMoney `protobuf:"bytes,2,rep,name=money,proto3" json:"money,omitempty"`
+	// What does not hold, at most the first 100. Empty: everything does.
+	Findings []*ReconcileFinding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// How far the answer has seen.
+	AsOf          *AsOf `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeriodServiceReconcileResponse) Reset() {
+	*x = PeriodServiceReconcileResponse{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeriodServiceReconcileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeriodServiceReconcileResponse) ProtoMessage() {}
+
+func (x *PeriodServiceReconcileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeriodServiceReconcileResponse.ProtoReflect.Descriptor instead.
+func (*PeriodServiceReconcileResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PeriodServiceReconcileResponse) GetEvents() []*ReconciledEvents {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *PeriodServiceReconcileResponse) GetMoney() []*ReconciledMoney {
+	if x != nil {
+		return x.Money
+	}
+	return nil
+}
+
+func (x *PeriodServiceReconcileResponse) GetFindings() []*ReconcileFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *PeriodServiceReconcileResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// ReconciledEvents are a partition's events. In priced, invoiced, open and parked an
+// event counts once for each subscription that it was priced under.
+type ReconciledEvents struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Of the period: invoiced + open + parked.
+	Priced uint64 `protobuf:"varint,2,opt,name=priced,proto3" json:"priced,omitempty"`
+	// In subtotals that are final.
+	Invoiced uint64 `protobuf:"varint,3,opt,name=invoiced,proto3" json:"invoiced,omitempty"`
+	// In subtotals that are not final.
+	Open uint64 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
+	// In subtotals of accounts whose invoices are parked.
+	Parked uint64 `protobuf:"varint,5,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Open dead letters of the period.
+	DeadLetters uint64 `protobuf:"varint,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// Dead letters of the period that were discarded.
+	Discarded uint64 `protobuf:"varint,7,opt,name=discarded,proto3" json:"discarded,omitempty"`
+	// Open dead letters whose time cannot be read.
+	Undated uint64 `protobuf:"varint,8,opt,name=undated,proto3" json:"undated,omitempty"`
+	// Events of the whole log: log_priced + log_duplicates + log_dead_lettered.
+	LogRead uint64 `protobuf:"varint,9,opt,name=log_read,json=logRead,proto3" json:"log_read,omitempty"`
+	// Of those, priced.
+	LogPriced uint64 `protobuf:"varint,10,opt,name=log_priced,json=logPriced,proto3" json:"log_priced,omitempty"`
+	// Of those, priced before.
+	LogDuplicates uint64 `protobuf:"varint,11,opt,name=log_duplicates,json=logDuplicates,proto3" json:"log_duplicates,omitempty"`
+	// Of those, not priced.
+	LogDeadLettered uint64 `protobuf:"varint,12,opt,name=log_dead_lettered,json=logDeadLettered,proto3" json:"log_dead_lettered,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ReconciledEvents) Reset() {
+	*x = ReconciledEvents{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconciledEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconciledEvents) ProtoMessage() {}
+
+func (x *ReconciledEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconciledEvents.ProtoReflect.Descriptor instead.
+func (*ReconciledEvents) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReconciledEvents) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetPriced() uint64 {
+	if x != nil {
+		return x.Priced
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetInvoiced() uint64 {
+	if x != nil {
+		return x.Invoiced
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetDeadLetters() uint64 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetDiscarded() uint64 {
+	if x != nil {
+		return x.Discarded
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetUndated() uint64 {
+	if x != nil {
+		return x.Undated
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetLogRead() uint64 {
+	if x != nil {
+		return x.LogRead
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetLogPriced() uint64 {
+	if x != nil {
+		return x.LogPriced
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetLogDuplicates() uint64 {
+	if x != nil {
+		return x.LogDuplicates
+	}
+	return 0
+}
+
+func (x *ReconciledEvents) GetLogDeadLettered() uint64 {
+	if x != nil {
+		return x.LogDeadLettered
+	}
+	return 0
+}
+
+// ReconciledMoney is a partition's money in one currency, decimal strings.
+type ReconciledMoney struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// ISO 4217.
+	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// Subtotals: invoiced + adjusted + open + parked.
+	Priced string `protobuf:"bytes,3,opt,name=priced,proto3" json:"priced,omitempty"`
+	// Lines of tariffs on the period's invoices.
+	Invoiced string `protobuf:"bytes,4,opt,name=invoiced,proto3" json:"invoiced,omitempty"`
+	// What is not billed of subtotals that are not final: late usage as well.
+	Open string `protobuf:"bytes,5,opt,name=open,proto3" json:"open,omitempty"`
+	// Subtotals of accounts whose invoices are parked.
+	Parked string `protobuf:"bytes,6,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Lines of invoice rules, and those that adjust them.
+	Rules string `protobuf:"bytes,7,opt,name=rules,proto3" json:"rules,omitempty"`
+	// Lines of tariffs on later invoices that adjust the period.
+	Adjusted string `protobuf:"bytes,8,opt,name=adjusted,proto3" json:"adjusted,omitempty"`
+	// All that was billed of the period: invoiced + adjusted + rules.
+	Issued string `protobuf:"bytes,9,opt,name=issued,proto3" json:"issued,omitempty"`
+	// The period's invoices.
+	Invoices      uint64 `protobuf:"varint,10,opt,name=invoices,proto3" json:"invoices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconciledMoney) Reset() {
+	*x = ReconciledMoney{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconciledMoney) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconciledMoney) ProtoMessage() {}
+
+func (x *ReconciledMoney) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconciledMoney.ProtoReflect.Descriptor instead.
+func (*ReconciledMoney) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReconciledMoney) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ReconciledMoney) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetPriced() string {
+	if x != nil {
+		return x.Priced
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetInvoiced() string {
+	if x != nil {
+		return x.Invoiced
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetOpen() string {
+	if x != nil {
+		return x.Open
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetParked() string {
+	if x != nil {
+		return x.Parked
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetRules() string {
+	if x != nil {
+		return x.Rules
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetAdjusted() string {
+	if x != nil {
+		return x.Adjusted
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetIssued() string {
+	if x != nil {
+		return x.Issued
+	}
+	return ""
+}
+
+func (x *ReconciledMoney) GetInvoices() uint64 {
+	if x != nil {
+		return x.Invoices
+	}
+	return 0
+}
+
+// ReconcileFinding is something that does not hold.
+type ReconcileFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The account; empty where it is not one account's.
+	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// What does not hold, for people.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcileFinding) Reset() {
+	*x = ReconcileFinding{}
+	mi := &file_tollway_v1_period_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileFinding) ProtoMessage() {}
+
+func (x *ReconcileFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_period_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileFinding.ProtoReflect.Descriptor instead.
+func (*ReconcileFinding) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_period_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReconcileFinding) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ReconcileFinding) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ReconcileFinding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_tollway_v1_period_service_proto protoreflect.FileDescriptor
 
 const file_tollway_v1_period_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ftollway/v1/period_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\x8a\x03\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tollway/v1/period.proto\x1a\x19tollway/v1/position.proto\"\xb8\x03\n" +
 	"\fPeriodStatus\x12*\n" +
 	"\x06period\x18\x01 \x01(\v2\x12.tollway.v1.PeriodR\x06period\x12\x1b\n" +
 	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12\x1d\n" +
@@ -568,7 +1107,16 @@ const file_tollway_v1_period_service_proto_rawDesc = "" +
 	"\x11closed_partitions\x18\x06 \x03(\rR\x10closedPartitions\x127\n" +
 	"\tcloses_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\x121\n" +
 	"\x06parked\x18\b \x03(\v2\x19.tollway.v1.ParkedInvoiceR\x06parked\x12!\n" +
-	"\fparked_count\x18\t \x01(\x04R\vparkedCount\"\xbb\x01\n" +
+	"\fparked_count\x18\t \x01(\x04R\vparkedCount\x12,\n" +
+	"\x05waits\x18\n" +
+	" \x03(\v2\x16.tollway.v1.PeriodWaitR\x05waits\"\\\n" +
+	"\n" +
+	"PeriodWait\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x03(\rR\n" +
+	"partitions\"\xbb\x01\n" +
 	"\rParkedInvoice\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x16\n" +
@@ -594,13 +1142,53 @@ const file_tollway_v1_period_service_proto_rawDesc = "" +
 	"\x1aPeriodServiceCloseResponse\x122\n" +
 	"\aperiods\x18\x01 \x03(\v2\x18.tollway.v1.PeriodStatusR\aperiods\x12\x1a\n" +
 	"\binvoices\x18\x02 \x01(\x04R\binvoices\x12%\n" +
-	"\x05as_of\x18\x03 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf*[\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"s\n" +
+	"\x1dPeriodServiceReconcileRequest\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\tR\x06period\x12:\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x17.tollway.v1.MinPositionR\vminPosition\"\xea\x01\n" +
+	"\x1ePeriodServiceReconcileResponse\x124\n" +
+	"\x06events\x18\x01 \x03(\v2\x1c.tollway.v1.ReconciledEventsR\x06events\x121\n" +
+	"\x05money\x18\x02 \x03(\v2\x1b.tollway.v1.ReconciledMoneyR\x05money\x128\n" +
+	"\bfindings\x18\x03 \x03(\v2\x1c.tollway.v1.ReconcileFindingR\bfindings\x12%\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\xf8\x02\n" +
+	"\x10ReconciledEvents\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06priced\x18\x02 \x01(\x04R\x06priced\x12\x1a\n" +
+	"\binvoiced\x18\x03 \x01(\x04R\binvoiced\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\x04R\x04open\x12\x16\n" +
+	"\x06parked\x18\x05 \x01(\x04R\x06parked\x12!\n" +
+	"\fdead_letters\x18\x06 \x01(\x04R\vdeadLetters\x12\x1c\n" +
+	"\tdiscarded\x18\a \x01(\x04R\tdiscarded\x12\x18\n" +
+	"\aundated\x18\b \x01(\x04R\aundated\x12\x19\n" +
+	"\blog_read\x18\t \x01(\x04R\alogRead\x12\x1d\n" +
+	"\n" +
+	"log_priced\x18\n" +
+	" \x01(\x04R\tlogPriced\x12%\n" +
+	"\x0elog_duplicates\x18\v \x01(\x04R\rlogDuplicates\x12*\n" +
+	"\x11log_dead_lettered\x18\f \x01(\x04R\x0flogDeadLettered\"\x91\x02\n" +
+	"\x0fReconciledMoney\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06priced\x18\x03 \x01(\tR\x06priced\x12\x1a\n" +
+	"\binvoiced\x18\x04 \x01(\tR\binvoiced\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\tR\x04open\x12\x16\n" +
+	"\x06parked\x18\x06 \x01(\tR\x06parked\x12\x14\n" +
+	"\x05rules\x18\a \x01(\tR\x05rules\x12\x1a\n" +
+	"\badjusted\x18\b \x01(\tR\badjusted\x12\x16\n" +
+	"\x06issued\x18\t \x01(\tR\x06issued\x12\x1a\n" +
+	"\binvoices\x18\n" +
+	" \x01(\x04R\binvoices\"b\n" +
+	"\x10ReconcileFinding\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail*[\n" +
 	"\vPeriodState\x12\x1c\n" +
 	"\x18PERIOD_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PERIOD_STATE_OPEN\x10\x01\x12\x17\n" +
-	"\x13PERIOD_STATE_CLOSED\x10\x022\xc6\x01\n" +
+	"\x13PERIOD_STATE_CLOSED\x10\x022\xaf\x02\n" +
 	"\rPeriodService\x12X\n" +
-	"\x04List\x12$.tollway.v1.PeriodServiceListRequest\x1a%.tollway.v1.PeriodServiceListResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\x04List\x12$.tollway.v1.PeriodServiceListRequest\x1a%.tollway.v1.PeriodServiceListResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\tReconcile\x12).tollway.v1.PeriodServiceReconcileRequest\x1a*.tollway.v1.PeriodServiceReconcileResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\x05Close\x12%.tollway.v1.PeriodServiceCloseRequest\x1a&.tollway.v1.PeriodServiceCloseResponse\"\x03\x90\x02\x02B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
@@ -616,40 +1204,54 @@ func file_tollway_v1_period_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tollway_v1_period_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tollway_v1_period_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tollway_v1_period_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tollway_v1_period_service_proto_goTypes = []any{
-	(PeriodState)(0),                   // 0: tollway.v1.PeriodState
-	(*PeriodStatus)(nil),               // 1: tollway.v1.PeriodStatus
-	(*ParkedInvoice)(nil),              // 2: tollway.v1.ParkedInvoice
-	(*PeriodServiceListRequest)(nil),   // 3: tollway.v1.PeriodServiceListRequest
-	(*PeriodServiceListResponse)(nil),  // 4: tollway.v1.PeriodServiceListResponse
-	(*PeriodServiceCloseRequest)(nil),  // 5: tollway.v1.PeriodServiceCloseRequest
-	(*PeriodServiceCloseResponse)(nil), // 6: tollway.v1.PeriodServiceCloseResponse
-	(*Period)(nil),                     // 7: tollway.v1.Period
-	(*timestamppb.Timestamp)(nil),      // 8: google.protobuf.Timestamp
-	(*MinPosition)(nil),                // 9: tollway.v1.MinPosition
-	(*AsOf)(nil),                       // 10: tollway.v1.AsOf
+	(PeriodState)(0),                       // 0: tollway.v1.PeriodState
+	(*PeriodStatus)(nil),                   // 1: tollway.v1.PeriodStatus
+	(*PeriodWait)(nil),                     // 2: tollway.v1.PeriodWait
+	(*ParkedInvoice)(nil),                  // 3: tollway.v1.ParkedInvoice
+	(*PeriodServiceListRequest)(nil),       // 4: tollway.v1.PeriodServiceListRequest
+	(*PeriodServiceListResponse)(nil),      // 5: tollway.v1.PeriodServiceListResponse
+	(*PeriodServiceCloseRequest)(nil),      // 6: tollway.v1.PeriodServiceCloseRequest
+	(*PeriodServiceCloseResponse)(nil),     // 7: tollway.v1.PeriodServiceCloseResponse
+	(*PeriodServiceReconcileRequest)(nil),  // 8: tollway.v1.PeriodServiceReconcileRequest
+	(*PeriodServiceReconcileResponse)(nil), // 9: tollway.v1.PeriodServiceReconcileResponse
+	(*ReconciledEvents)(nil),               // 10: tollway.v1.ReconciledEvents
+	(*ReconciledMoney)(nil),                // 11: tollway.v1.ReconciledMoney
+	(*ReconcileFinding)(nil),               // 12: tollway.v1.ReconcileFinding
+	(*Period)(nil),                         // 13: tollway.v1.Period
+	(*timestamppb.Timestamp)(nil),          // 14: google.protobuf.Timestamp
+	(*MinPosition)(nil),                    // 15: tollway.v1.MinPosition
+	(*AsOf)(nil),                           // 16: tollway.v1.AsOf
 }
 var file_tollway_v1_period_service_proto_depIdxs = []int32{
-	7,  // 0: tollway.v1.PeriodStatus.period:type_name -> tollway.v1.Period
+	13, // 0: tollway.v1.PeriodStatus.period:type_name -> tollway.v1.Period
 	0,  // 1: tollway.v1.PeriodStatus.state:type_name -> tollway.v1.PeriodState
-	8,  // 2: tollway.v1.PeriodStatus.closes_at:type_name -> google.protobuf.Timestamp
-	2,  // 3: tollway.v1.PeriodStatus.parked:type_name -> tollway.v1.ParkedInvoice
-	0,  // 4: tollway.v1.PeriodServiceListRequest.state:type_name -> tollway.v1.PeriodState
-	9,  // 5: tollway.v1.PeriodServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
-	1,  // 6: tollway.v1.PeriodServiceListResponse.periods:type_name -> tollway.v1.PeriodStatus
-	10, // 7: tollway.v1.PeriodServiceListResponse.as_of:type_name -> tollway.v1.AsOf
-	1,  // 8: tollway.v1.PeriodServiceCloseResponse.periods:type_name -> tollway.v1.PeriodStatus
-	10, // 9: tollway.v1.PeriodServiceCloseResponse.as_of:type_name -> tollway.v1.AsOf
-	3,  // 10: tollway.v1.PeriodService.List:input_type -> tollway.v1.PeriodServiceListRequest
-	5,  // 11: tollway.v1.PeriodService.Close:input_type -> tollway.v1.PeriodServiceCloseRequest
-	4,  // 12: tollway.v1.PeriodService.List:output_type -> tollway.v1.PeriodServiceListResponse
-	6,  // 13: tollway.v1.PeriodService.Close:output_type -> tollway.v1.PeriodServiceCloseResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 2: tollway.v1.PeriodStatus.closes_at:type_name -> google.protobuf.Timestamp
+	3,  // 3: tollway.v1.PeriodStatus.parked:type_name -> tollway.v1.ParkedInvoice
+	2,  // 4: tollway.v1.PeriodStatus.waits:type_name -> tollway.v1.PeriodWait
+	0,  // 5: tollway.v1.PeriodServiceListRequest.state:type_name -> tollway.v1.PeriodState
+	15, // 6: tollway.v1.PeriodServiceListRequest.min_position:type_name -> tollway.v1.MinPosition
+	1,  // 7: tollway.v1.PeriodServiceListResponse.periods:type_name -> tollway.v1.PeriodStatus
+	16, // 8: tollway.v1.PeriodServiceListResponse.as_of:type_name -> tollway.v1.AsOf
+	1,  // 9: tollway.v1.PeriodServiceCloseResponse.periods:type_name -> tollway.v1.PeriodStatus
+	16, // 10: tollway.v1.PeriodServiceCloseResponse.as_of:type_name -> tollway.v1.AsOf
+	15, // 11: tollway.v1.PeriodServiceReconcileRequest.min_position:type_name -> tollway.v1.MinPosition
+	10, // 12: tollway.v1.PeriodServiceReconcileResponse.events:type_name -> tollway.v1.ReconciledEvents
+	11, // 13: tollway.v1.PeriodServiceReconcileResponse.money:type_name -> tollway.v1.ReconciledMoney
+	12, // 14: tollway.v1.PeriodServiceReconcileResponse.findings:type_name -> tollway.v1.ReconcileFinding
+	16, // 15: tollway.v1.PeriodServiceReconcileResponse.as_of:type_name -> tollway.v1.AsOf
+	4,  // 16: tollway.v1.PeriodService.List:input_type -> tollway.v1.PeriodServiceListRequest
+	8,  // 17: tollway.v1.PeriodService.Reconcile:input_type -> tollway.v1.PeriodServiceReconcileRequest
+	6,  // 18: tollway.v1.PeriodService.Close:input_type -> tollway.v1.PeriodServiceCloseRequest
+	5,  // 19: tollway.v1.PeriodService.List:output_type -> tollway.v1.PeriodServiceListResponse
+	9,  // 20: tollway.v1.PeriodService.Reconcile:output_type -> tollway.v1.PeriodServiceReconcileResponse
+	7,  // 21: tollway.v1.PeriodService.Close:output_type -> tollway.v1.PeriodServiceCloseResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_period_service_proto_init() }
@@ -665,7 +1267,7 @@ func file_tollway_v1_period_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_period_service_proto_rawDesc), len(file_tollway_v1_period_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

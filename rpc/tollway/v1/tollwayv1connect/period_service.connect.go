@@ -26,6 +26,8 @@ const (
 const (
 	// PeriodServiceListProcedure is the procedure name of the PeriodService's List RPC.
 	PeriodServiceListProcedure = "/tollway.v1.PeriodService/List"
+	// PeriodServiceReconcileProcedure is the procedure name of the PeriodService's Reconcile RPC.
+	PeriodServiceReconcileProcedure = "/tollway.v1.PeriodService/Reconcile"
 	// PeriodServiceCloseProcedure is the procedure name of the PeriodService's Close RPC.
 	PeriodServiceCloseProcedure = "/tollway.v1.PeriodService/Close"
 )
@@ -36,6 +38,14 @@ var (
 			StreamType:       connect.StreamTypeUnary,
 			Schema:           v1.File_tollway_v1_period_service_proto.Services().ByName("PeriodService").Methods().ByName("List"),
 			Procedure:        PeriodServiceListProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	periodServiceReconcileSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tollway_v1_period_service_proto.Services().ByName("PeriodService").Methods().ByName("Reconcile"),
+			Procedure:        PeriodServiceReconcileProcedure,
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
@@ -53,6 +63,9 @@ var (
 type PeriodServiceClient interface {
 	// List returns the periods that have subtotals, newest first.
 	List(context.Context, *v1.PeriodServiceListRequest) (*v1.PeriodServiceListResponse, error)
+	// Reconcile compares what a period's usage came to with what its invoices say,
+	// to the last digit, and says where they differ.
+	Reconcile(context.Context, *v1.PeriodServiceReconcileRequest) (*v1.PeriodServiceReconcileResponse, error)
 	// Close closes a period for good: its subtotals become final and its invoices
 	// are issued. The close is a message in each partition's log, so it comes
 	// before or after each event in the same order on any replay. Closing a
@@ -71,6 +84,9 @@ func NewPeriodServiceClient(client *connect.Client) PeriodServiceClient {
 type PeriodServiceHandler interface {
 	// List returns the periods that have subtotals, newest first.
 	List(context.Context, *v1.PeriodServiceListRequest) (*v1.PeriodServiceListResponse, error)
+	// Reconcile compares what a period's usage came to with what its invoices say,
+	// to the last digit, and says where they differ.
+	Reconcile(context.Context, *v1.PeriodServiceReconcileRequest) (*v1.PeriodServiceReconcileResponse, error)
 	// Close closes a period for good: its subtotals become final and its invoices
 	// are issued. The close is a message in each partition's log, so it comes
 	// before or after each event in the same order on any replay. Closing a
@@ -85,6 +101,7 @@ func RegisterPeriodServiceHandler(server *connect.Server, svc PeriodServiceHandl
 	adapter := periodServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: periodServiceListSpec(), Handler: adapter.list},
+		connect.Method{Spec: periodServiceReconcileSpec(), Handler: adapter.reconcile},
 		connect.Method{Spec: periodServiceCloseSpec(), Handler: adapter.close},
 	)
 }
@@ -94,6 +111,10 @@ type UnimplementedPeriodServiceHandler struct{}
 
 func (UnimplementedPeriodServiceHandler) List(context.Context, *v1.PeriodServiceListRequest) (*v1.PeriodServiceListResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.PeriodService.List is not implemented")
+}
+
+func (UnimplementedPeriodServiceHandler) Reconcile(context.Context, *v1.PeriodServiceReconcileRequest) (*v1.PeriodServiceReconcileResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.PeriodService.Reconcile is not implemented")
 }
 
 func (UnimplementedPeriodServiceHandler) Close(context.Context, *v1.PeriodServiceCloseRequest) (*v1.PeriodServiceCloseResponse, error) {
@@ -107,6 +128,14 @@ type periodServiceClient struct {
 func (c *periodServiceClient) List(ctx context.Context, req *v1.PeriodServiceListRequest) (*v1.PeriodServiceListResponse, error) {
 	var res v1.PeriodServiceListResponse
 	if err := c.client.CallUnary(ctx, periodServiceListSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *periodServiceClient) Reconcile(ctx context.Context, req *v1.PeriodServiceReconcileRequest) (*v1.PeriodServiceReconcileResponse, error) {
+	var res v1.PeriodServiceReconcileResponse
+	if err := c.client.CallUnary(ctx, periodServiceReconcileSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -128,6 +157,18 @@ func (h periodServiceHandler) list(ctx context.Context, _ connect.Spec, stream c
 		return err
 	}
 	res, err := h.svc.List(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h periodServiceHandler) reconcile(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.PeriodServiceReconcileRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Reconcile(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/period_service.proto.
  */
 export const file_tollway_v1_period_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch90b2xsd2F5L3YxL3BlcmlvZF9zZXJ2aWNlLnByb3RvEgp0b2xsd2F5LnYxIqUCCgxQZXJpb2RTdGF0dXMSIgoGcGVyaW9kGAEgASgLMhIudG9sbHdheS52MS5QZXJpb2QSEQoJdGltZV96b25lGAIgASgJEhIKCmFuY2hvcl9kYXkYAyABKA0SJgoFc3RhdGUYBCABKA4yFy50b2xsd2F5LnYxLlBlcmlvZFN0YXRlEhcKD29wZW5fcGFydGl0aW9ucxgFIAMoDRIZChFjbG9zZWRfcGFydGl0aW9ucxgGIAMoDRItCgljbG9zZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBnBhcmtlZBgIIAMoCzIZLnRvbGx3YXkudjEuUGFya2VkSW52b2ljZRIUCgxwYXJrZWRfY291bnQYCSABKAQigQEKDVBhcmtlZEludm9pY2USDwoHYWNjb3VudBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmRldGFpbBgEIAEoCRIOCgZ0YXJpZmYYBSABKAkSDAoEcnVsZRgGIAEoCRIOCgZwbHVnaW4YByABKAkigQEKGFBlcmlvZFNlcnZpY2VMaXN0UmVxdWVzdBIOCgZwZXJpb2QYASABKAkSJgoFc3RhdGUYAiABKA4yFy50b2xsd2F5LnYxLlBlcmlvZFN0YXRlEi0KDG1pbl9wb3NpdGlvbhgDIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24iZwoZUGVyaW9kU2VydmljZUxpc3RSZXNwb25zZRIpCgdwZXJpb2RzGAEgAygLMhgudG9sbHdheS52MS5QZXJpb2RTdGF0dXMSHwoFYXNfb2YYAiABKAsyEC50b2xsd2F5LnYxLkFzT2YiZgoZUGVyaW9kU2VydmljZUNsb3NlUmVxdWVzdBIOCgZwZXJpb2QYASABKAkSEQoJdGltZV96b25lGAIgASgJEhIKCmFuY2hvcl9kYXkYAyABKA0SEgoKc2tpcF9ncmFjZRgEIAEoCCJ6ChpQZXJpb2RTZXJ2aWNlQ2xvc2VSZXNwb25zZRIpCgdwZXJpb2RzGAEgAygLMhgudG9sbHdheS52MS5QZXJpb2RTdGF0dXMSEAoIaW52b2ljZXMYAiABKAQSHwoFYXNfb2YYAyABKAsyEC50b2xsd2F5LnYxLkFzT2YqWwoLUGVyaW9kU3RhdGUSHAoYUEVSSU9EX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRUEVSSU9EX1NUQVRFX09QRU4QARIXChNQRVJJT0RfU1RBVEVfQ0xPU0VEEAIyxgEKDVBlcmlvZFNlcnZpY2USWAoETGlzdBIkLnRvbGx3YXkudjEuUGVyaW9kU2VydmljZUxpc3RSZXF1ZXN0GiUudG9sbHdheS52MS5QZXJpb2RTZXJ2aWNlTGlzdFJlc3BvbnNlIgOQAgESWwoFQ2xvc2USJS50b2xsd2F5LnYxLlBlcmlvZFNlcnZpY2VDbG9zZVJlcXVlc3QaJi50b2xsd2F5LnYxLlBlcmlvZFNlcnZpY2VDbG9zZVJlc3BvbnNlIgOQAgJCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tollway_v1_period, file_tollway_v1_position]);
+  fileDesc("Ch90b2xsd2F5L3YxL3BlcmlvZF9zZXJ2aWNlLnByb3RvEgp0b2xsd2F5LnYxIswCCgxQZXJpb2RTdGF0dXMSIgoGcGVyaW9kGAEgASgLMhIudG9sbHdheS52MS5QZXJpb2QSEQoJdGltZV96b25lGAIgASgJEhIKCmFuY2hvcl9kYXkYAyABKA0SJgoFc3RhdGUYBCABKA4yFy50b2xsd2F5LnYxLlBlcmlvZFN0YXRlEhcKD29wZW5fcGFydGl0aW9ucxgFIAMoDRIZChFjbG9zZWRfcGFydGl0aW9ucxgGIAMoDRItCgljbG9zZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBnBhcmtlZBgIIAMoCzIZLnRvbGx3YXkudjEuUGFya2VkSW52b2ljZRIUCgxwYXJrZWRfY291bnQYCSABKAQSJQoFd2FpdHMYCiADKAsyFi50b2xsd2F5LnYxLlBlcmlvZFdhaXQiQAoKUGVyaW9kV2FpdBIOCgZyZWFzb24YASABKAkSDgoGZGV0YWlsGAIgASgJEhIKCnBhcnRpdGlvbnMYAyADKA0igQEKDVBhcmtlZEludm9pY2USDwoHYWNjb3VudBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmRldGFpbBgEIAEoCRIOCgZ0YXJpZmYYBSABKAkSDAoEcnVsZRgGIAEoCRIOCgZwbHVnaW4YByABKAkigQEKGFBlcmlvZFNlcnZpY2VMaXN0UmVxdWVzdBIOCgZwZXJpb2QYASABKAkSJgoFc3RhdGUYAiABKA4yFy50b2xsd2F5LnYxLlBlcmlvZFN0YXRlEi0KDG1pbl9wb3NpdGlvbhgDIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24iZwoZUGVyaW9kU2VydmljZUxpc3RSZXNwb25zZRIpCgdwZXJpb2RzGAEgAygLMhgudG9sbHdheS52MS5QZXJpb2RTdGF0dXMSHwoFYXNfb2YYAiABKAsyEC50b2xsd2F5LnYxLkFzT2YiZgoZUGVyaW9kU2VydmljZUNsb3NlUmVxdWVzdBIOCgZwZXJpb2QYASABKAkSEQoJdGltZV96b25lGAIgASgJEhIKCmFuY2hvcl9kYXkYAyABKA0SEgoKc2tpcF9ncmFjZRgEIAEoCCJ6ChpQZXJpb2RTZXJ2aWNlQ2xvc2VSZXNwb25zZRIpCgdwZXJpb2RzGAEgAygLMhgudG9sbHdheS52MS5QZXJpb2RTdGF0dXMSEAoIaW52b2ljZXMYAiABKAQSHwoFYXNfb2YYAyABKAsyEC50b2xsd2F5LnYxLkFzT2YiXgodUGVyaW9kU2VydmljZVJlY29uY2lsZVJlcXVlc3QSDgoGcGVyaW9kGAEgASgJEi0KDG1pbl9wb3NpdGlvbhgCIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24iywEKHlBlcmlvZFNlcnZpY2VSZWNvbmNpbGVSZXNwb25zZRIsCgZldmVudHMYASADKAsyHC50b2xsd2F5LnYxLlJlY29uY2lsZWRFdmVudHMSKgoFbW9uZXkYAiADKAsyGy50b2xsd2F5LnYxLlJlY29uY2lsZWRNb25leRIuCghmaW5kaW5ncxgDIAMoCzIcLnRvbGx3YXkudjEuUmVjb25jaWxlRmluZGluZxIfCgVhc19vZhgEIAEoCzIQLnRvbGx3YXkudjEuQXNPZiL4AQoQUmVjb25jaWxlZEV2ZW50cxIRCglwYXJ0aXRpb24YASABKA0SDgoGcHJpY2VkGAIgASgEEhAKCGludm9pY2VkGAMgASgEEgwKBG9wZW4YBCABKAQSDgoGcGFya2VkGAUgASgEEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIRCglkaXNjYXJkZWQYByABKAQSDwoHdW5kYXRlZBgIIAEoBBIQCghsb2dfcmVhZBgJIAEoBBISCgpsb2dfcHJpY2VkGAogASgEEhYKDmxvZ19kdXBsaWNhdGVzGAsgASgEEhkKEWxvZ19kZWFkX2xldHRlcmVkGAwgASgEIrkBCg9SZWNvbmNpbGVkTW9uZXkSEQoJcGFydGl0aW9uGAEgASgNEhAKCGN1cnJlbmN5GAIgASgJEg4KBnByaWNlZBgDIAEoCRIQCghpbnZvaWNlZBgEIAEoCRIMCgRvcGVuGAUgASgJEg4KBnBhcmtlZBgGIAEoCRINCgVydWxlcxgHIAEoCRIQCghhZGp1c3RlZBgIIAEoCRIOCgZpc3N1ZWQYCSABKAkSEAoIaW52b2ljZXMYCiABKAQiRgoQUmVjb25jaWxlRmluZGluZxIRCglwYXJ0aXRpb24YASABKA0SDwoHYWNjb3VudBgCIAEoCRIOCgZkZXRhaWwYAyABKAkqWwoLUGVyaW9kU3RhdGUSHAoYUEVSSU9EX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRUEVSSU9EX1NUQVRFX09QRU4QARIXChNQRVJJT0RfU1RBVEVfQ0xPU0VEEAIyrwIKDVBlcmlvZFNlcnZpY2USWAoETGlzdBIkLnRvbGx3YXkudjEuUGVyaW9kU2VydmljZUxpc3RSZXF1ZXN0GiUudG9sbHdheS52MS5QZXJpb2RTZXJ2aWNlTGlzdFJlc3BvbnNlIgOQAgESZwoJUmVjb25jaWxlEikudG9sbHdheS52MS5QZXJpb2RTZXJ2aWNlUmVjb25jaWxlUmVxdWVzdBoqLnRvbGx3YXkudjEuUGVyaW9kU2VydmljZVJlY29uY2lsZVJlc3BvbnNlIgOQAgESWwoFQ2xvc2USJS50b2xsd2F5LnYxLlBlcmlvZFNlcnZpY2VDbG9zZVJlcXVlc3QaJi50b2xsd2F5LnYxLlBlcmlvZFNlcnZpY2VDbG9zZVJlc3BvbnNlIgOQAgJCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tollway_v1_period, file_tollway_v1_position]);
 
 /**
  * PeriodStatus says how far a billing period of one calendar has come.
@@ -88,6 +88,13 @@ export type PeriodStatus = Message<"tollway.v1.PeriodStatus"> & {
    * @generated from field: uint64 parked_count = 9;
    */
   parkedCount: bigint;
+
+  /**
+   * What its close waits for, in the partitions in which it is open.
+   *
+   * @generated from field: repeated tollway.v1.PeriodWait waits = 10;
+   */
+  waits: PeriodWait[];
 };
 
 /**
@@ -96,6 +103,42 @@ export type PeriodStatus = Message<"tollway.v1.PeriodStatus"> & {
  */
 export const PeriodStatusSchema: GenMessage<PeriodStatus> = /*@__PURE__*/
   messageDesc(file_tollway_v1_period_service, 0);
+
+/**
+ * PeriodWait is something that the close of a period waits for.
+ *
+ * @generated from message tollway.v1.PeriodWait
+ */
+export type PeriodWait = Message<"tollway.v1.PeriodWait"> & {
+  /**
+   * Stable: host_stopped, unread_messages, earlier_period, not_ended, grace,
+   * watermark or manual.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * What has to happen, for people.
+   *
+   * @generated from field: string detail = 2;
+   */
+  detail: string;
+
+  /**
+   * The partitions that wait for it.
+   *
+   * @generated from field: repeated uint32 partitions = 3;
+   */
+  partitions: number[];
+};
+
+/**
+ * Describes the message tollway.v1.PeriodWait.
+ * Use `create(PeriodWaitSchema)` to create a new message.
+ */
+export const PeriodWaitSchema: GenMessage<PeriodWait> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 1);
 
 /**
  * ParkedInvoice says what stands in the way of an account's invoices.
@@ -158,7 +201,7 @@ export type ParkedInvoice = Message<"tollway.v1.ParkedInvoice"> & {
  * Use `create(ParkedInvoiceSchema)` to create a new message.
  */
 export const ParkedInvoiceSchema: GenMessage<ParkedInvoice> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_period_service, 1);
+  messageDesc(file_tollway_v1_period_service, 2);
 
 /**
  * PeriodServiceListRequest selects periods. Empty fields select all.
@@ -193,7 +236,7 @@ export type PeriodServiceListRequest = Message<"tollway.v1.PeriodServiceListRequ
  * Use `create(PeriodServiceListRequestSchema)` to create a new message.
  */
 export const PeriodServiceListRequestSchema: GenMessage<PeriodServiceListRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_period_service, 2);
+  messageDesc(file_tollway_v1_period_service, 3);
 
 /**
  * PeriodServiceListResponse lists periods.
@@ -221,7 +264,7 @@ export type PeriodServiceListResponse = Message<"tollway.v1.PeriodServiceListRes
  * Use `create(PeriodServiceListResponseSchema)` to create a new message.
  */
 export const PeriodServiceListResponseSchema: GenMessage<PeriodServiceListResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_period_service, 3);
+  messageDesc(file_tollway_v1_period_service, 4);
 
 /**
  * PeriodServiceCloseRequest names a period.
@@ -264,7 +307,7 @@ export type PeriodServiceCloseRequest = Message<"tollway.v1.PeriodServiceCloseRe
  * Use `create(PeriodServiceCloseRequestSchema)` to create a new message.
  */
 export const PeriodServiceCloseRequestSchema: GenMessage<PeriodServiceCloseRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_period_service, 4);
+  messageDesc(file_tollway_v1_period_service, 5);
 
 /**
  * PeriodServiceCloseResponse says what was closed.
@@ -299,7 +342,295 @@ export type PeriodServiceCloseResponse = Message<"tollway.v1.PeriodServiceCloseR
  * Use `create(PeriodServiceCloseResponseSchema)` to create a new message.
  */
 export const PeriodServiceCloseResponseSchema: GenMessage<PeriodServiceCloseResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_period_service, 5);
+  messageDesc(file_tollway_v1_period_service, 6);
+
+/**
+ * PeriodServiceReconcileRequest names a period.
+ *
+ * @generated from message tollway.v1.PeriodServiceReconcileRequest
+ */
+export type PeriodServiceReconcileRequest = Message<"tollway.v1.PeriodServiceReconcileRequest"> & {
+  /**
+   * Id of the period, "2026-10" or "2026-10-01". Required.
+   *
+   * @generated from field: string period = 1;
+   */
+  period: string;
+
+  /**
+   * How far the answer has to have seen at least.
+   *
+   * @generated from field: tollway.v1.MinPosition min_position = 2;
+   */
+  minPosition?: MinPosition | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.PeriodServiceReconcileRequest.
+ * Use `create(PeriodServiceReconcileRequestSchema)` to create a new message.
+ */
+export const PeriodServiceReconcileRequestSchema: GenMessage<PeriodServiceReconcileRequest> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 7);
+
+/**
+ * PeriodServiceReconcileResponse says what became of all that a period took in.
+ *
+ * @generated from message tollway.v1.PeriodServiceReconcileResponse
+ */
+export type PeriodServiceReconcileResponse = Message<"tollway.v1.PeriodServiceReconcileResponse"> & {
+  /**
+   * By partition.
+   *
+   * @generated from field: repeated tollway.v1.ReconciledEvents events = 1;
+   */
+  events: ReconciledEvents[];
+
+  /**
+   * By partition and currency.
+   *
+   * @generated from field: repeated tollway.v1.ReconciledMoney money = 2;
+   */
+  money: ReconciledMoney[];
+
+  /**
+   * What does not hold, at most the first 100. Empty: everything does.
+   *
+   * @generated from field: repeated tollway.v1.ReconcileFinding findings = 3;
+   */
+  findings: ReconcileFinding[];
+
+  /**
+   * How far the answer has seen.
+   *
+   * @generated from field: tollway.v1.AsOf as_of = 4;
+   */
+  asOf?: AsOf | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.PeriodServiceReconcileResponse.
+ * Use `create(PeriodServiceReconcileResponseSchema)` to create a new message.
+ */
+export const PeriodServiceReconcileResponseSchema: GenMessage<PeriodServiceReconcileResponse> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 8);
+
+/**
+ * ReconciledEvents are a partition's events. In priced, invoiced, open and parked an
+ * event counts once for each subscription that it was priced under.
+ *
+ * @generated from message tollway.v1.ReconciledEvents
+ */
+export type ReconciledEvents = Message<"tollway.v1.ReconciledEvents"> & {
+  /**
+   * The partition.
+   *
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * Of the period: invoiced + open + parked.
+   *
+   * @generated from field: uint64 priced = 2;
+   */
+  priced: bigint;
+
+  /**
+   * In subtotals that are final.
+   *
+   * @generated from field: uint64 invoiced = 3;
+   */
+  invoiced: bigint;
+
+  /**
+   * In subtotals that are not final.
+   *
+   * @generated from field: uint64 open = 4;
+   */
+  open: bigint;
+
+  /**
+   * In subtotals of accounts whose invoices are parked.
+   *
+   * @generated from field: uint64 parked = 5;
+   */
+  parked: bigint;
+
+  /**
+   * Open dead letters of the period.
+   *
+   * @generated from field: uint64 dead_letters = 6;
+   */
+  deadLetters: bigint;
+
+  /**
+   * Dead letters of the period that were discarded.
+   *
+   * @generated from field: uint64 discarded = 7;
+   */
+  discarded: bigint;
+
+  /**
+   * Open dead letters whose time cannot be read.
+   *
+   * @generated from field: uint64 undated = 8;
+   */
+  undated: bigint;
+
+  /**
+   * Events of the whole log: log_priced + log_duplicates + log_dead_lettered.
+   *
+   * @generated from field: uint64 log_read = 9;
+   */
+  logRead: bigint;
+
+  /**
+   * Of those, priced.
+   *
+   * @generated from field: uint64 log_priced = 10;
+   */
+  logPriced: bigint;
+
+  /**
+   * Of those, priced before.
+   *
+   * @generated from field: uint64 log_duplicates = 11;
+   */
+  logDuplicates: bigint;
+
+  /**
+   * Of those, not priced.
+   *
+   * @generated from field: uint64 log_dead_lettered = 12;
+   */
+  logDeadLettered: bigint;
+};
+
+/**
+ * Describes the message tollway.v1.ReconciledEvents.
+ * Use `create(ReconciledEventsSchema)` to create a new message.
+ */
+export const ReconciledEventsSchema: GenMessage<ReconciledEvents> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 9);
+
+/**
+ * ReconciledMoney is a partition's money in one currency, decimal strings.
+ *
+ * @generated from message tollway.v1.ReconciledMoney
+ */
+export type ReconciledMoney = Message<"tollway.v1.ReconciledMoney"> & {
+  /**
+   * The partition.
+   *
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * ISO 4217.
+   *
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+
+  /**
+   * Subtotals: invoiced + adjusted + open + parked.
+   *
+   * @generated from field: string priced = 3;
+   */
+  priced: string;
+
+  /**
+   * Lines of tariffs on the period's invoices.
+   *
+   * @generated from field: string invoiced = 4;
+   */
+  invoiced: string;
+
+  /**
+   * What is not billed of subtotals that are not final: late usage as well.
+   *
+   * @generated from field: string open = 5;
+   */
+  open: string;
+
+  /**
+   * Subtotals of accounts whose invoices are parked.
+   *
+   * @generated from field: string parked = 6;
+   */
+  parked: string;
+
+  /**
+   * Lines of invoice rules, and those that adjust them.
+   *
+   * @generated from field: string rules = 7;
+   */
+  rules: string;
+
+  /**
+   * Lines of tariffs on later invoices that adjust the period.
+   *
+   * @generated from field: string adjusted = 8;
+   */
+  adjusted: string;
+
+  /**
+   * All that was billed of the period: invoiced + adjusted + rules.
+   *
+   * @generated from field: string issued = 9;
+   */
+  issued: string;
+
+  /**
+   * The period's invoices.
+   *
+   * @generated from field: uint64 invoices = 10;
+   */
+  invoices: bigint;
+};
+
+/**
+ * Describes the message tollway.v1.ReconciledMoney.
+ * Use `create(ReconciledMoneySchema)` to create a new message.
+ */
+export const ReconciledMoneySchema: GenMessage<ReconciledMoney> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 10);
+
+/**
+ * ReconcileFinding is something that does not hold.
+ *
+ * @generated from message tollway.v1.ReconcileFinding
+ */
+export type ReconcileFinding = Message<"tollway.v1.ReconcileFinding"> & {
+  /**
+   * The partition.
+   *
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * The account; empty where it is not one account's.
+   *
+   * @generated from field: string account = 2;
+   */
+  account: string;
+
+  /**
+   * What does not hold, for people.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message tollway.v1.ReconcileFinding.
+ * Use `create(ReconcileFindingSchema)` to create a new message.
+ */
+export const ReconcileFindingSchema: GenMessage<ReconcileFinding> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_period_service, 11);
 
 /**
  * PeriodState says whether a period's figures may still change.
@@ -352,6 +683,17 @@ export const PeriodService: GenService<{
     methodKind: "unary";
     input: typeof PeriodServiceListRequestSchema;
     output: typeof PeriodServiceListResponseSchema;
+  },
+  /**
+   * Reconcile compares what a period's usage came to with what its invoices say,
+   * to the last digit, and says where they differ.
+   *
+   * @generated from rpc tollway.v1.PeriodService.Reconcile
+   */
+  reconcile: {
+    methodKind: "unary";
+    input: typeof PeriodServiceReconcileRequestSchema;
+    output: typeof PeriodServiceReconcileResponseSchema;
   },
   /**
    * Close closes a period for good: its subtotals become final and its invoices
