@@ -20,7 +20,7 @@ func (h *Host) openDeliveries(ctx context.Context) (err error) {
 	}
 	h.deliverer, err = deliver.Open(ctx, log, deliver.Config{
 		Sinks: h.config.Deliveries, Log: h.log, Epoch: h.epoch, Whole: h.document, Periods: h.deliveredPeriods,
-		Now: time.Now, //nolint:forbidigo // attempts are paced by wall time; no figure depends on it
+		Now: time.Now, // attempts are paced by wall time; no figure depends on it
 	})
 	if err != nil {
 		return fmt.Errorf("host: %w", err)

@@ -76,7 +76,7 @@ func (e *liveEngine) commit(t testing.TB, amount string, accounts ...string) {
 
 // oldBrowser calls Watch over HTTP/1.1 with JSON, by hand, and returns the body as it
 // comes.
-func oldBrowser(t testing.TB, server *Server, request string) (net.Conn, *http.Response) {
+func oldBrowser(t testing.TB, server *Server, request string) (net.Conn, io.Reader) {
 	t.Helper()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(t.Context(), "tcp", server.Addr().String())
@@ -96,7 +96,7 @@ func oldBrowser(t testing.TB, server *Server, request string) (net.Conn, *http.R
 	if response.StatusCode != http.StatusOK || response.ProtoMajor != 1 || response.Header.Get("Content-Type") != "application/connect+json" {
 		t.Fatalf("%s %s, %v", response.Proto, response.Status, response.Header)
 	}
-	return conn, response
+	return conn, response.Body
 }
 
 // watchMessage is a message of a watch as JSON has it.
@@ -134,24 +134,24 @@ func TestWatchOverHTTP1(t *testing.T) {
 	engine := newLiveEngine()
 	engine.commit(t, "1", "emma", "noah")
 	server, _ := serve(t, engine, func(c *Config) { c.Heartbeat = 50 * time.Millisecond })
-	conn, response := oldBrowser(t, server, `{}`)
-	m := receive(t, response.Body)
+	conn, body := oldBrowser(t, server, `{}`)
+	m := receive(t, body)
 	if m.Event != "WATCH_EVENT_SNAPSHOT" || len(m.Subtotals) != 2 || m.ResumeToken == "" {
 		t.Fatalf("first %+v", m)
 	}
-	if m = receive(t, response.Body); m.Event != "WATCH_EVENT_HEARTBEAT" {
+	if m = receive(t, body); m.Event != "WATCH_EVENT_HEARTBEAT" {
 		t.Fatalf("then %+v", m)
 	}
 	engine.commit(t, "2.5", "noah")
-	for m = receive(t, response.Body); m.Event == "WATCH_EVENT_HEARTBEAT"; m = receive(t, response.Body) {
+	for m = receive(t, body); m.Event == "WATCH_EVENT_HEARTBEAT"; m = receive(t, body) {
 	}
 	if m.Event != "WATCH_EVENT_CHANGED" || len(m.Subtotals) != 1 || m.Subtotals[0].Amount != "2.50" {
 		t.Fatalf("change %+v", m)
 	}
 	conn.Close()
 	engine.commit(t, "7", "emma")
-	_, response = oldBrowser(t, server, `{"resume_token":"`+m.ResumeToken+`"}`)
-	if m = receive(t, response.Body); m.Event != "WATCH_EVENT_CHANGED" || len(m.Subtotals) != 1 || m.Subtotals[0].Account != "emma" {
+	_, body = oldBrowser(t, server, `{"resume_token":"`+m.ResumeToken+`"}`)
+	if m = receive(t, body); m.Event != "WATCH_EVENT_CHANGED" || len(m.Subtotals) != 1 || m.Subtotals[0].Account != "emma" {
 		t.Fatalf("resumed %+v", m)
 	}
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // next returns an update, which must come.
-func next(t interface {
+func next(ctx context.Context, t interface {
 	Helper()
 	Fatal(args ...any)
-}, ctx context.Context, w *query.Watcher,
+}, w *query.Watcher,
 ) query.Update {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -54,7 +54,7 @@ func TestWatchResumes(t *testing.T) {
 			f.Account = "noah"
 		}
 		first := w.engine.Watch(f, time.Minute)
-		snapshot := next(t, t.Context(), first)
+		snapshot := next(t.Context(), t, first)
 		first.Close()
 		if snapshot.Kind != query.UpdateSnapshot || snapshot.Resume == "" {
 			t.Fatalf("snapshot %+v", snapshot)
@@ -63,22 +63,22 @@ func TestWatchResumes(t *testing.T) {
 		if !idle.Resume(snapshot.Resume) {
 			t.Fatal("the token is good, and was refused")
 		}
-		wantRows(t, next(t, t.Context(), idle), query.UpdateHeartbeat)
+		wantRows(t, next(t.Context(), t, idle), query.UpdateHeartbeat)
 		idle.Close()
 		w.commit(slot("noah", "a", october, "2", cents))
 		again := w.engine.Watch(f, time.Minute)
 		again.Resume(snapshot.Resume)
-		missed := next(t, t.Context(), again)
+		missed := next(t.Context(), t, again)
 		wantRows(t, missed, query.UpdateChanged, "noah a 2.00")
 		w.commit(slot("noah", "a", october, "3", cents))
-		wantRows(t, next(t, t.Context(), again), query.UpdateChanged, "noah a 3.00")
+		wantRows(t, next(t.Context(), t, again), query.UpdateChanged, "noah a 3.00")
 		again.Close()
 		w.commit(slot("noah", "a", october, "1", cents))
 	}
 	other := newWorld(t, 3)
 	other.commit(slot("emma", "a", october, "1", cents))
 	watch := w.engine.Watch(query.Filter{}, time.Minute)
-	u := next(t, t.Context(), watch)
+	u := next(t.Context(), t, watch)
 	watch.Close()
 	stranger := other.engine.Watch(query.Filter{}, time.Minute)
 	defer stranger.Close()
@@ -87,7 +87,7 @@ func TestWatchResumes(t *testing.T) {
 			t.Errorf("the token %q of another process, or of none, was taken", bad)
 		}
 	}
-	wantRows(t, next(t, t.Context(), stranger), query.UpdateSnapshot, "emma a 1.00")
+	wantRows(t, next(t.Context(), t, stranger), query.UpdateSnapshot, "emma a 1.00")
 }
 
 // Whatever is committed, and whenever a watch reads, breaks off and is resumed, what
@@ -108,7 +108,7 @@ func TestWatchFollowsWhateverHappens(t *testing.T) {
 			}
 		}
 		read := func() query.UpdateKind {
-			u := next(rt, t.Context(), watch)
+			u := next(t.Context(), rt, watch)
 			if u.Kind == query.UpdateSnapshot {
 				clear(known)
 			}
@@ -157,7 +157,7 @@ func TestWatchThatFallsBehind(t *testing.T) {
 	watch := w.engine.Watch(query.Filter{}, time.Millisecond)
 	defer watch.Close()
 	w.commit(slot("account-00000", "a", october, "1", cents))
-	wantRows(t, next(t, t.Context(), watch), query.UpdateSnapshot, "account-00000 a 1.00")
+	wantRows(t, next(t.Context(), t, watch), query.UpdateSnapshot, "account-00000 a 1.00")
 	const accounts = 3000
 	for round := range 100 { // more accounts than a journal names
 		if round > 0 {
@@ -177,7 +177,7 @@ func TestWatchThatFallsBehind(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for {
-		u := next(t, t.Context(), watch)
+		u := next(t.Context(), t, watch)
 		if u.Kind == query.UpdateHeartbeat {
 			break
 		}
@@ -199,13 +199,13 @@ func TestWatchRests(t *testing.T) {
 	watch := w.engine.Watch(query.Filter{Account: "emma"}, time.Minute)
 	defer watch.Close()
 	watch.Rest(100 * time.Millisecond)
-	next(t, t.Context(), watch)
+	next(t.Context(), t, watch)
 	w.commit(slot("emma", "a", october, "1", cents))
-	wantRows(t, next(t, t.Context(), watch), query.UpdateChanged, "emma a 1.00")
+	wantRows(t, next(t.Context(), t, watch), query.UpdateChanged, "emma a 1.00")
 	for i := range 5 {
 		w.commit(slot("emma", "a", october, fmt.Sprint(10+i), cents))
 	}
-	wantRows(t, next(t, t.Context(), watch), query.UpdateChanged, "emma a 14.00")
+	wantRows(t, next(t.Context(), t, watch), query.UpdateChanged, "emma a 14.00")
 }
 
 // A watch of the latest state does not wait for checkpoints.
@@ -214,7 +214,7 @@ func TestWatchLatest(t *testing.T) {
 	w.commit(slot("emma", "a", october, "1", cents))
 	watch := w.engine.Watch(query.Filter{Account: "emma", Latest: true}, time.Minute)
 	defer watch.Close()
-	wantRows(t, next(t, t.Context(), watch), query.UpdateSnapshot, "emma a 1.00")
+	wantRows(t, next(t.Context(), t, watch), query.UpdateSnapshot, "emma a 1.00")
 	for i := range 3 {
 		if err := w.states[0].Put(slot("emma", "a", october, fmt.Sprint(2+i), cents)); err != nil {
 			t.Fatal(err)
@@ -222,6 +222,6 @@ func TestWatchLatest(t *testing.T) {
 		w.states[0].Now().Position++
 		w.states[0].Publish()
 		w.engine.Advanced()
-		wantRows(t, next(t, t.Context(), watch), query.UpdateChanged, fmt.Sprintf("emma a %d.00", 2+i))
+		wantRows(t, next(t.Context(), t, watch), query.UpdateChanged, fmt.Sprintf("emma a %d.00", 2+i))
 	}
 }

@@ -76,7 +76,7 @@ func schema(columns []export.Column) *parquet.Schema {
 
 // Writer writes invoices as one file. It belongs to one goroutine.
 type Writer struct {
-	out     *parquet.Writer
+	out     *parquet.GenericWriter[any]
 	columns []export.Column
 	cells   []export.Cell
 	row     parquet.Row
@@ -86,7 +86,7 @@ type Writer struct {
 // NewWriter makes a writer on w.
 func NewWriter(w io.Writer) *Writer {
 	columns := export.Columns()
-	return &Writer{columns: columns, out: parquet.NewWriter(w, schema(columns),
+	return &Writer{columns: columns, out: parquet.NewGenericWriter[any](w, schema(columns),
 		parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowsPerGroup),
 		parquet.CreatedBy("tollway", "1", ""), // of the format, not of the program: the same bytes always
 	)}
@@ -232,7 +232,7 @@ func readRows(rows parquet.Rows, columns []export.Column, fn func(row []string) 
 				return err
 			}
 		}
-		if err != nil || n == 0 {
+		if errors.Is(err, io.EOF) || n == 0 {
 			return nil
 		}
 	}

@@ -65,7 +65,7 @@ func (w *watch) follow(ctx context.Context) error {
 		m, err := w.stream.Receive()
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the run is over: what it broke off is no failure
 			}
 			return fmt.Errorf("watch of account %s: %w", w.account, err)
 		}
@@ -114,7 +114,7 @@ func (w *watch) probe(ctx context.Context) error {
 		w.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the run is over: what it broke off is no failure
 		case err != nil:
 			return err
 		case results[0].Problem != nil:
@@ -147,7 +147,7 @@ func (r *run) ask(ctx context.Context) error {
 				account := r.world.Account(turn * step % r.world.Accounts())
 				_, err := r.clients.Subtotals.Get(ctx, &tollwayv1.SubtotalServiceGetRequest{Account: string(account)})
 				if ctx.Err() != nil {
-					return nil
+					return nil //nolint:nilerr // the run is over: what it broke off is no failure
 				}
 				if err != nil {
 					r.failures.Add(1)

@@ -11,89 +11,87 @@ type mutant struct {
 }
 
 // mutants are bugs of the kind that loses or doubles money after a failure.
-func mutants() []mutant {
-	return []mutant{
-		{"shown as committed before it is durable", []edit{
-			{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(g)\n	p.host.committed(p, g.Accounts)\n	if err := c.store(ctx, &commit); err != nil {"},
-			{"host/commit.go", "	p.state.Durable(g)\n	p.host.committed(p, g.Accounts)\n	// What goes", "	// What goes"},
-		}},
-		{"position committed before what it stands for", []edit{
-			{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	if err := c.store(ctx, &checkpoint.Commit{Header: header}); err != nil {\n		return err\n	}\n"},
-		}},
-		{"position committed after what it stands for", []edit{
-			{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	before := p.state.Header()\n	if commit.Header, err = before.Encode(); err != nil {\n		return err\n	}\n	if before.Position > 0 {\n		if err := c.store(ctx, &commit); err != nil {\n			return err\n		}\n		commit = checkpoint.Commit{}\n	}\n	commit.Header = header\n"},
-		}},
-		{"counter of duplicates not in the commit", []edit{
-			{"host/commit.go", "	header, err := g.Header.Encode()", "	h := g.Header\n	h.Counters.Read -= h.Counters.Duplicates - p.state.Header().Counters.Duplicates\n	h.Counters.Duplicates = p.state.Header().Counters.Duplicates\n	header, err := h.Encode()"},
-		}},
-		{"verdicts on dead letters not in the commit", []edit{
-			{"host/commit.go", "accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {", "accumulate.LogSlots, accumulate.LogIndex} {"},
-		}},
-		{"slots trimmed before they are written again", []edit{
-			{"host/commit.go", "commit.Trim[accumulate.LogSlots] = c.roundFrom", "commit.Trim[accumulate.LogSlots] = p.store.LogLast(accumulate.LogSlots)"},
-		}},
-		{"stale epoch accepted", []edit{
-			{"host/outbox.go", "anchor); err != nil {", "anchor); err != nil && !errors.Is(err, stream.ErrFenced) {"},
-		}},
-		{"published before its anchor", []edit{
-			{"host/outbox.go", "	now := o.host.config.Now()\n	if stands", "	for _, c := range behind {\n		if err := c.publish(ctx, stands.entries[c.log]); err != nil {\n			return err\n		}\n	}\n	now := o.host.config.Now()\n	if stands"},
-		}},
-		{"published beyond its anchor", []edit{
-			{"host/outbox.go", "if err := c.publish(ctx, stands.entries[c.log]); err != nil {", "if err := c.publish(ctx, p.store.LogLast(c.log)); err != nil {"},
-		}},
-		{"close acted on before it is read back", []edit{
-			{"host/periods.go", "	return h.appendOnce(ctx, p.number, subject, body)\n", "	position, err := h.appendOnce(ctx, p.number, subject, body)\n	if err == nil {\n		p.state.Now().Close(c.Calendar, period.End.UnixNano())\n	}\n	return position, err\n"},
-		}},
-		{"period closed twice", []edit{
-			{"host/close.go", "period = calendar.PeriodOf(time.Unix(0, until))", "period = calendar.PeriodOf(time.Unix(0, until-1))"},
-		}},
-		{"close forgets the periods before it", []edit{
-			{"host/close.go", "	if until := h.ClosedUntil(c.Calendar); until != rate.Beginning {\n", "	if until := h.ClosedUntil(c.Calendar); false {\n"},
-			{"host/close.go", "first < c.Start.UnixNano() {", "first < rate.Beginning {"},
-		}},
-		{"late event folded into the period that is billed", []edit{
-			{"host/rate/route.go", "if until := c.closedUntil(b); e.Time < until {", "if until := c.closedUntil(b); e.Time < until-int64(30*24*time.Hour) {"},
-		}},
-		{"redelivered message folded twice", []edit{
-			{"host/partition.go", "Reader(ctx, p.number, p.state.Header().Position)", "Reader(ctx, p.number, max(p.state.Header().Position, 1)-1)"},
-		}},
-		{"batch's last event dropped", []edit{
-			{"host/fold.go", "	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)\n", "	n := len(q.events)\n	if q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events); len(q.events) > n+2 {\n		q.events = q.events[:len(q.events)-1]\n	}\n"},
-		}},
-		{"identities not restored after a crash", []edit{
-			{"host/identity/open.go", "		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), at.Seen, at.until) })", "		err = r.each(func(at *record) {})"},
-		}},
-		{"identities committed one checkpoint late", []edit{
-			{"host/commit.go", "return &cut{state: g, seen: p.seen.Cut()}, nil", "if c.lag.state == nil {\n		c.lag.seen = p.seen.Cut()\n	}\n	was := c.lag.seen\n	c.lag = cut{g, p.seen.Cut()}\n	return &cut{state: g, seen: was}, nil"},
-			{"host/commit.go", "	// run's:\n", "	lag cut\n\n	// run's:\n"},
-		}},
-		{"identity expires one period early", []edit{
-			{"host/close.go", "		h.Close(c.Calendar, period.End.UnixNano())\n", "		h.Close(c.Calendar, period.End.UnixNano())\n		p.seen.Expire(period.End.UnixNano() + int64(32*24*time.Hour))\n"},
-		}},
-		{"dead letter's identity counts as seen", []edit{
-			{"host/triage.go", "				p.seen.Forget(e.Identity)\n", ""},
-		}},
-		{"conflict of identities taken for a duplicate", []edit{
-			{"host/triage.go", "		if e.Content != seen.Content {", "		if false {"},
-		}},
-		{"replay prices what is priced already", []edit{
-			{"host/triage.go", "r != nil && r.back[r.letters[i]] && e.Content == seen.Content", "r != nil && e.Content == seen.Content"},
-		}},
-		{"replay of a settled dead letter", []edit{
-			{"host/letters.go", "	if !p.state.LetterOpen(ref.Number) {", "	if p.state.Letter(ref.Number) == nil && ref.Number > p.store.LogLast(accumulate.LogDeadLetters) {"},
-		}},
-		{"catalog in force forgotten by a crash", []edit{
-			{"host/control.go", "	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n", "	if header.CatalogRevision == 0 {\n		header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n	}\n"},
-		}},
-		{"slots read half from one checkpoint, half from the next", []edit{
-			{"host/accumulate/read.go", "	if v == Latest {\n		return c, true", "	if v == Latest || l.Events > 3 {\n		return c, true"},
-		}},
-		{"another log accepted under the same name", []edit{
-			{"host/partition.go", "	if messageDigest(*m) != h.Digest {", "	if len(messageDigest(*m)) != len(h.Digest) {"},
-		}},
-		{"a log that has lost its tail accepted", []edit{
-			{"host/partition.go", "	if last < h.Position {", "	if last+1 < h.Position {"},
-			{"host/partition.go", "	m, err := p.host.conn.Get(ctx, name, h.Position)", "	if last < h.Position {\n		return nil\n	}\n	m, err := p.host.conn.Get(ctx, name, h.Position)"},
-		}},
-	}
+var mutants = []mutant{
+	{"shown as committed before it is durable", []edit{
+		{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(g)\n	p.host.committed(p, g.Accounts)\n	if err := c.store(ctx, &commit); err != nil {"},
+		{"host/commit.go", "	p.state.Durable(g)\n	p.host.committed(p, g.Accounts)\n	// What goes", "	// What goes"},
+	}},
+	{"position committed before what it stands for", []edit{
+		{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	if err := c.store(ctx, &checkpoint.Commit{Header: header}); err != nil {\n		return err\n	}\n"},
+	}},
+	{"position committed after what it stands for", []edit{
+		{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	before := p.state.Header()\n	if commit.Header, err = before.Encode(); err != nil {\n		return err\n	}\n	if before.Position > 0 {\n		if err := c.store(ctx, &commit); err != nil {\n			return err\n		}\n		commit = checkpoint.Commit{}\n	}\n	commit.Header = header\n"},
+	}},
+	{"counter of duplicates not in the commit", []edit{
+		{"host/commit.go", "	header, err := g.Header.Encode()", "	h := g.Header\n	h.Counters.Read -= h.Counters.Duplicates - p.state.Header().Counters.Duplicates\n	h.Counters.Duplicates = p.state.Header().Counters.Duplicates\n	header, err := h.Encode()"},
+	}},
+	{"verdicts on dead letters not in the commit", []edit{
+		{"host/commit.go", "accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {", "accumulate.LogSlots, accumulate.LogIndex} {"},
+	}},
+	{"slots trimmed before they are written again", []edit{
+		{"host/commit.go", "commit.Trim[accumulate.LogSlots] = c.roundFrom", "commit.Trim[accumulate.LogSlots] = p.store.LogLast(accumulate.LogSlots)"},
+	}},
+	{"stale epoch accepted", []edit{
+		{"host/outbox.go", "anchor); err != nil {", "anchor); err != nil && !errors.Is(err, stream.ErrFenced) {"},
+	}},
+	{"published before its anchor", []edit{
+		{"host/outbox.go", "	now := o.host.config.Now()\n	if stands", "	for _, c := range behind {\n		if err := c.publish(ctx, stands.entries[c.log]); err != nil {\n			return err\n		}\n	}\n	now := o.host.config.Now()\n	if stands"},
+	}},
+	{"published beyond its anchor", []edit{
+		{"host/outbox.go", "if err := c.publish(ctx, stands.entries[c.log]); err != nil {", "if err := c.publish(ctx, p.store.LogLast(c.log)); err != nil {"},
+	}},
+	{"close acted on before it is read back", []edit{
+		{"host/periods.go", "	return h.appendOnce(ctx, p.number, subject, body)\n", "	position, err := h.appendOnce(ctx, p.number, subject, body)\n	if err == nil {\n		p.state.Now().Close(c.Calendar, period.End.UnixNano())\n	}\n	return position, err\n"},
+	}},
+	{"period closed twice", []edit{
+		{"host/close.go", "period = calendar.PeriodOf(time.Unix(0, until))", "period = calendar.PeriodOf(time.Unix(0, until-1))"},
+	}},
+	{"close forgets the periods before it", []edit{
+		{"host/close.go", "	if until := h.ClosedUntil(c.Calendar); until != rate.Beginning {\n", "	if until := h.ClosedUntil(c.Calendar); false {\n"},
+		{"host/close.go", "first < c.Start.UnixNano() {", "first < rate.Beginning {"},
+	}},
+	{"late event folded into the period that is billed", []edit{
+		{"host/rate/route.go", "if until := c.closedUntil(b); e.Time < until {", "if until := c.closedUntil(b); e.Time < until-int64(30*24*time.Hour) {"},
+	}},
+	{"redelivered message folded twice", []edit{
+		{"host/partition.go", "Reader(ctx, p.number, p.state.Header().Position)", "Reader(ctx, p.number, max(p.state.Header().Position, 1)-1)"},
+	}},
+	{"batch's last event dropped", []edit{
+		{"host/fold.go", "	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)\n", "	n := len(q.events)\n	if q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events); len(q.events) > n+2 {\n		q.events = q.events[:len(q.events)-1]\n	}\n"},
+	}},
+	{"identities not restored after a crash", []edit{
+		{"host/identity/open.go", "		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), at.Seen, at.until) })", "		err = r.each(func(at *record) {})"},
+	}},
+	{"identities committed one checkpoint late", []edit{
+		{"host/commit.go", "return &cut{state: g, seen: p.seen.Cut()}, nil", "if c.lag.state == nil {\n		c.lag.seen = p.seen.Cut()\n	}\n	was := c.lag.seen\n	c.lag = cut{g, p.seen.Cut()}\n	return &cut{state: g, seen: was}, nil"},
+		{"host/commit.go", "	// run's:\n", "	lag cut\n\n	// run's:\n"},
+	}},
+	{"identity expires one period early", []edit{
+		{"host/close.go", "		h.Close(c.Calendar, period.End.UnixNano())\n", "		h.Close(c.Calendar, period.End.UnixNano())\n		p.seen.Expire(period.End.UnixNano() + int64(32*24*time.Hour))\n"},
+	}},
+	{"dead letter's identity counts as seen", []edit{
+		{"host/triage.go", "				p.seen.Forget(e.Identity)\n", ""},
+	}},
+	{"conflict of identities taken for a duplicate", []edit{
+		{"host/triage.go", "		if e.Content != seen.Content {", "		if false {"},
+	}},
+	{"replay prices what is priced already", []edit{
+		{"host/triage.go", "r != nil && r.back[r.letters[i]] && e.Content == seen.Content", "r != nil && e.Content == seen.Content"},
+	}},
+	{"replay of a settled dead letter", []edit{
+		{"host/letters.go", "	if !p.state.LetterOpen(ref.Number) {", "	if p.state.Letter(ref.Number) == nil && ref.Number > p.store.LogLast(accumulate.LogDeadLetters) {"},
+	}},
+	{"catalog in force forgotten by a crash", []edit{
+		{"host/control.go", "	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n", "	if header.CatalogRevision == 0 {\n		header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n	}\n"},
+	}},
+	{"slots read half from one checkpoint, half from the next", []edit{
+		{"host/accumulate/read.go", "	if v == Latest {\n		return c, true", "	if v == Latest || l.Events > 3 {\n		return c, true"},
+	}},
+	{"another log accepted under the same name", []edit{
+		{"host/partition.go", "	if messageDigest(*m) != h.Digest {", "	if len(messageDigest(*m)) != len(h.Digest) {"},
+	}},
+	{"a log that has lost its tail accepted", []edit{
+		{"host/partition.go", "	if last < h.Position {", "	if last+1 < h.Position {"},
+		{"host/partition.go", "	m, err := p.host.conn.Get(ctx, name, h.Position)", "	if last < h.Position {\n		return nil\n	}\n	m, err := p.host.conn.Get(ctx, name, h.Position)"},
+	}},
 }

@@ -45,7 +45,7 @@ func run(ctx context.Context, out io.Writer, seeds int, name string) error {
 	fmt.Fprintf(out, row, "mutant", "seeds", "found by")
 	var problems []error
 	number, dead := 0, 0
-	for _, m := range mutants() {
+	for _, m := range mutants {
 		if !strings.Contains(m.name, name) {
 			continue
 		}

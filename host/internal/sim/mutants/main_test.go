@@ -12,7 +12,7 @@ import (
 func TestPlant(t *testing.T) {
 	t.Chdir(filepath.Join("..", "..", "..", ".."))
 	names := map[string]bool{}
-	for _, m := range mutants() {
+	for _, m := range mutants {
 		if names[m.name] {
 			t.Errorf("two mutants are called %q", m.name)
 		}
