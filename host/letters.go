@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -310,9 +311,9 @@ func (h *Host) SettleLetters(ctx context.Context, r SettleRequest) (Settled, err
 		return settled, err
 	}
 	var positions []query.Position
-	for n, list := range refs {
+	for _, n := range slices.Sorted(maps.Keys(refs)) { // in the same order each time: an order that fails ends the call
 		p := h.partitions[n]
-		for chunk := range slices.Chunk(list, orderLetters) {
+		for chunk := range slices.Chunk(refs[n], orderLetters) {
 			body, err := json.Marshal(letterOrder{Discard: r.Discard, Letters: chunk, Why: r.Why, At: h.config.Now().UTC(), By: r.By})
 			if err != nil {
 				return settled, fmt.Errorf("host: order on dead letters: %w", err)
