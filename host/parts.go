@@ -139,7 +139,7 @@ func (c Config) openStore() (Store, error) {
 	if c.Parts != nil {
 		return c.Parts.OpenStore()
 	}
-	s, err := c.openDirectory(filepath.Join(c.DataDir, "state"))
+	s, err := c.openDirectory(filepath.Join(c.DataDir, stateName))
 	if err != nil {
 		return nil, err
 	}

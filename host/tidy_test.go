@@ -70,6 +70,9 @@ var direction = map[string][]string{
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/deliver":    {"host/stream", "sdk/billing", "golang.org/x/sync"},
 
+	// Copies of the state.
+	"host/backup": {},
+
 	// What becomes of invoices outside.
 	"host/export/folder":  {"host/export", "host/export/focus", "host/export/paper", "host/export/parquet", "sdk/billing"},
 	"host/export/focus":   {"host/export", "sdk/billing"},

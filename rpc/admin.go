@@ -1,12 +1,18 @@
 package rpc
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"math"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
 )
 
 // adminService implements AdminService.
@@ -56,5 +62,53 @@ func partitionStatusOut(p query.PartitionStatus) *tollwayv1.PartitionStatus {
 func countsOut(n query.Counters) *tollwayv1.EventCounts {
 	return &tollwayv1.EventCounts{
 		Read: n.Read, Priced: n.Priced, Duplicates: n.Duplicates, DeadLettered: n.DeadLettered, Discarded: n.Discarded,
+	}
+}
+
+// snapshotBytesMax bounds a chunk of a snapshot, see exportBytesMax.
+const snapshotBytesMax = 256 << 10
+
+// Snapshot sends the newest checkpoint of a partition.
+func (s adminService) Snapshot(ctx context.Context, r *tollwayv1.AdminServiceSnapshotRequest, stream tollwayv1connect.AdminServiceSnapshotServerStream) error {
+	ctx, release := s.untilDrained(ctx)
+	defer release()
+	sender := &snapshotSender{stream: stream, sum: sha256.New()}
+	out := bufio.NewWriterSize(sender, snapshotBytesMax)
+	err := s.engine.Snapshot(ctx, int(min(r.GetPartition(), math.MaxInt32)), func(head query.SnapshotHead) error {
+		return stream.Send(&tollwayv1.AdminServiceSnapshotResponse{Head: snapshotHeadOut(head)})
+	}, out)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return s.ended(err)
+	}
+	return stream.Send(&tollwayv1.AdminServiceSnapshotResponse{Done: true, Sha256: hex.EncodeToString(sender.sum.Sum(nil))})
+}
+
+// snapshotSender sends what is written to it, in chunks.
+type snapshotSender struct {
+	stream tollwayv1connect.AdminServiceSnapshotServerStream
+	sum    hash.Hash
+}
+
+// Write implements [io.Writer].
+func (w *snapshotSender) Write(b []byte) (written int, err error) {
+	w.sum.Write(b)
+	for len(b) > 0 {
+		chunk := b[:min(len(b), snapshotBytesMax)]
+		if err := w.stream.Send(&tollwayv1.AdminServiceSnapshotResponse{Chunk: chunk}); err != nil {
+			return written, err
+		}
+		b, written = b[len(chunk):], written+len(chunk)
+	}
+	return written, nil
+}
+
+func snapshotHeadOut(h query.SnapshotHead) *tollwayv1.SnapshotHead {
+	return &tollwayv1.SnapshotHead{
+		StoreId: h.StoreID, Partition: uint32(h.Partition), Partitions: uint32(h.Partitions), Stream: h.Stream,
+		Position: h.Position, LogDigest: h.LogDigest, Checkpoint: h.Checkpoint, Digest: h.Digest,
+		CatalogRevision: h.CatalogRevision, Bytes: h.Bytes, At: timestamp(h.At),
 	}
 }

@@ -46,6 +46,7 @@ func newCalls(log *slog.Logger) *calls {
 			tollwayv1connect.PluginServiceDownloadProcedure:     make(chan struct{}, 4),
 			tollwayv1connect.PluginServiceReportShadowProcedure: make(chan struct{}, 2),
 			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 64),
+			tollwayv1connect.AdminServiceSnapshotProcedure:      make(chan struct{}, 2), // the disk fills up for as long as one lasts
 			tollwayv1connect.SubtotalServiceWatchProcedure:      make(chan struct{}, 4096),
 			// Each folds a part of the log, one at a time: the others wait.
 			tollwayv1connect.SubtotalServiceHistoryProcedure:  make(chan struct{}, 16),

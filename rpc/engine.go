@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
@@ -87,6 +88,9 @@ type Engine interface {
 
 	// Status says how the host is doing.
 	Status(ctx context.Context) (query.Status, error)
+	// Snapshot writes the newest checkpoint of a partition to w, after calling begin
+	// with what it is. It locks nothing while begin or w wait.
+	Snapshot(ctx context.Context, partition int, begin func(query.SnapshotHead) error, w io.Writer) error
 
 	PluginEngine
 	DeliveryEngine

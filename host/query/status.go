@@ -40,3 +40,18 @@ type CheckpointStatus struct {
 	DurationP50, DurationP99, Duration time.Duration // of half, of 99 in 100, of all at most
 	StallP50, StallP99, Stall          time.Duration
 }
+
+// SnapshotHead says what a snapshot of a partition is of.
+type SnapshotHead struct {
+	StoreID         string // of the data directory
+	Partition       int
+	Partitions      int // that the log has
+	Stream          string
+	Position        uint64 // of the checkpoint; 0 before the first message
+	LogDigest       string // of the message that stands there, which tells logs apart
+	Checkpoint      uint64 // its number; 0 when there was none yet
+	Digest          string // of the state
+	CatalogRevision uint64
+	Bytes           uint64 // of the state; the snapshot is a little longer
+	At              time.Time
+}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"io"
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/export"
@@ -135,6 +136,11 @@ func (e engine) Status(ctx context.Context) (query.Status, error) { return e.hos
 // Reconcile implements rpc.Engine.
 func (e engine) Reconcile(ctx context.Context, period string) (query.Reconciliation, error) {
 	return e.host.Reconcile(ctx, period)
+}
+
+// Snapshot implements rpc.Engine.
+func (e engine) Snapshot(ctx context.Context, partition int, begin func(query.SnapshotHead) error, w io.Writer) error {
+	return e.host.Snapshot(ctx, partition, begin, w)
 }
 
 // ApplyCatalog implements rpc.Engine.

@@ -23,6 +23,7 @@ var ungated = map[string]string{
 	"SkipDelivery":  "invoices that were issued, handed on from their stream",
 	"Catalog":       "from the stream of the catalog",
 	"Status":        "it tells how the partitions are doing",
+	"Snapshot":      "the host refuses by itself",
 	"PushPlugin":    "about plugins",
 	"Plugins":       "about plugins",
 	"PluginBytes":   "about plugins",

@@ -42,6 +42,8 @@ type cli struct {
 	Deliveries  deliveriesCommand  `cmd:"" help:"Look at the delivery of invoices, have it tried again."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Write, test, compare, sign and ship tariff plugins."`
+	Backup      backupCommand      `cmd:"" help:"Copy the state of a running host."`
+	Restore     restoreCommand     `cmd:"" help:"Make the state of a data directory from a backup."`
 	Doctor      doctorCommand      `cmd:"" help:"Look whether a host, its log and its disk are well, and print what a NATS server needs."`
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`

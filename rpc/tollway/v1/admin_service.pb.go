@@ -23,6 +23,262 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AdminServiceSnapshotRequest names the partition.
+type AdminServiceSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, from 0.
+	Partition     uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminServiceSnapshotRequest) Reset() {
+	*x = AdminServiceSnapshotRequest{}
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminServiceSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminServiceSnapshotRequest) ProtoMessage() {}
+
+func (x *AdminServiceSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminServiceSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*AdminServiceSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *AdminServiceSnapshotRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+// AdminServiceSnapshotResponse is a part of a snapshot.
+type AdminServiceSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the snapshot is of; of the first message only.
+	Head *SnapshotHead `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// The next bytes of the file, at most 256 KiB.
+	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// The snapshot is whole.
+	Done bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	// The SHA-256 of all chunks, in hex; with done.
+	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminServiceSnapshotResponse) Reset() {
+	*x = AdminServiceSnapshotResponse{}
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminServiceSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminServiceSnapshotResponse) ProtoMessage() {}
+
+func (x *AdminServiceSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminServiceSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*AdminServiceSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AdminServiceSnapshotResponse) GetHead() *SnapshotHead {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *AdminServiceSnapshotResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *AdminServiceSnapshotResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *AdminServiceSnapshotResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+// SnapshotHead says what a snapshot is of.
+type SnapshotHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the data directory: 32 hex digits.
+	StoreId string `protobuf:"bytes,1,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	// The partition's number, from 0.
+	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// How many partitions the log has.
+	Partitions uint32 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// The stream that is the partition's log, such as "USAGE-3".
+	Stream string `protobuf:"bytes,4,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The sequence of the last message that is part of the checkpoint; 0 before the
+	// first.
+	Position uint64 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
+	// The SHA-256 of that message, in hex, which tells logs apart.
+	LogDigest string `protobuf:"bytes,6,opt,name=log_digest,json=logDigest,proto3" json:"log_digest,omitempty"`
+	// The checkpoint's number; 0 when there was none yet, so that no chunk follows.
+	Checkpoint uint64 `protobuf:"varint,7,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The digest of the state.
+	Digest string `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The catalog revision in force; 0 before the first.
+	CatalogRevision uint64 `protobuf:"varint,9,opt,name=catalog_revision,json=catalogRevision,proto3" json:"catalog_revision,omitempty"`
+	// About how many bytes follow.
+	Bytes uint64 `protobuf:"varint,10,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The time of the host's clock.
+	At            *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotHead) Reset() {
+	*x = SnapshotHead{}
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotHead) ProtoMessage() {}
+
+func (x *SnapshotHead) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotHead.ProtoReflect.Descriptor instead.
+func (*SnapshotHead) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SnapshotHead) GetStoreId() string {
+	if x != nil {
+		return x.StoreId
+	}
+	return ""
+}
+
+func (x *SnapshotHead) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *SnapshotHead) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetLogDigest() string {
+	if x != nil {
+		return x.LogDigest
+	}
+	return ""
+}
+
+func (x *SnapshotHead) GetCheckpoint() uint64 {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SnapshotHead) GetCatalogRevision() uint64 {
+	if x != nil {
+		return x.CatalogRevision
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SnapshotHead) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // AdminServiceStatusRequest asks for the status.
 type AdminServiceStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -32,7 +288,7 @@ type AdminServiceStatusRequest struct {
 
 func (x *AdminServiceStatusRequest) Reset() {
 	*x = AdminServiceStatusRequest{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[0]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +300,7 @@ func (x *AdminServiceStatusRequest) String() string {
 func (*AdminServiceStatusRequest) ProtoMessage() {}
 
 func (x *AdminServiceStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[0]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +313,7 @@ func (x *AdminServiceStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceStatusRequest.ProtoReflect.Descriptor instead.
 func (*AdminServiceStatusRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{0}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{3}
 }
 
 // AdminServiceStatusResponse is the status of a host.
@@ -81,7 +337,7 @@ type AdminServiceStatusResponse struct {
 
 func (x *AdminServiceStatusResponse) Reset() {
 	*x = AdminServiceStatusResponse{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -93,7 +349,7 @@ func (x *AdminServiceStatusResponse) String() string {
 func (*AdminServiceStatusResponse) ProtoMessage() {}
 
 func (x *AdminServiceStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[1]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -106,7 +362,7 @@ func (x *AdminServiceStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceStatusResponse.ProtoReflect.Descriptor instead.
 func (*AdminServiceStatusResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{1}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AdminServiceStatusResponse) GetReady() bool {
@@ -183,7 +439,7 @@ type PartitionStatus struct {
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -195,7 +451,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[2]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -208,7 +464,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{2}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -312,7 +568,7 @@ type CheckpointStatus struct {
 
 func (x *CheckpointStatus) Reset() {
 	*x = CheckpointStatus{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +580,7 @@ func (x *CheckpointStatus) String() string {
 func (*CheckpointStatus) ProtoMessage() {}
 
 func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +593,7 @@ func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointStatus.ProtoReflect.Descriptor instead.
 func (*CheckpointStatus) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CheckpointStatus) GetCount() uint64 {
@@ -394,7 +650,32 @@ var File_tollway_v1_admin_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1etollway/v1/admin_service.proto\x12\n" +
-	"tollway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$tollway/v1/dead_letter_service.proto\"\x1b\n" +
+	"tollway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$tollway/v1/dead_letter_service.proto\";\n" +
+	"\x1bAdminServiceSnapshotRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\"\x8e\x01\n" +
+	"\x1cAdminServiceSnapshotResponse\x12,\n" +
+	"\x04head\x18\x01 \x01(\v2\x18.tollway.v1.SnapshotHeadR\x04head\x12\x14\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"\xdf\x02\n" +
+	"\fSnapshotHead\x12\x19\n" +
+	"\bstore_id\x18\x01 \x01(\tR\astoreId\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\rR\n" +
+	"partitions\x12\x16\n" +
+	"\x06stream\x18\x04 \x01(\tR\x06stream\x12\x1a\n" +
+	"\bposition\x18\x05 \x01(\x04R\bposition\x12\x1d\n" +
+	"\n" +
+	"log_digest\x18\x06 \x01(\tR\tlogDigest\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\a \x01(\x04R\n" +
+	"checkpoint\x12\x16\n" +
+	"\x06digest\x18\b \x01(\tR\x06digest\x12)\n" +
+	"\x10catalog_revision\x18\t \x01(\x04R\x0fcatalogRevision\x12\x14\n" +
+	"\x05bytes\x18\n" +
+	" \x01(\x04R\x05bytes\x12*\n" +
+	"\x02at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x1b\n" +
 	"\x19AdminServiceStatusRequest\"\x98\x02\n" +
 	"\x1aAdminServiceStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x18\n" +
@@ -427,9 +708,10 @@ const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"\fduration_max\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vdurationMax\x126\n" +
 	"\tstall_p50\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bstallP50\x126\n" +
 	"\tstall_p99\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bstallP99\x126\n" +
-	"\tstall_max\x18\a \x01(\v2\x19.google.protobuf.DurationR\bstallMax2l\n" +
+	"\tstall_max\x18\a \x01(\v2\x19.google.protobuf.DurationR\bstallMax2\xcd\x01\n" +
 	"\fAdminService\x12\\\n" +
-	"\x06Status\x12%.tollway.v1.AdminServiceStatusRequest\x1a&.tollway.v1.AdminServiceStatusResponse\"\x03\x90\x02\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
+	"\x06Status\x12%.tollway.v1.AdminServiceStatusRequest\x1a&.tollway.v1.AdminServiceStatusResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\bSnapshot\x12'.tollway.v1.AdminServiceSnapshotRequest\x1a(.tollway.v1.AdminServiceSnapshotResponse0\x01B5Z3github.com/tollway/tollway/rpc/tollway/v1;tollwayv1b\x06proto3"
 
 var (
 	file_tollway_v1_admin_service_proto_rawDescOnce sync.Once
@@ -443,36 +725,43 @@ func file_tollway_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_admin_service_proto_rawDescData
 }
 
-var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tollway_v1_admin_service_proto_goTypes = []any{
-	(*AdminServiceStatusRequest)(nil),  // 0: tollway.v1.AdminServiceStatusRequest
-	(*AdminServiceStatusResponse)(nil), // 1: tollway.v1.AdminServiceStatusResponse
-	(*PartitionStatus)(nil),            // 2: tollway.v1.PartitionStatus
-	(*CheckpointStatus)(nil),           // 3: tollway.v1.CheckpointStatus
-	(*timestamppb.Timestamp)(nil),      // 4: google.protobuf.Timestamp
-	(*EventCounts)(nil),                // 5: tollway.v1.EventCounts
-	(*durationpb.Duration)(nil),        // 6: google.protobuf.Duration
+	(*AdminServiceSnapshotRequest)(nil),  // 0: tollway.v1.AdminServiceSnapshotRequest
+	(*AdminServiceSnapshotResponse)(nil), // 1: tollway.v1.AdminServiceSnapshotResponse
+	(*SnapshotHead)(nil),                 // 2: tollway.v1.SnapshotHead
+	(*AdminServiceStatusRequest)(nil),    // 3: tollway.v1.AdminServiceStatusRequest
+	(*AdminServiceStatusResponse)(nil),   // 4: tollway.v1.AdminServiceStatusResponse
+	(*PartitionStatus)(nil),              // 5: tollway.v1.PartitionStatus
+	(*CheckpointStatus)(nil),             // 6: tollway.v1.CheckpointStatus
+	(*timestamppb.Timestamp)(nil),        // 7: google.protobuf.Timestamp
+	(*EventCounts)(nil),                  // 8: tollway.v1.EventCounts
+	(*durationpb.Duration)(nil),          // 9: google.protobuf.Duration
 }
 var file_tollway_v1_admin_service_proto_depIdxs = []int32{
-	4,  // 0: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
-	2,  // 1: tollway.v1.AdminServiceStatusResponse.partitions:type_name -> tollway.v1.PartitionStatus
-	3,  // 2: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
-	4,  // 3: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
-	5,  // 4: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
-	4,  // 5: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
-	6,  // 6: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
-	6,  // 7: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
-	6,  // 8: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
-	6,  // 9: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
-	6,  // 10: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
-	6,  // 11: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
-	0,  // 12: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
-	1,  // 13: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	2,  // 0: tollway.v1.AdminServiceSnapshotResponse.head:type_name -> tollway.v1.SnapshotHead
+	7,  // 1: tollway.v1.SnapshotHead.at:type_name -> google.protobuf.Timestamp
+	7,  // 2: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
+	5,  // 3: tollway.v1.AdminServiceStatusResponse.partitions:type_name -> tollway.v1.PartitionStatus
+	6,  // 4: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
+	7,  // 5: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
+	8,  // 6: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
+	7,  // 7: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
+	9,  // 8: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
+	9,  // 9: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
+	9,  // 10: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
+	9,  // 11: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
+	9,  // 12: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
+	9,  // 13: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
+	3,  // 14: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
+	0,  // 15: tollway.v1.AdminService.Snapshot:input_type -> tollway.v1.AdminServiceSnapshotRequest
+	4,  // 16: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
+	1,  // 17: tollway.v1.AdminService.Snapshot:output_type -> tollway.v1.AdminServiceSnapshotResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_admin_service_proto_init() }
@@ -487,7 +776,7 @@ func file_tollway_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_admin_service_proto_rawDesc), len(file_tollway_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,8 @@ const (
 const (
 	// AdminServiceStatusProcedure is the procedure name of the AdminService's Status RPC.
 	AdminServiceStatusProcedure = "/tollway.v1.AdminService/Status"
+	// AdminServiceSnapshotProcedure is the procedure name of the AdminService's Snapshot RPC.
+	AdminServiceSnapshotProcedure = "/tollway.v1.AdminService/Snapshot"
 )
 
 var (
@@ -37,6 +39,13 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	adminServiceSnapshotSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeServer,
+			Schema:     v1.File_tollway_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("Snapshot"),
+			Procedure:  AdminServiceSnapshotProcedure,
+		}
+	})
 )
 
 // AdminServiceClient is a client for the tollway.v1.AdminService service.
@@ -44,6 +53,11 @@ type AdminServiceClient interface {
 	// Status returns how far each partition has come, how far it is behind the log,
 	// and how its checkpoints go.
 	Status(context.Context, *v1.AdminServiceStatusRequest) (*v1.AdminServiceStatusResponse, error)
+	// Snapshot sends the newest checkpoint of a partition, which goes on meanwhile.
+	// The first message has the head alone, the chunks after it are a file that
+	// `tollway restore` reads, and the last message has done set; a stream that ends
+	// without it was cut. `tollway backup` takes one of every partition.
+	Snapshot(context.Context, *v1.AdminServiceSnapshotRequest) (AdminServiceSnapshotClientStream, error)
 }
 
 // NewAdminServiceClient constructs a client for the tollway.v1.AdminService service. Multiple
@@ -52,11 +66,36 @@ func NewAdminServiceClient(client *connect.Client) AdminServiceClient {
 	return &adminServiceClient{client: client}
 }
 
+// AdminServiceSnapshotClientStream is the client stream for the AdminService's Snapshot RPC.
+type AdminServiceSnapshotClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s AdminServiceSnapshotClientStream) Receive() (*v1.AdminServiceSnapshotResponse, error) {
+	var res v1.AdminServiceSnapshotResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s AdminServiceSnapshotClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // AdminServiceHandler is an implementation of the tollway.v1.AdminService service.
 type AdminServiceHandler interface {
 	// Status returns how far each partition has come, how far it is behind the log,
 	// and how its checkpoints go.
 	Status(context.Context, *v1.AdminServiceStatusRequest) (*v1.AdminServiceStatusResponse, error)
+	// Snapshot sends the newest checkpoint of a partition, which goes on meanwhile.
+	// The first message has the head alone, the chunks after it are a file that
+	// `tollway restore` reads, and the last message has done set; a stream that ends
+	// without it was cut. `tollway backup` takes one of every partition.
+	Snapshot(context.Context, *v1.AdminServiceSnapshotRequest, AdminServiceSnapshotServerStream) error
 }
 
 // RegisterAdminServiceHandler registers svc as the tollway.v1.AdminService implementation on
@@ -65,7 +104,23 @@ func RegisterAdminServiceHandler(server *connect.Server, svc AdminServiceHandler
 	adapter := adminServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: adminServiceStatusSpec(), Handler: adapter.status},
+		connect.Method{Spec: adminServiceSnapshotSpec(), Handler: adapter.snapshot},
 	)
+}
+
+// AdminServiceSnapshotServerStream is the server stream for the AdminService's Snapshot RPC.
+type AdminServiceSnapshotServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s AdminServiceSnapshotServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s AdminServiceSnapshotServerStream) Send(res *v1.AdminServiceSnapshotResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedAdminServiceHandler returns CodeUnimplemented from all methods.
@@ -73,6 +128,10 @@ type UnimplementedAdminServiceHandler struct{}
 
 func (UnimplementedAdminServiceHandler) Status(context.Context, *v1.AdminServiceStatusRequest) (*v1.AdminServiceStatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tollway.v1.AdminService.Status is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) Snapshot(context.Context, *v1.AdminServiceSnapshotRequest, AdminServiceSnapshotServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "tollway.v1.AdminService.Snapshot is not implemented")
 }
 
 type adminServiceClient struct {
@@ -87,6 +146,14 @@ func (c *adminServiceClient) Status(ctx context.Context, req *v1.AdminServiceSta
 	return &res, nil
 }
 
+func (c *adminServiceClient) Snapshot(ctx context.Context, req *v1.AdminServiceSnapshotRequest) (AdminServiceSnapshotClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, adminServiceSnapshotSpec(), req)
+	if err != nil {
+		return AdminServiceSnapshotClientStream{}, err
+	}
+	return AdminServiceSnapshotClientStream{stream: stream}, nil
+}
+
 type adminServiceHandler struct{ svc AdminServiceHandler }
 
 func (h adminServiceHandler) status(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
@@ -99,4 +166,12 @@ func (h adminServiceHandler) status(ctx context.Context, _ connect.Spec, stream 
 		return err
 	}
 	return stream.Send(res)
+}
+
+func (h adminServiceHandler) snapshot(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.AdminServiceSnapshotRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.Snapshot(ctx, &req, AdminServiceSnapshotServerStream{stream: stream})
 }

@@ -14,7 +14,162 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/admin_service.proto.
  */
 export const file_tollway_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiGwoZQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdCLeAQoaQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2USDQoFcmVhZHkYASABKAgSDwoHcHJvYmxlbRgCIAEoCRInCgNub3cYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCnBhcnRpdGlvbnMYBCADKAsyGy50b2xsd2F5LnYxLlBhcnRpdGlvblN0YXR1cxIxCgtjaGVja3BvaW50cxgFIAEoCzIcLnRvbGx3YXkudjEuQ2hlY2twb2ludFN0YXR1cxITCgtzdG9yZV9ieXRlcxgGIAEoBCK3AgoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRIOCgZzdHJlYW0YAiABKAkSEAoIcG9zaXRpb24YAyABKAQSFQoNcmVhZF9wb3NpdGlvbhgEIAEoBBIPCgdsb2dfZW5kGAUgASgEEgsKA2xhZxgGIAEoBBITCgtsb2dfcHJvYmxlbRgHIAEoCRItCgl3YXRlcm1hcmsYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSJwoGY291bnRzGAogASgLMhcudG9sbHdheS52MS5FdmVudENvdW50cxIzCg9jaGVja3BvaW50ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIr4CChBDaGVja3BvaW50U3RhdHVzEg0KBWNvdW50GAEgASgEEi8KDGR1cmF0aW9uX3A1MBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgxkdXJhdGlvbl9wOTkYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fbWF4GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX3A1MBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wOTkYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfbWF4GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uMmwKDEFkbWluU2VydmljZRJcCgZTdGF0dXMSJS50b2xsd2F5LnYxLkFkbWluU2VydmljZVN0YXR1c1JlcXVlc3QaJi50b2xsd2F5LnYxLkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlIgOQAgFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
+  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiMAobQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSJzChxBZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC50b2xsd2F5LnYxLlNuYXBzaG90SGVhZBINCgVjaHVuaxgCIAEoDBIMCgRkb25lGAMgASgIEg4KBnNoYTI1NhgEIAEoCSLyAQoMU25hcHNob3RIZWFkEhAKCHN0b3JlX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRISCgpwYXJ0aXRpb25zGAMgASgNEg4KBnN0cmVhbRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBISCgpsb2dfZGlnZXN0GAYgASgJEhIKCmNoZWNrcG9pbnQYByABKAQSDgoGZGlnZXN0GAggASgJEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSDQoFYnl0ZXMYCiABKAQSJgoCYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhsKGUFkbWluU2VydmljZVN0YXR1c1JlcXVlc3Qi3gEKGkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlEg0KBXJlYWR5GAEgASgIEg8KB3Byb2JsZW0YAiABKAkSJwoDbm93GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgpwYXJ0aXRpb25zGAQgAygLMhsudG9sbHdheS52MS5QYXJ0aXRpb25TdGF0dXMSMQoLY2hlY2twb2ludHMYBSABKAsyHC50b2xsd2F5LnYxLkNoZWNrcG9pbnRTdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBiABKAQitwIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDgoGc3RyZWFtGAIgASgJEhAKCHBvc2l0aW9uGAMgASgEEhUKDXJlYWRfcG9zaXRpb24YBCABKAQSDwoHbG9nX2VuZBgFIAEoBBILCgNsYWcYBiABKAQSEwoLbG9nX3Byb2JsZW0YByABKAkSLQoJd2F0ZXJtYXJrGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBjYXRhbG9nX3JldmlzaW9uGAkgASgEEicKBmNvdW50cxgKIAEoCzIXLnRvbGx3YXkudjEuRXZlbnRDb3VudHMSMwoPY2hlY2twb2ludGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK+AgoQQ2hlY2twb2ludFN0YXR1cxINCgVjb3VudBgBIAEoBBIvCgxkdXJhdGlvbl9wNTAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fcDk5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGR1cmF0aW9uX21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wNTAYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfcDk5GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX21heBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjLNAQoMQWRtaW5TZXJ2aWNlElwKBlN0YXR1cxIlLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdBomLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2UiA5ACARJfCghTbmFwc2hvdBInLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0GigudG9sbHdheS52MS5BZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
+
+/**
+ * AdminServiceSnapshotRequest names the partition.
+ *
+ * @generated from message tollway.v1.AdminServiceSnapshotRequest
+ */
+export type AdminServiceSnapshotRequest = Message<"tollway.v1.AdminServiceSnapshotRequest"> & {
+  /**
+   * Its number, from 0.
+   *
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+};
+
+/**
+ * Describes the message tollway.v1.AdminServiceSnapshotRequest.
+ * Use `create(AdminServiceSnapshotRequestSchema)` to create a new message.
+ */
+export const AdminServiceSnapshotRequestSchema: GenMessage<AdminServiceSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_admin_service, 0);
+
+/**
+ * AdminServiceSnapshotResponse is a part of a snapshot.
+ *
+ * @generated from message tollway.v1.AdminServiceSnapshotResponse
+ */
+export type AdminServiceSnapshotResponse = Message<"tollway.v1.AdminServiceSnapshotResponse"> & {
+  /**
+   * What the snapshot is of; of the first message only.
+   *
+   * @generated from field: tollway.v1.SnapshotHead head = 1;
+   */
+  head?: SnapshotHead | undefined;
+
+  /**
+   * The next bytes of the file, at most 256 KiB.
+   *
+   * @generated from field: bytes chunk = 2;
+   */
+  chunk: Uint8Array;
+
+  /**
+   * The snapshot is whole.
+   *
+   * @generated from field: bool done = 3;
+   */
+  done: boolean;
+
+  /**
+   * The SHA-256 of all chunks, in hex; with done.
+   *
+   * @generated from field: string sha256 = 4;
+   */
+  sha256: string;
+};
+
+/**
+ * Describes the message tollway.v1.AdminServiceSnapshotResponse.
+ * Use `create(AdminServiceSnapshotResponseSchema)` to create a new message.
+ */
+export const AdminServiceSnapshotResponseSchema: GenMessage<AdminServiceSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_admin_service, 1);
+
+/**
+ * SnapshotHead says what a snapshot is of.
+ *
+ * @generated from message tollway.v1.SnapshotHead
+ */
+export type SnapshotHead = Message<"tollway.v1.SnapshotHead"> & {
+  /**
+   * The id of the data directory: 32 hex digits.
+   *
+   * @generated from field: string store_id = 1;
+   */
+  storeId: string;
+
+  /**
+   * The partition's number, from 0.
+   *
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * How many partitions the log has.
+   *
+   * @generated from field: uint32 partitions = 3;
+   */
+  partitions: number;
+
+  /**
+   * The stream that is the partition's log, such as "USAGE-3".
+   *
+   * @generated from field: string stream = 4;
+   */
+  stream: string;
+
+  /**
+   * The sequence of the last message that is part of the checkpoint; 0 before the
+   * first.
+   *
+   * @generated from field: uint64 position = 5;
+   */
+  position: bigint;
+
+  /**
+   * The SHA-256 of that message, in hex, which tells logs apart.
+   *
+   * @generated from field: string log_digest = 6;
+   */
+  logDigest: string;
+
+  /**
+   * The checkpoint's number; 0 when there was none yet, so that no chunk follows.
+   *
+   * @generated from field: uint64 checkpoint = 7;
+   */
+  checkpoint: bigint;
+
+  /**
+   * The digest of the state.
+   *
+   * @generated from field: string digest = 8;
+   */
+  digest: string;
+
+  /**
+   * The catalog revision in force; 0 before the first.
+   *
+   * @generated from field: uint64 catalog_revision = 9;
+   */
+  catalogRevision: bigint;
+
+  /**
+   * About how many bytes follow.
+   *
+   * @generated from field: uint64 bytes = 10;
+   */
+  bytes: bigint;
+
+  /**
+   * The time of the host's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 11;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.SnapshotHead.
+ * Use `create(SnapshotHeadSchema)` to create a new message.
+ */
+export const SnapshotHeadSchema: GenMessage<SnapshotHead> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_admin_service, 2);
 
 /**
  * AdminServiceStatusRequest asks for the status.
@@ -29,7 +184,7 @@ export type AdminServiceStatusRequest = Message<"tollway.v1.AdminServiceStatusRe
  * Use `create(AdminServiceStatusRequestSchema)` to create a new message.
  */
 export const AdminServiceStatusRequestSchema: GenMessage<AdminServiceStatusRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 0);
+  messageDesc(file_tollway_v1_admin_service, 3);
 
 /**
  * AdminServiceStatusResponse is the status of a host.
@@ -85,7 +240,7 @@ export type AdminServiceStatusResponse = Message<"tollway.v1.AdminServiceStatusR
  * Use `create(AdminServiceStatusResponseSchema)` to create a new message.
  */
 export const AdminServiceStatusResponseSchema: GenMessage<AdminServiceStatusResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 1);
+  messageDesc(file_tollway_v1_admin_service, 4);
 
 /**
  * PartitionStatus says how far a partition has come.
@@ -177,7 +332,7 @@ export type PartitionStatus = Message<"tollway.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 2);
+  messageDesc(file_tollway_v1_admin_service, 5);
 
 /**
  * CheckpointStatus says how checkpoints have gone. Each quantile lies at most an
@@ -241,10 +396,11 @@ export type CheckpointStatus = Message<"tollway.v1.CheckpointStatus"> & {
  * Use `create(CheckpointStatusSchema)` to create a new message.
  */
 export const CheckpointStatusSchema: GenMessage<CheckpointStatus> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 3);
+  messageDesc(file_tollway_v1_admin_service, 6);
 
 /**
- * AdminService tells operators how the host is doing. It changes nothing.
+ * AdminService tells operators how the host is doing and hands out copies of its
+ * state. It changes nothing.
  *
  * @generated from service tollway.v1.AdminService
  */
@@ -259,6 +415,19 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AdminServiceStatusRequestSchema;
     output: typeof AdminServiceStatusResponseSchema;
+  },
+  /**
+   * Snapshot sends the newest checkpoint of a partition, which goes on meanwhile.
+   * The first message has the head alone, the chunks after it are a file that
+   * `tollway restore` reads, and the last message has done set; a stream that ends
+   * without it was cut. `tollway backup` takes one of every partition.
+   *
+   * @generated from rpc tollway.v1.AdminService.Snapshot
+   */
+  snapshot: {
+    methodKind: "server_streaming";
+    input: typeof AdminServiceSnapshotRequestSchema;
+    output: typeof AdminServiceSnapshotResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tollway_v1_admin_service, 0);
