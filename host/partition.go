@@ -171,14 +171,14 @@ func (p *partition) compareLog(ctx context.Context, h accumulate.Header) error {
 		return err
 	}
 	if last < h.Position {
-		return fmt.Errorf("the log has lost its tail: stream %s ends at %d, the checkpoint was made at %d; restore the stream, or start on an empty data directory to rebuild from what is left", name, last, h.Position)
+		return fmt.Errorf("the log has lost its tail: stream %s ends at %d, the checkpoint was made at %d; restore the stream: docs/recovery.md says what can be done", name, last, h.Position)
 	}
 	m, err := p.host.conn.Get(ctx, name, h.Position)
 	if err != nil {
 		return fmt.Errorf("the message at position %d of stream %s, where the checkpoint was made, cannot be read: %w", h.Position, name, err)
 	}
 	if messageDigest(*m) != h.Digest {
-		return fmt.Errorf("stream %s is not the log that this state was made from: another message stands at position %d; use the data directory that belongs to these streams, or an empty one to rebuild", name, h.Position)
+		return fmt.Errorf("stream %s is not the log that this state was made from: another message stands at position %d; use the data directory that belongs to these streams: docs/recovery.md says what can be done", name, h.Position)
 	}
 	return nil
 }

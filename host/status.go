@@ -43,6 +43,11 @@ func (p *partition) status(ctx context.Context) query.PartitionStatus {
 		Position: committed.Position, ReadPosition: latest.Position,
 		CatalogRevision: committed.CatalogRevision, Counters: query.Counters(committed.Counters),
 	}
+	health := p.examine()
+	s.Health = query.Health{
+		Condition: health.Condition, Reason: health.Reason, Target: health.Target, Digest: health.Digest, Anchored: health.Anchored, Rebuilds: health.Rebuilds,
+		Verified: health.Scrub.Verified, Verifying: health.Scrub.BytesDone, OfBytes: health.Scrub.BytesAll,
+	}
 	if committed.Watermark != rate.Beginning {
 		s.Watermark = time.Unix(0, committed.Watermark).UTC()
 	}

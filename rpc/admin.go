@@ -49,6 +49,11 @@ func partitionStatusOut(p query.PartitionStatus) *tollwayv1.PartitionStatus {
 		Partition: uint32(p.Partition), Stream: p.Stream, Position: p.Position, ReadPosition: p.ReadPosition, Lag: p.Lag(),
 		CatalogRevision: p.CatalogRevision, Counts: countsOut(p.Counters),
 		Watermark: timestamp(p.Watermark), CheckpointedAt: timestamp(p.CheckpointedAt),
+		Health: &tollwayv1.PartitionHealth{
+			Condition: p.Health.Condition, Reason: p.Health.Reason, TargetPosition: p.Health.Target, Digest: p.Health.Digest,
+			AnchoredPosition: p.Health.Anchored, Rebuilds: uint32(p.Health.Rebuilds), VerifiedAt: timestamp(p.Health.Verified),
+			VerifyingBytes: p.Health.Verifying, VerifyingOfBytes: p.Health.OfBytes,
+		},
 	}
 	if p.LogProblem != nil {
 		out.LogProblem = p.LogProblem.Error()

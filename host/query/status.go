@@ -23,6 +23,20 @@ type PartitionStatus struct {
 	CatalogRevision uint64
 	Counters        Counters
 	CheckpointedAt  time.Time // of the last checkpoint since the start; zero without one
+	Health          Health
+}
+
+// Health says whether a partition's state can be relied on.
+type Health struct {
+	Condition string    // "serving", "rebuilding" or "parked"
+	Reason    string    // why it does not serve
+	Target    uint64    // position from which on it serves again; 0 while it serves
+	Digest    string    // of the state at Position
+	Anchored  uint64    // position of the last anchor in the ledger, 0 for none yet
+	Rebuilds  int       // since the start
+	Verified  time.Time // when the state was last read in full; zero for not since the start
+	Verifying uint64    // bytes read of the pass under way
+	OfBytes   uint64    // that the pass has; 0 while there is none
 }
 
 // Lag is how many messages are not read yet.

@@ -113,6 +113,11 @@ func (g gate) Periods(ctx context.Context) ([]query.PeriodState, query.AsOf, err
 	return lookWith(g, "", func() ([]query.PeriodState, query.AsOf, error) { return g.engine.Periods(ctx) })
 }
 
+// Reconcile implements rpc.Engine.
+func (g gate) Reconcile(ctx context.Context, period string) (query.Reconciliation, error) {
+	return look(g, "", func() (query.Reconciliation, error) { return g.engine.Reconcile(ctx, period) })
+}
+
 // ApplyCatalog implements rpc.Engine: what a change reaches back into is asked of
 // the state.
 func (g gate) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {

@@ -50,7 +50,7 @@ type StreamChangedError struct {
 
 // Error says what is different and what to do.
 func (e *StreamChangedError) Error() string {
-	return fmt.Sprintf("stream %s is not the log that was read up to %d: %s; restore the stream from a backup, or start on an empty data directory to rebuild from what is left",
+	return fmt.Sprintf("stream %s is not the log that was read up to %d: %s; restore the stream from a backup: docs/recovery.md says what can be done",
 		e.Stream, e.Position, e.Reason)
 }
 

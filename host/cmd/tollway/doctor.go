@@ -14,6 +14,7 @@ import (
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 )
 
@@ -35,8 +36,8 @@ type findings struct {
 
 func (f *findings) print(mark, what, format string, args ...any) {
 	if f.err == nil {
-		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 17))
-		_, f.err = fmt.Fprintf(f.out, "%-4s  %-9s  %s\n", mark, what, text)
+		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 18))
+		_, f.err = fmt.Fprintf(f.out, "%-4s  %-10s  %s\n", mark, what, text)
 	}
 }
 
@@ -192,6 +193,7 @@ func (f *findings) server(ctx context.Context, flags clientFlags) {
 	defer clients.Close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	f.partitions(ctx, clients)
 	answer, err := clients.DeadLetters.List(ctx, &tollwayv1.DeadLetterServiceListRequest{PageSize: 1})
 	if err != nil {
 		f.warn(what, "%s does not answer: %v", flags.Server, failed(clients, err))
@@ -213,6 +215,37 @@ func (f *findings) server(ctx context.Context, flags clientFlags) {
 	}
 	if open := n.GetDeadLettered() - n.GetDiscarded(); open > 0 {
 		f.warn("letters", "%d dead letters are open: tollway dead-letters summary", open)
+	}
+}
+
+// partitions asks a running host whether its state can be relied on. One that does
+// not answer is told of elsewhere.
+func (f *findings) partitions(ctx context.Context, clients *rpc.Clients) {
+	const what = "partitions"
+	status, err := clients.Admin.Status(ctx, &tollwayv1.AdminServiceStatusRequest{})
+	if err != nil {
+		return
+	}
+	serving, verified := 0, 0
+	for _, p := range status.GetPartitions() {
+		h := p.GetHealth()
+		if h.GetVerifiedAt() != nil || h.GetDigest() == "" {
+			verified++
+		}
+		switch h.GetCondition() {
+		case host.ConditionServing:
+			serving++
+		case host.ConditionRebuilding:
+			f.warn(what, "%d is made again, at position %d of %d: %s", p.GetPartition(), p.GetPosition(), h.GetTargetPosition(), h.GetReason())
+		default:
+			f.fail(what, fmt.Errorf("%d is %s: %s; docs/recovery.md says what to do", p.GetPartition(), h.GetCondition(), h.GetReason()))
+		}
+		if h.GetVerifyingOfBytes() > 0 {
+			f.ok(what, "%d is being read in full: %s of %s", p.GetPartition(), bytesText(h.GetVerifyingBytes()), bytesText(h.GetVerifyingOfBytes()))
+		}
+	}
+	if all := len(status.GetPartitions()); serving == all {
+		f.ok(what, "%d of %d serve, %d of them read in full since the start", serving, all, verified)
 	}
 }
 

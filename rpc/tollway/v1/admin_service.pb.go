@@ -433,8 +433,10 @@ type PartitionStatus struct {
 	// When the last checkpoint became durable. Absent while there was none since the
 	// host was started: with no usage there is nothing to check in.
 	CheckpointedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=checkpointed_at,json=checkpointedAt,proto3" json:"checkpointed_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether the state can be relied on.
+	Health        *PartitionHealth `protobuf:"bytes,12,opt,name=health,proto3" json:"health,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionStatus) Reset() {
@@ -544,6 +546,133 @@ func (x *PartitionStatus) GetCheckpointedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PartitionStatus) GetHealth() *PartitionHealth {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+// PartitionHealth says whether a partition's state can be relied on.
+type PartitionHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "serving", "rebuilding" while the state is made again from the log, or "parked"
+	// when somebody has to act. Only the first is answered from.
+	Condition string `protobuf:"bytes,1,opt,name=condition,proto3" json:"condition,omitempty"`
+	// Why it does not serve. Empty while it does.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The position from which on it serves again; 0 while it serves.
+	TargetPosition uint64 `protobuf:"varint,3,opt,name=target_position,json=targetPosition,proto3" json:"target_position,omitempty"`
+	// The digest of the committed state. Empty before the first checkpoint.
+	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The position of the last digest that the ledger has; 0 for none yet.
+	AnchoredPosition uint64 `protobuf:"varint,5,opt,name=anchored_position,json=anchoredPosition,proto3" json:"anchored_position,omitempty"`
+	// How often the state was made again since the start.
+	Rebuilds uint32 `protobuf:"varint,6,opt,name=rebuilds,proto3" json:"rebuilds,omitempty"`
+	// When all of the state was last read and found right. Absent when it was not
+	// since the start.
+	VerifiedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"`
+	// How many bytes of the state the reading under way has done.
+	VerifyingBytes uint64 `protobuf:"varint,8,opt,name=verifying_bytes,json=verifyingBytes,proto3" json:"verifying_bytes,omitempty"`
+	// How many it has to do; 0 while there is none under way.
+	VerifyingOfBytes uint64 `protobuf:"varint,9,opt,name=verifying_of_bytes,json=verifyingOfBytes,proto3" json:"verifying_of_bytes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PartitionHealth) Reset() {
+	*x = PartitionHealth{}
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionHealth) ProtoMessage() {}
+
+func (x *PartitionHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionHealth.ProtoReflect.Descriptor instead.
+func (*PartitionHealth) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PartitionHealth) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *PartitionHealth) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PartitionHealth) GetTargetPosition() uint64 {
+	if x != nil {
+		return x.TargetPosition
+	}
+	return 0
+}
+
+func (x *PartitionHealth) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PartitionHealth) GetAnchoredPosition() uint64 {
+	if x != nil {
+		return x.AnchoredPosition
+	}
+	return 0
+}
+
+func (x *PartitionHealth) GetRebuilds() uint32 {
+	if x != nil {
+		return x.Rebuilds
+	}
+	return 0
+}
+
+func (x *PartitionHealth) GetVerifiedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VerifiedAt
+	}
+	return nil
+}
+
+func (x *PartitionHealth) GetVerifyingBytes() uint64 {
+	if x != nil {
+		return x.VerifyingBytes
+	}
+	return 0
+}
+
+func (x *PartitionHealth) GetVerifyingOfBytes() uint64 {
+	if x != nil {
+		return x.VerifyingOfBytes
+	}
+	return 0
+}
+
 // CheckpointStatus says how checkpoints have gone. Each quantile lies at most an
 // eighth above the exact one.
 type CheckpointStatus struct {
@@ -568,7 +697,7 @@ type CheckpointStatus struct {
 
 func (x *CheckpointStatus) Reset() {
 	*x = CheckpointStatus{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +709,7 @@ func (x *CheckpointStatus) String() string {
 func (*CheckpointStatus) ProtoMessage() {}
 
 func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +722,7 @@ func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointStatus.ProtoReflect.Descriptor instead.
 func (*CheckpointStatus) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CheckpointStatus) GetCount() uint64 {
@@ -686,7 +815,7 @@ const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"partitions\x12>\n" +
 	"\vcheckpoints\x18\x05 \x01(\v2\x1c.tollway.v1.CheckpointStatusR\vcheckpoints\x12\x1f\n" +
 	"\vstore_bytes\x18\x06 \x01(\x04R\n" +
-	"storeBytes\"\xaf\x03\n" +
+	"storeBytes\"\xe4\x03\n" +
 	"\x0fPartitionStatus\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x1a\n" +
@@ -700,7 +829,19 @@ const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"\x10catalog_revision\x18\t \x01(\x04R\x0fcatalogRevision\x12/\n" +
 	"\x06counts\x18\n" +
 	" \x01(\v2\x17.tollway.v1.EventCountsR\x06counts\x12C\n" +
-	"\x0fcheckpointed_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0echeckpointedAt\"\x8a\x03\n" +
+	"\x0fcheckpointed_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0echeckpointedAt\x123\n" +
+	"\x06health\x18\f \x01(\v2\x1b.tollway.v1.PartitionHealthR\x06health\"\xe5\x02\n" +
+	"\x0fPartitionHealth\x12\x1c\n" +
+	"\tcondition\x18\x01 \x01(\tR\tcondition\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12'\n" +
+	"\x0ftarget_position\x18\x03 \x01(\x04R\x0etargetPosition\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12+\n" +
+	"\x11anchored_position\x18\x05 \x01(\x04R\x10anchoredPosition\x12\x1a\n" +
+	"\brebuilds\x18\x06 \x01(\rR\brebuilds\x12;\n" +
+	"\vverified_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"verifiedAt\x12'\n" +
+	"\x0fverifying_bytes\x18\b \x01(\x04R\x0everifyingBytes\x12,\n" +
+	"\x12verifying_of_bytes\x18\t \x01(\x04R\x10verifyingOfBytes\"\x8a\x03\n" +
 	"\x10CheckpointStatus\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12<\n" +
 	"\fduration_p50\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vdurationP50\x12<\n" +
@@ -725,7 +866,7 @@ func file_tollway_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_admin_service_proto_rawDescData
 }
 
-var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_tollway_v1_admin_service_proto_goTypes = []any{
 	(*AdminServiceSnapshotRequest)(nil),  // 0: tollway.v1.AdminServiceSnapshotRequest
 	(*AdminServiceSnapshotResponse)(nil), // 1: tollway.v1.AdminServiceSnapshotResponse
@@ -733,35 +874,38 @@ var file_tollway_v1_admin_service_proto_goTypes = []any{
 	(*AdminServiceStatusRequest)(nil),    // 3: tollway.v1.AdminServiceStatusRequest
 	(*AdminServiceStatusResponse)(nil),   // 4: tollway.v1.AdminServiceStatusResponse
 	(*PartitionStatus)(nil),              // 5: tollway.v1.PartitionStatus
-	(*CheckpointStatus)(nil),             // 6: tollway.v1.CheckpointStatus
-	(*timestamppb.Timestamp)(nil),        // 7: google.protobuf.Timestamp
-	(*EventCounts)(nil),                  // 8: tollway.v1.EventCounts
-	(*durationpb.Duration)(nil),          // 9: google.protobuf.Duration
+	(*PartitionHealth)(nil),              // 6: tollway.v1.PartitionHealth
+	(*CheckpointStatus)(nil),             // 7: tollway.v1.CheckpointStatus
+	(*timestamppb.Timestamp)(nil),        // 8: google.protobuf.Timestamp
+	(*EventCounts)(nil),                  // 9: tollway.v1.EventCounts
+	(*durationpb.Duration)(nil),          // 10: google.protobuf.Duration
 }
 var file_tollway_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: tollway.v1.AdminServiceSnapshotResponse.head:type_name -> tollway.v1.SnapshotHead
-	7,  // 1: tollway.v1.SnapshotHead.at:type_name -> google.protobuf.Timestamp
-	7,  // 2: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
+	8,  // 1: tollway.v1.SnapshotHead.at:type_name -> google.protobuf.Timestamp
+	8,  // 2: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
 	5,  // 3: tollway.v1.AdminServiceStatusResponse.partitions:type_name -> tollway.v1.PartitionStatus
-	6,  // 4: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
-	7,  // 5: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
-	8,  // 6: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
-	7,  // 7: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
-	9,  // 9: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
-	9,  // 10: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
-	9,  // 11: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
-	9,  // 12: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
-	9,  // 13: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
-	3,  // 14: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
-	0,  // 15: tollway.v1.AdminService.Snapshot:input_type -> tollway.v1.AdminServiceSnapshotRequest
-	4,  // 16: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
-	1,  // 17: tollway.v1.AdminService.Snapshot:output_type -> tollway.v1.AdminServiceSnapshotResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	7,  // 4: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
+	8,  // 5: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
+	9,  // 6: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
+	8,  // 7: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
+	6,  // 8: tollway.v1.PartitionStatus.health:type_name -> tollway.v1.PartitionHealth
+	8,  // 9: tollway.v1.PartitionHealth.verified_at:type_name -> google.protobuf.Timestamp
+	10, // 10: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
+	10, // 11: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
+	10, // 12: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
+	10, // 13: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
+	10, // 14: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
+	10, // 15: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
+	3,  // 16: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
+	0,  // 17: tollway.v1.AdminService.Snapshot:input_type -> tollway.v1.AdminServiceSnapshotRequest
+	4,  // 18: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
+	1,  // 19: tollway.v1.AdminService.Snapshot:output_type -> tollway.v1.AdminServiceSnapshotResponse
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_admin_service_proto_init() }
@@ -776,7 +920,7 @@ func file_tollway_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_admin_service_proto_rawDesc), len(file_tollway_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/admin_service.proto.
  */
 export const file_tollway_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiMAobQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSJzChxBZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC50b2xsd2F5LnYxLlNuYXBzaG90SGVhZBINCgVjaHVuaxgCIAEoDBIMCgRkb25lGAMgASgIEg4KBnNoYTI1NhgEIAEoCSLyAQoMU25hcHNob3RIZWFkEhAKCHN0b3JlX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRISCgpwYXJ0aXRpb25zGAMgASgNEg4KBnN0cmVhbRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBISCgpsb2dfZGlnZXN0GAYgASgJEhIKCmNoZWNrcG9pbnQYByABKAQSDgoGZGlnZXN0GAggASgJEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSDQoFYnl0ZXMYCiABKAQSJgoCYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhsKGUFkbWluU2VydmljZVN0YXR1c1JlcXVlc3Qi3gEKGkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlEg0KBXJlYWR5GAEgASgIEg8KB3Byb2JsZW0YAiABKAkSJwoDbm93GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgpwYXJ0aXRpb25zGAQgAygLMhsudG9sbHdheS52MS5QYXJ0aXRpb25TdGF0dXMSMQoLY2hlY2twb2ludHMYBSABKAsyHC50b2xsd2F5LnYxLkNoZWNrcG9pbnRTdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBiABKAQitwIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDgoGc3RyZWFtGAIgASgJEhAKCHBvc2l0aW9uGAMgASgEEhUKDXJlYWRfcG9zaXRpb24YBCABKAQSDwoHbG9nX2VuZBgFIAEoBBILCgNsYWcYBiABKAQSEwoLbG9nX3Byb2JsZW0YByABKAkSLQoJd2F0ZXJtYXJrGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBjYXRhbG9nX3JldmlzaW9uGAkgASgEEicKBmNvdW50cxgKIAEoCzIXLnRvbGx3YXkudjEuRXZlbnRDb3VudHMSMwoPY2hlY2twb2ludGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK+AgoQQ2hlY2twb2ludFN0YXR1cxINCgVjb3VudBgBIAEoBBIvCgxkdXJhdGlvbl9wNTAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fcDk5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGR1cmF0aW9uX21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wNTAYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfcDk5GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX21heBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjLNAQoMQWRtaW5TZXJ2aWNlElwKBlN0YXR1cxIlLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdBomLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2UiA5ACARJfCghTbmFwc2hvdBInLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0GigudG9sbHdheS52MS5BZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
+  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiMAobQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSJzChxBZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC50b2xsd2F5LnYxLlNuYXBzaG90SGVhZBINCgVjaHVuaxgCIAEoDBIMCgRkb25lGAMgASgIEg4KBnNoYTI1NhgEIAEoCSLyAQoMU25hcHNob3RIZWFkEhAKCHN0b3JlX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRISCgpwYXJ0aXRpb25zGAMgASgNEg4KBnN0cmVhbRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBISCgpsb2dfZGlnZXN0GAYgASgJEhIKCmNoZWNrcG9pbnQYByABKAQSDgoGZGlnZXN0GAggASgJEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSDQoFYnl0ZXMYCiABKAQSJgoCYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhsKGUFkbWluU2VydmljZVN0YXR1c1JlcXVlc3Qi3gEKGkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlEg0KBXJlYWR5GAEgASgIEg8KB3Byb2JsZW0YAiABKAkSJwoDbm93GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgpwYXJ0aXRpb25zGAQgAygLMhsudG9sbHdheS52MS5QYXJ0aXRpb25TdGF0dXMSMQoLY2hlY2twb2ludHMYBSABKAsyHC50b2xsd2F5LnYxLkNoZWNrcG9pbnRTdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBiABKAQi5AIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDgoGc3RyZWFtGAIgASgJEhAKCHBvc2l0aW9uGAMgASgEEhUKDXJlYWRfcG9zaXRpb24YBCABKAQSDwoHbG9nX2VuZBgFIAEoBBILCgNsYWcYBiABKAQSEwoLbG9nX3Byb2JsZW0YByABKAkSLQoJd2F0ZXJtYXJrGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBjYXRhbG9nX3JldmlzaW9uGAkgASgEEicKBmNvdW50cxgKIAEoCzIXLnRvbGx3YXkudjEuRXZlbnRDb3VudHMSMwoPY2hlY2twb2ludGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZoZWFsdGgYDCABKAsyGy50b2xsd2F5LnYxLlBhcnRpdGlvbkhlYWx0aCLwAQoPUGFydGl0aW9uSGVhbHRoEhEKCWNvbmRpdGlvbhgBIAEoCRIOCgZyZWFzb24YAiABKAkSFwoPdGFyZ2V0X3Bvc2l0aW9uGAMgASgEEg4KBmRpZ2VzdBgEIAEoCRIZChFhbmNob3JlZF9wb3NpdGlvbhgFIAEoBBIQCghyZWJ1aWxkcxgGIAEoDRIvCgt2ZXJpZmllZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPdmVyaWZ5aW5nX2J5dGVzGAggASgEEhoKEnZlcmlmeWluZ19vZl9ieXRlcxgJIAEoBCK+AgoQQ2hlY2twb2ludFN0YXR1cxINCgVjb3VudBgBIAEoBBIvCgxkdXJhdGlvbl9wNTAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fcDk5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGR1cmF0aW9uX21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wNTAYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfcDk5GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX21heBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjLNAQoMQWRtaW5TZXJ2aWNlElwKBlN0YXR1cxIlLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdBomLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2UiA5ACARJfCghTbmFwc2hvdBInLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0GigudG9sbHdheS52MS5BZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
 
 /**
  * AdminServiceSnapshotRequest names the partition.
@@ -325,6 +325,13 @@ export type PartitionStatus = Message<"tollway.v1.PartitionStatus"> & {
    * @generated from field: google.protobuf.Timestamp checkpointed_at = 11;
    */
   checkpointedAt?: Timestamp | undefined;
+
+  /**
+   * Whether the state can be relied on.
+   *
+   * @generated from field: tollway.v1.PartitionHealth health = 12;
+   */
+  health?: PartitionHealth | undefined;
 };
 
 /**
@@ -333,6 +340,85 @@ export type PartitionStatus = Message<"tollway.v1.PartitionStatus"> & {
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
   messageDesc(file_tollway_v1_admin_service, 5);
+
+/**
+ * PartitionHealth says whether a partition's state can be relied on.
+ *
+ * @generated from message tollway.v1.PartitionHealth
+ */
+export type PartitionHealth = Message<"tollway.v1.PartitionHealth"> & {
+  /**
+   * "serving", "rebuilding" while the state is made again from the log, or "parked"
+   * when somebody has to act. Only the first is answered from.
+   *
+   * @generated from field: string condition = 1;
+   */
+  condition: string;
+
+  /**
+   * Why it does not serve. Empty while it does.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The position from which on it serves again; 0 while it serves.
+   *
+   * @generated from field: uint64 target_position = 3;
+   */
+  targetPosition: bigint;
+
+  /**
+   * The digest of the committed state. Empty before the first checkpoint.
+   *
+   * @generated from field: string digest = 4;
+   */
+  digest: string;
+
+  /**
+   * The position of the last digest that the ledger has; 0 for none yet.
+   *
+   * @generated from field: uint64 anchored_position = 5;
+   */
+  anchoredPosition: bigint;
+
+  /**
+   * How often the state was made again since the start.
+   *
+   * @generated from field: uint32 rebuilds = 6;
+   */
+  rebuilds: number;
+
+  /**
+   * When all of the state was last read and found right. Absent when it was not
+   * since the start.
+   *
+   * @generated from field: google.protobuf.Timestamp verified_at = 7;
+   */
+  verifiedAt?: Timestamp | undefined;
+
+  /**
+   * How many bytes of the state the reading under way has done.
+   *
+   * @generated from field: uint64 verifying_bytes = 8;
+   */
+  verifyingBytes: bigint;
+
+  /**
+   * How many it has to do; 0 while there is none under way.
+   *
+   * @generated from field: uint64 verifying_of_bytes = 9;
+   */
+  verifyingOfBytes: bigint;
+};
+
+/**
+ * Describes the message tollway.v1.PartitionHealth.
+ * Use `create(PartitionHealthSchema)` to create a new message.
+ */
+export const PartitionHealthSchema: GenMessage<PartitionHealth> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_admin_service, 6);
 
 /**
  * CheckpointStatus says how checkpoints have gone. Each quantile lies at most an
@@ -396,7 +482,7 @@ export type CheckpointStatus = Message<"tollway.v1.CheckpointStatus"> & {
  * Use `create(CheckpointStatusSchema)` to create a new message.
  */
 export const CheckpointStatusSchema: GenMessage<CheckpointStatus> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 6);
+  messageDesc(file_tollway_v1_admin_service, 7);
 
 /**
  * AdminService tells operators how the host is doing and hands out copies of its
