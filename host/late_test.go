@@ -197,9 +197,9 @@ func billedLines(t *testing.T, list []export.Invoice) map[string]string {
 	sums := map[string][2]*big.Rat{}
 	for i := range list {
 		inv := &list[i]
-		for n, text := range linesOf(t, inv) {
+		eachLine(t, inv, func(l *export.Line, text string) {
 			parts := strings.Split(text, "|")
-			if a := inv.Lines[n].Adjustment; a != nil {
+			if a := l.Adjustment; a != nil {
 				parts[1] = a.Period.Start.UTC().Format(time.RFC3339)
 			}
 			k := strings.Join(parts[:len(parts)-2], "|")
@@ -212,7 +212,7 @@ func billedLines(t *testing.T, list []export.Invoice) map[string]string {
 				x, _ := new(big.Rat).SetString(part)
 				sum[j].Add(sum[j], x)
 			}
-		}
+		})
 	}
 	out := map[string]string{}
 	for k, sum := range sums {

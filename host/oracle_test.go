@@ -79,6 +79,15 @@ func TestAgainstOracle(t *testing.T) {
 // linesOf writes the lines of an invoice as the oracle does.
 func linesOf(t *testing.T, inv *export.Invoice) []string {
 	t.Helper()
+	var lines []string
+	eachLine(t, inv, func(_ *export.Line, text string) { lines = append(lines, text) })
+	return lines
+}
+
+// eachLine calls visit with each line that shows something, and how the oracle
+// writes it.
+func eachLine(t *testing.T, inv *export.Invoice, visit func(l *export.Line, text string)) {
+	t.Helper()
 	exact := func(text string) string {
 		x, ok := new(big.Rat).SetString(text)
 		if !ok {
@@ -86,9 +95,9 @@ func linesOf(t *testing.T, inv *export.Invoice) []string {
 		}
 		return x.RatString()
 	}
-	var lines []string
 	total := new(big.Rat)
-	for _, l := range inv.Lines {
+	for n := range inv.Lines {
+		l := &inv.Lines[n]
 		values := make([]string, len(l.Group))
 		for i, v := range l.Group {
 			values[i] = v.Key + "=" + v.Text
@@ -99,7 +108,7 @@ func linesOf(t *testing.T, inv *export.Invoice) []string {
 		if exact(l.Quantity.String()) == "0" && amount.Sign() == 0 {
 			continue // a line that shows that there is nothing
 		}
-		lines = append(lines, strings.Join([]string{
+		visit(l, strings.Join([]string{
 			string(inv.Account), inv.Period.Start.UTC().Format(time.RFC3339), string(inv.Currency), l.Tariff, l.Subscription,
 			l.Version.Format(time.RFC3339), strings.Join(values, ","), l.ID, exact(l.Quantity.String()), exact(l.AmountText),
 		}, "|"))
@@ -107,7 +116,6 @@ func linesOf(t *testing.T, inv *export.Invoice) []string {
 	if exact(inv.TotalText) != total.RatString() {
 		t.Errorf("invoice %s: the lines come to %s, the total says %s", inv.ID, total.RatString(), inv.TotalText)
 	}
-	return lines
 }
 
 // world draws a catalog and usage.
