@@ -70,11 +70,18 @@ func (m *month) start(takeOver bool) {
 // tollway runs a command line, which must succeed.
 func (m *month) tollway(args ...string) string {
 	m.t.Helper()
-	var out, errs bytes.Buffer
-	if code := run(m.t.Context(), append(args, "--server", m.url), streams{strings.NewReader(""), &out, &errs}); code != exitOK {
-		m.t.Fatalf("tollway %s: %d\n%s%s", strings.Join(args, " "), code, &out, &errs)
+	out, errs, code := m.try(args...)
+	if code != exitOK {
+		m.t.Fatalf("tollway %s: %d\n%s%s", strings.Join(args, " "), code, out, errs)
 	}
-	return out.String()
+	return out
+}
+
+func (m *month) try(args ...string) (out, errs string, code int) {
+	m.t.Helper()
+	var printed, complained bytes.Buffer
+	code = run(m.t.Context(), append(args, "--server", m.url), streams{strings.NewReader(""), &printed, &complained})
+	return printed.String(), complained.String(), code
 }
 
 func (m *month) file(name, text string) string {
@@ -235,8 +242,9 @@ func TestExportCutAHundredTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.start(true)
-	waitFor(t, func() bool {
-		return strings.Contains(m.tollway("periods", "list", "-o", "csv"), "2026-10-01,UTC,1,closed,3 of 3")
+	waitFor(t, func() bool { // it answers nothing before its state is made again
+		out, _, code := m.try("periods", "list", "-o", "csv")
+		return code == exitOK && strings.Contains(out, "2026-10-01,UTC,1,closed,3 of 3")
 	})
 	m.tollway("usage", "send", "--wait", m.file("last.jsonl", usage("last", 3, 1, 11))) // all before it is read by then
 	same("rebuilt")
