@@ -44,6 +44,11 @@ func (i *Instance) capture() error {
 	for _, g := range i.state {
 		s.globals = append(s.globals, g.Get())
 	}
+	if old.tracked && len(old.image) == end && i.module.tracker.renew(i.memory[:end], old.image, i.arenaPages()) == nil {
+		s.image, s.tracked = old.image, true
+		i.snapshot = s
+		return nil
+	}
 	image, err := i.module.tracker.track(i.memory[:end], i.arenaPages())
 	switch {
 	case err == nil:

@@ -100,3 +100,37 @@ func TestCaptureAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestCaptureAndRestoreByChance takes snapshots and puts them back many times: what
+// was written since the last one is undone, what was written before stays.
+func TestCaptureAndRestoreByChance(t *testing.T) {
+	for name, tracked := range map[string]bool{"tracked": true, "copied": false} {
+		t.Run(name, func(t *testing.T) {
+			i := smallTariff(t, tracked)
+			random := rand.New(rand.NewPCG(3, 4))
+			want := bytes.Clone(i.memory)
+			arena := i.arenaPages()
+			for round := range 60 {
+				for range []int{0, 1, 30, 500}[random.IntN(4)] {
+					i.memory[random.IntN(len(i.memory))] = byte(random.IntN(256))
+				}
+				i.used = len(i.arena) // the host is responsible for its own writes
+				if random.IntN(2) == 0 {
+					end := len(i.snapshot.image)
+					copy(want[:end], i.memory[:end])
+					clear(want[i.arenaPtr:][:len(i.arena)])
+					if err := i.capture(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				i.restore()
+				if !bytes.Equal(i.memory, want) {
+					t.Fatalf("round %d: the memory is not that of the last snapshot", round)
+				}
+				if tracked && i.module.tracker != nil && i.arenaPages() != arena {
+					t.Fatalf("round %d: the arena moved", round)
+				}
+			}
+		})
+	}
+}
