@@ -260,8 +260,7 @@ func (p *partition) unservable() error {
 const rebuildsMax = 5
 
 // beginAnew drops a damaged state, and everything in memory that was made from
-// it. The next state comes from the newest snapshot that fits, if there is one,
-// and from the log.
+// it. The next state comes from the log.
 func (p *partition) beginAnew(cause error) error {
 	p.health.mu.Lock()
 	p.health.rebuilds++

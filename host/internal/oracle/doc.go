@@ -9,6 +9,5 @@
 //
 // It knows a part of the models (see price) and the catalog's members that these
 // need; its types, written as JSON, are a catalog for the engine too. The rater is
-// rate.go, of at most 300 lines; it looks things up in the catalog by lookup.go and
-// prices by price.go.
+// rate.go; it looks things up in the catalog by lookup.go and prices by price.go.
 package oracle

@@ -28,7 +28,7 @@ type calendar struct {
 // Rate prices all events of a log as if each period closed after the last event.
 func Rate(c *Catalog, events []Event) (Result, error) {
 	log := []Entry{{Catalog: c}, {Events: events}}
-	seen, err := Replay(log, nil, false)
+	seen, err := Replay(log, nil)
 	if err != nil || seen.Priced == 0 {
 		return seen, err
 	}
@@ -40,7 +40,7 @@ func Rate(c *Catalog, events []Event) (Result, error) {
 			log = append(log, Entry{Close: &Close{k.zone, k.day, first, k.start(first, 1)}})
 		}
 	}
-	return Replay(log, nil, false)
+	return Replay(log, nil)
 }
 
 // contains reports whether data has all that a filter asks for.

@@ -38,13 +38,12 @@ type measured struct {
 }
 
 // Replay goes through the log of a partition that owns the accounts which owns
-// selects; nil is all. Usage of closed periods is refused, or adjusted at the next
-// close.
-func Replay(log []Entry, owns func(account string) bool, refusesLate bool) (Result, error) {
+// selects; nil is all. Usage of closed periods is adjusted at the next close.
+func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 	if owns == nil {
 		owns = func(string) bool { return true }
 	}
-	r := rater{owns: owns, refusesLate: refusesLate, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
+	r := rater{owns: owns, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
 	for _, e := range log {
 		switch {
 		case e.Catalog != nil:
@@ -80,16 +79,15 @@ func Replay(log []Entry, owns func(account string) bool, refusesLate bool) (Resu
 }
 
 type rater struct {
-	owns        func(string) bool
-	refusesLate bool
-	catalog     *Catalog            // in force
-	content     map[[3]string]Event // of the events that were priced, by identity
-	slots       map[key]*slot
-	closed      map[calendar]time.Time // until when
-	bills       map[bill][]string      // the lines that were billed so far
-	again       map[bill]bool          // those that the next close makes again; true: with all that is due
-	result      Result
-	err         error
+	owns    func(string) bool
+	catalog *Catalog            // in force
+	content map[[3]string]Event // of the events that were priced, by identity
+	slots   map[key]*slot
+	closed  map[calendar]time.Time // until when
+	bills   map[bill][]string      // the lines that were billed so far
+	again   map[bill]bool          // those that the next close makes again; true: with all that is due
+	result  Result
+	err     error
 }
 
 // event prices an event under all that it meets, or says why not.
@@ -139,9 +137,6 @@ func (r *rater) price(e Event) (outcome, reason string) {
 				}
 			}
 			c := r.calendarOf(e.Account)
-			if r.refusesLate && e.Time.Before(r.closed[c]) {
-				return "refused", "period_closed"
-			}
 			found[b.key(e.Account, c.start(e.Time, 0), e.Data)] = slot{b, c, []measured{{e.Time, quantity}}, false}
 		}
 	}

@@ -206,7 +206,7 @@ func (w *world) compare() {
 			return
 		}
 		owns := func(account string) bool { return w.owner(account) == n }
-		want, err := oracle.Replay(log, owns, w.refusesLate())
+		want, err := oracle.Replay(log, owns)
 		if err != nil {
 			w.violated("oracle", "partition %d: %v", n, err)
 			return
@@ -218,19 +218,6 @@ func (w *world) compare() {
 			return
 		}
 	}
-}
-
-// refusesLate reports whether the engine turns late usage away.
-func (w *world) refusesLate() bool {
-	for n := range w.partitions {
-		c := w.current.disk.now(n)
-		for _, e := range slices.Concat(c.log(accumulate.LogDeadLetters).list, c.log(accumulate.LogVerdicts).list) {
-			if strings.Contains(string(e), `"period_closed"`) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // compareRecords compares the counters of every checkpoint that was ever made.
@@ -382,7 +369,7 @@ func (w *world) compareAnswers(n int, log []oracle.Entry, owns func(string) bool
 		if s.partition != n || s.position > uint64(len(log)) {
 			continue
 		}
-		want, err := oracle.Replay(log[:s.position], owns, w.refusesLate())
+		want, err := oracle.Replay(log[:s.position], owns)
 		if err != nil {
 			w.violated("oracle", "partition %d: %v", n, err)
 			return
