@@ -164,7 +164,7 @@ func (c *connection) anchor(partition int, epoch uint64, a stream.Anchor) error 
 	if epoch != c.epoch || epoch != j.epoch {
 		return fmt.Errorf("sim: anchor of partition %d: epoch %d: %w", partition, epoch, stream.ErrFenced)
 	}
-	c.world.watch.anchored(partition, j.anchors[partition].Anchor, a)
+	c.world.watch.anchored(partition, a)
 	j.anchors[partition] = anchored{epoch, a}
 	return nil
 }
@@ -491,7 +491,7 @@ func (h *chain) write(first uint64, entries [][]byte) error {
 			h.stale = true
 			return fmt.Errorf("sim: entry %d of %s: %w", number, h.subject, stream.ErrConflict)
 		}
-		h.world.watch.published(h.subject, number, e, j)
+		h.world.watch.published(h.subject, number)
 		m := stream.Message{Subject: h.subject, Header: stream.Header{headerNumber: {strconv.FormatUint(number, 10)}}, Data: slices.Clone(e)}
 		h.sequence, h.number = j.store(streamOf(h.subject), m), number
 	}

@@ -90,7 +90,7 @@ func Run(seed uint64, steps int, o Options) Outcome {
 		revisions: map[uint64]*oracle.Catalog{}, progress: begin, reached: map[*disk]map[int]uint64{}, faults: true,
 	}
 	w.journal = newJournal(w.now)
-	w.watch = watch{world: w, seen: map[int]map[uint64]record{}}
+	w.watch = watch{world: w, seen: map[int]map[uint64]record{}, stood: map[int]record{}}
 	w.partitions = pick(w, 1, 1, 2, 3)
 	w.journal.store(stream.Ledger, stream.Message{Subject: "ledger.genesis", Data: fmt.Appendf(nil, `{"identity_seed":"%x","partitions":%d}`, seed, w.partitions)})
 	w.setClock(begin)
