@@ -55,7 +55,10 @@ func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
 // crashes, and compares what it came to with what the log alone says.
 func TestSimulation(t *testing.T) {
 	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
-	list := keptSeeds(t)
+	list, known := readSeeds(t, "testdata/seeds.txt"), map[uint64]bool{}
+	for _, seed := range readSeeds(t, "testdata/known.txt") {
+		known[seed] = true
+	}
 	count := *seeds
 	switch {
 	case count > 0:
@@ -85,7 +88,13 @@ func TestSimulation(t *testing.T) {
 		for _, seed := range list {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				if out := run(t, seed, o); out.Violation != "" {
+				out := run(t, seed, o)
+				switch {
+				case known[seed] && out.Violation != "" && *oneSeed == 0:
+					t.Skipf("known, and not mended: %s", out.What)
+				case known[seed] && out.Violation == "":
+					t.Error("it holds now: take it off testdata/known.txt")
+				case out.Violation != "":
 					t.Errorf("%s: %s\nto repeat: go test ./host/internal/sim -run TestSimulation -v -seed=%d", out.What, out.Violation, seed)
 				}
 			})
@@ -105,10 +114,10 @@ func oneByOne(t *testing.T, list []uint64, o sim.Options) {
 	}
 }
 
-// keptSeeds are those that have found something once.
-func keptSeeds(t *testing.T) (list []uint64) {
+// readSeeds reads a file of seeds, one a line, with what each is about behind a #.
+func readSeeds(t *testing.T, file string) (list []uint64) {
 	t.Helper()
-	f, err := os.Open("testdata/seeds.txt")
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
