@@ -97,7 +97,7 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	// A crash here leaves a revision that is not in force everywhere:
 	// completeMarkers ends the work at the next start.
 	result.Revision, result.Digest = stored.Revision, stored.Digest
-	if result.Positions, err = h.mark(ctx, stored, request.At); err != nil {
+	if result.Positions, err = h.mark(ctx, h.partitions, stored, request.At); err != nil {
 		return Applied{}, err
 	}
 	if err := h.Wait(ctx, result.Positions); err != nil {
@@ -148,14 +148,14 @@ func keepPinnedRules(current, parsed []catalog.InvoiceRule) {
 	}
 }
 
-// mark writes a revision's marker into every partition's log, once.
-func (h *Host) mark(ctx context.Context, r revisionMessage, at time.Time) ([]query.Position, error) {
+// mark writes a revision's marker into the logs of partitions, once.
+func (h *Host) mark(ctx context.Context, partitions []*partition, r revisionMessage, at time.Time) ([]query.Position, error) {
 	body, err := json.Marshal(marker{Revision: r.Revision, Digest: r.Digest, At: at.UTC()})
 	if err != nil {
 		return nil, fmt.Errorf("host: catalog marker: %w", err)
 	}
-	positions := make([]query.Position, 0, len(h.partitions))
-	for _, p := range h.partitions {
+	positions := make([]query.Position, 0, len(partitions))
+	for _, p := range partitions {
 		position, err := h.appendOnce(ctx, p.number, fmt.Sprintf("%scatalog.%d", p.controlPrefix(), r.Revision), body)
 		if err != nil {
 			return nil, err
@@ -177,7 +177,7 @@ func (h *Host) completeMarkers(ctx context.Context) ([]query.Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.mark(ctx, last, last.At)
+	return h.mark(ctx, h.partitions, last, last.At)
 }
 
 // readToEnd waits until what is in the log is priced, so that an apply does not

@@ -57,7 +57,7 @@ func (h *Host) ApplyLate(ctx context.Context, file catalog.File, fn func()) ([]s
 		return nil, err
 	}
 	fn()
-	positions, err := h.mark(ctx, stored, h.Now())
+	positions, err := h.mark(ctx, h.partitions, stored, h.Now())
 	if err == nil {
 		err = h.Wait(ctx, positions)
 	}

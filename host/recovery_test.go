@@ -56,10 +56,7 @@ func TestMarkersAreCompleted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := h.partitions
-			h.partitions = all[:marked]
-			positions, err := h.mark(ctx, stored, h.Now())
-			h.partitions = all
+			positions, err := h.mark(ctx, h.partitions[:marked], stored, h.Now())
 			if err := errors.Join(err, h.Wait(ctx, positions)); err != nil {
 				t.Fatal(err)
 			}
