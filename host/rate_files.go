@@ -254,7 +254,8 @@ func (f *feed) refuse(bad *ingest.LineError) {
 	f.refused = append(f.refused, l)
 }
 
-// flush writes the events that are waiting.
+// flush writes the events that are waiting. One that the log does not take is a
+// dead letter without having been in the log.
 func (f *feed) flush(ctx context.Context) error {
 	if len(f.events) == 0 {
 		return nil
@@ -263,7 +264,12 @@ func (f *feed) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range results {
+	for i, r := range results {
+		if r.Problem != nil {
+			e := &f.events[i]
+			f.refused = append(f.refused, export.DeadLetter{Source: e.Source, ID: e.ID, Reason: r.Problem.Reason, Detail: r.Problem.Detail})
+			continue
+		}
 		f.reached(r.Position.Partition, r.Position.Sequence)
 	}
 	f.written += len(f.events)

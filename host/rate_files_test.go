@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,5 +135,29 @@ func TestRateFiles(t *testing.T) {
 		if c := got.Counts; c.Read != 8 || c.Priced != 2 || c.Duplicates != 2 || c.DeadLettered != 4 {
 			t.Errorf("%d partitions: %+v", partitions, c)
 		}
+	}
+}
+
+// An event that is larger than a message of the log may be is a dead letter of the
+// report, and counted.
+func TestRateFilesTellsOfWhatTheLogRefuses(t *testing.T) {
+	t.Parallel()
+	usage := filepath.Join(t.TempDir(), "usage.jsonl")
+	const line = `{"specversion":"1.0","id":"%s","source":"test","type":"call","subject":"emma","time":"2026-10-05T10:00:00Z","data":{"seconds":"60","note":"%s"}}` + "\n"
+	data := fmt.Sprintf(line, "small", "") + fmt.Sprintf(line, "large", strings.Repeat("x", 7_000_000))
+	if err := os.WriteFile(usage, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := host.RateFiles(t.Context(), host.RateRequest{
+		Catalog: []catalog.File{{Name: "catalog.yaml", Data: []byte(ratedCatalog)}}, Usage: []string{usage}, Partitions: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := report.Counts; c.Read != 2 || c.Priced != 1 || c.DeadLettered != 1 {
+		t.Errorf("counts %+v, want 1 of 2 priced and 1 a dead letter", c)
+	}
+	if l := report.DeadLetters; len(l) != 1 || l[0].ID != "large" || l[0].Reason != "message_too_large" {
+		t.Errorf("dead letters %+v", l)
 	}
 }
