@@ -86,6 +86,8 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if h.store, err = config.openStore(); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
+	begun := config.Now()
+	h.log.Info("reading the state", "data", config.DataDir, "partitions", config.Partitions)
 	turns := newTurns()
 	for n := range config.Partitions {
 		h.partitions = append(h.partitions, &partition{
@@ -108,8 +110,11 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if err := h.openDeliveries(ctx); err != nil {
 		return err
 	}
-	_, err = h.revokedInUse(ctx)
-	return err
+	if _, err = h.revokedInUse(ctx); err != nil {
+		return err
+	}
+	h.log.Info("state, log and plugins are open", "took", config.Now().Sub(begun).Round(time.Millisecond))
+	return nil
 }
 
 // openLog opens the log, and what is made from it: plugins and catalogs.
@@ -117,6 +122,7 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return err
 	}
+	h.log.Info("loading the built-in tariffs; the first start in a data directory compiles them")
 	builtIns, endRuntime, err := h.config.openPlugins(ctx)
 	h.endRuntime = endRuntime
 	if err != nil {
