@@ -15,7 +15,9 @@ import (
 
 // What the close of a period can wait for. They are stable.
 const (
-	WaitStopped   = "host_stopped"    // a partition cannot go on: a gap, another log, damage
+	WaitStopped   = "host_stopped"    // a partition cannot go on: a gap, another log
+	WaitUnserved  = "not_serving"     // a partition's state is damaged: it is made again from the log, or parked
+	WaitUnproven  = "digest"          // what is stored has not been read in full since the start, and held against its digest
 	WaitUnread    = "unread_messages" // the log has messages that are not read
 	WaitEarlier   = "earlier_period"  // one before is open, and periods are closed in order
 	WaitNotEnded  = "not_ended"       // its end has not come
@@ -34,6 +36,15 @@ func (h *Host) closeWaits(p *partition, c namedCalendar, period billing.Period, 
 	}
 	if failure := h.failure.Load(); failure != nil {
 		add(WaitStopped, "the host has stopped: %v", *failure)
+	}
+	whole := p.unservable()
+	if whole == nil {
+		whole = h.wholeAgain()
+	}
+	if whole != nil {
+		add(WaitUnserved, "%v", whole)
+	} else if !p.isChecked() {
+		add(WaitUnproven, "the stored state is being read in full and held against its digest, as after each start; tollway doctor shows how far that has come")
 	}
 	if n := unread[p.number]; n > 0 {
 		add(WaitUnread, "messages that stand in the log have to be read")

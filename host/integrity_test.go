@@ -206,6 +206,35 @@ func TestDamageWhileRunning(t *testing.T) {
 	r.settled()
 }
 
+// Until the state was read in full after a start, the open periods say that they
+// wait for that.
+func TestPeriodsWaitForTheDigest(t *testing.T) {
+	t.Parallel()
+	r := stored(t, 1)
+	r.stop()
+	r.idle = true
+	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
+	r.waitsFor(host.WaitUnproven)
+}
+
+// waitsFor fails unless there are open periods and each waits for something.
+func (r *running) waitsFor(reason string) {
+	r.t.Helper()
+	open := 0
+	for _, p := range first(r.Periods()) {
+		if len(p.Open) == 0 {
+			continue
+		}
+		open++
+		if !slices.ContainsFunc(p.Waits, func(w query.PeriodWait) bool { return w.Reason == reason }) {
+			r.t.Errorf("period %s waits for %+v, and not for %s", p.Period.ID(), p.Waits, reason)
+		}
+	}
+	if open == 0 {
+		r.t.Error("no period is open")
+	}
+}
+
 // A partition that is being made again says so to whoever asks for one of its
 // accounts, or for all; the accounts of others are answered.
 func TestRebuildingRefuses(t *testing.T) {
@@ -260,5 +289,6 @@ func TestAnotherStateIsParked(t *testing.T) {
 		if err := r.Servable("account-1"); err == nil {
 			t.Error("it answers")
 		}
+		r.waitsFor(host.WaitUnserved)
 	}
 }

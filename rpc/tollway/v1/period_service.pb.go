@@ -207,8 +207,8 @@ func (x *PeriodStatus) GetWaits() []*PeriodWait {
 // PeriodWait is something that the close of a period waits for.
 type PeriodWait struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable: host_stopped, unread_messages, earlier_period, not_ended, grace,
-	// watermark or manual.
+	// Stable: host_stopped, not_serving, digest, unread_messages, earlier_period,
+	// not_ended, grace, watermark or manual.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What has to happen, for people.
 	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`

@@ -111,8 +111,8 @@ export const PeriodStatusSchema: GenMessage<PeriodStatus> = /*@__PURE__*/
  */
 export type PeriodWait = Message<"tollway.v1.PeriodWait"> & {
   /**
-   * Stable: host_stopped, unread_messages, earlier_period, not_ended, grace,
-   * watermark or manual.
+   * Stable: host_stopped, not_serving, digest, unread_messages, earlier_period,
+   * not_ended, grace, watermark or manual.
    *
    * @generated from field: string reason = 1;
    */
