@@ -1,8 +1,12 @@
 package host
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	"time"
+
+	"github.com/tollway/tollway/host/internal/memory"
 )
 
 // collectPercent is by how much a host's memory may grow over what lives in it
@@ -11,10 +15,33 @@ import (
 // collector's time, which is a few hundredths of the whole.
 const collectPercent = 70
 
-// HoldMemory sets the pace of the garbage collector for a process that is a host,
-// unless GOGC says what it is to be.
-func HoldMemory() {
+// How often it is looked whether the heap has grown, while it grows and when it has
+// not for long.
+const (
+	growthIntervalMin = 100 * time.Millisecond
+	growthIntervalMax = 10 * time.Second
+)
+
+// HoldMemory sets up the memory of a process that is a host: the pace of the garbage
+// collector, unless GOGC says what it is to be, and large pages for a large heap, until
+// the context ends. It returns at once.
+func HoldMemory(ctx context.Context) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectPercent)
 	}
+	go func() {
+		var heap memory.Heap
+		for wait := growthIntervalMin; ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			if heap.Collapse() > 0 {
+				wait = growthIntervalMin
+			} else {
+				wait = min(2*wait, growthIntervalMax)
+			}
+		}
+	}()
 }

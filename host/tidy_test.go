@@ -82,7 +82,7 @@ var direction = map[string][]string{
 	// The wiring.
 	"host": {
 		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
-		"host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
+		"host/internal/memory", "host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
 		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/deliver", "host/export", "host/ingest", "host/query", "sdk/billing",
@@ -132,6 +132,7 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
+	"host/memory.go":                    "putting the heap into large pages; it ends with the context",
 	"host/host.go":                      "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
 	"host/internal/sim/process.go":      "one life of a host; its crash waits",

@@ -101,7 +101,7 @@ var unknownKey = regexp.MustCompile(`field (\S+) not found in type (?s:.*)`)
 
 // Run serves until interrupted.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
-	host.HoldMemory()
+	host.HoldMemory(ctx)
 	file, err := readServeConfig(c.Config)
 	if err != nil {
 		return err

@@ -127,7 +127,7 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 	if r.world, err = cloud.New(config.Keys/cloud.Meters, true); err != nil {
 		return Report{}, err
 	}
-	host.HoldMemory()
+	host.HoldMemory(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	settings := serve.Config{

@@ -25,7 +25,7 @@ const (
 // host is the real host on the log. It measures from where it stands to
 // job.Until, and compares every total with its known sum.
 func (w *worker) host(ctx context.Context) (err error) {
-	host.HoldMemory()
+	host.HoldMemory(ctx)
 	h, err := host.Open(ctx, w.hostConfig())
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func (w *worker) hostConfig() host.Config {
 
 // withHost runs fn beside a host that runs.
 func (w *worker) withHost(ctx context.Context, fn func(context.Context, *host.Host) error) (err error) {
-	host.HoldMemory()
+	host.HoldMemory(ctx)
 	h, err := host.Open(ctx, w.hostConfig())
 	if err != nil {
 		return err
