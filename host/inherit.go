@@ -54,7 +54,7 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 			if l.Terms.Calendar != c || l.Terms.Period != start {
 				continue
 			}
-			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group, rate.Content{})); err != nil {
+			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group(), rate.Content{})); err != nil {
 				return err
 			}
 		}

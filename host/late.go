@@ -195,7 +195,7 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 			if l.Terms.Calendar != c || l.Terms.Period != start {
 				continue
 			}
-			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group, rate.Content{})); err != nil {
+			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group(), rate.Content{})); err != nil {
 				return err
 			}
 		}

@@ -10,8 +10,11 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/tollway/tollway/host/internal/memory"
 )
 
 // IsMalformed reports whether an error says that a record is not one that this
@@ -129,10 +132,7 @@ func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
 		return Sums{}, err
 	}
 	for _, chunk := range g.chunks {
-		err := eachRecord(chunk, func(kind byte, number uint32, body []byte) error {
-			return t.record(kind, number, body)
-		})
-		if err != nil {
+		if err := t.chunk(chunk); err != nil {
 			return Sums{}, err
 		}
 	}
@@ -204,6 +204,39 @@ func (t *Tally) term(key, value []byte) error {
 	}
 	t.terms = append(t.terms, mix(xxh3.HashSeed(b, seedTerms), plan))
 	return nil
+}
+
+// tallyAhead is how many records are found before the first of them is taken: what
+// is known of their slots is read from memory meanwhile.
+const tallyAhead = 16
+
+// chunk takes the records of a journal's entry.
+func (t *Tally) chunk(entry []byte) error {
+	var found [tallyAhead]spot
+	n := 0
+	take := func() error {
+		for _, r := range found[:n] {
+			if err := t.record(r.kind, r.number, r.body); err != nil {
+				return err
+			}
+		}
+		n = 0
+		return nil
+	}
+	err := eachRecord(entry, func(kind byte, number uint32, body []byte) error {
+		found[n] = spot{kind, number, body}
+		if uint64(number) < uint64(len(t.slots)) {
+			memory.Ahead(unsafe.Pointer(&t.slots[number]), unsafe.Sizeof(slotSum{}))
+		}
+		if n++; n == tallyAhead {
+			return take()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return take()
 }
 
 // record takes a slot's record, in place of what the slot was before.

@@ -16,9 +16,10 @@
 // # The journal
 //
 // A record says what a slot is: the full one with its names, the short one with
-// its number alone. Beside the slots that change, each generation writes some of
-// those that do not, in turn. When all have had their turn, what stands in the
-// journal before that round began has been said again, and is trimmed. So there is
+// its number alone. In a round each slot has a full record: the first one when it changes,
+// and those that do not change in turn, some with each generation. When all have had
+// theirs, what stands in the journal before that round began has been said again, and
+// is trimmed. So there is
 // nothing to merge, a checkpoint costs what changes in it, and the journal is no
 // longer than two rounds.
 //

@@ -13,6 +13,7 @@ type Generation struct {
 	Header Header
 
 	number uint32
+	round  uint8   // of the full records, that of the slots which have theirs
 	images []image // of slots before the generation changed them
 	block  []byte  // being filled with the images' data
 	blocks [][]byte
@@ -21,8 +22,8 @@ type Generation struct {
 	chunks  [][]byte // of records, each an entry of the journal
 	free    [][]byte // empty chunks
 	scratch []byte
-	written int
-	turns   int  // slots that had theirs
+	short   int  // short records that were written, those in place of others not
+	turns   int  // that were taken
 	wrapped bool // the round of full records has come to its end
 
 	plans       []tableEntry
@@ -61,6 +62,12 @@ const (
 	// store. A larger record has a chunk of its own.
 	chunkBytes = 512 << 10
 	chunkHead  = 1 // the version
+)
+
+// A round is one of two numbers, so that 0 is none. They take turns.
+const (
+	roundFirst = 1
+	rounds     = 3 // their sum
 )
 
 // Where a record is: its chunk, and its offset there in the lower bits.
@@ -136,8 +143,9 @@ func (g *Generation) Accounts(fn func(id string)) {
 	}
 }
 
-// reuse empties a generation that is durable and keeps its memory.
-func (g *Generation) reuse(number uint32) {
+// reuse empties a generation that is durable and keeps its memory, for the one that
+// follows another.
+func (g *Generation) reuse(cut *Generation) {
 	clear(g.dirty)
 	clear(g.images)
 	for _, c := range g.chunks {
@@ -150,12 +158,15 @@ func (g *Generation) reuse(number uint32) {
 		blocks = append(blocks, g.block)
 	}
 	*g = Generation{
-		number: number, images: g.images[:0], dirty: g.dirty[:0], blocks: blocks, chunks: g.chunks[:0], free: g.free, scratch: g.scratch[:0],
+		number: cut.number + 1, round: cut.round, images: g.images[:0], dirty: g.dirty[:0], blocks: blocks, chunks: g.chunks[:0], free: g.free, scratch: g.scratch[:0],
 		plans: g.plans[:0], terms: g.terms[:0],
 	}
 	clear(g.chunks[:cap(g.chunks)])
 	for i := range g.blocks {
 		g.blocks[i] = g.blocks[i][:0]
+	}
+	if cut.wrapped {
+		g.round = rounds - cut.round
 	}
 }
 
@@ -209,8 +220,8 @@ func (g *Generation) takeBlock(room int) []byte {
 func (g *Generation) record(l *rate.Live) {
 	if l.Record == noRecord {
 		kind := recordShort
-		if g.images[l.Before].absent {
-			kind = recordFull
+		if l.Round != g.round { // a new slot has had none
+			kind, l.Round = recordFull, g.round
 		}
 		l.Record = g.append(kind, l)
 		return
@@ -232,8 +243,10 @@ func (g *Generation) at(record uint64) []byte {
 
 // append writes a record behind the others and returns where it is.
 func (g *Generation) append(kind byte, l *rate.Live) uint64 {
-	g.written++
-	n, room := len(g.chunks)-1, recordRoom(l)
+	if kind == recordShort {
+		g.short++
+	}
+	n, room := len(g.chunks)-1, recordRoom(kind, l)
 	if n < 0 || cap(g.chunks[n])-len(g.chunks[n]) < room {
 		g.chunks = append(g.chunks, g.takeChunk(room))
 		n++
@@ -254,24 +267,21 @@ func (g *Generation) takeChunk(room int) []byte {
 }
 
 // repeat writes the full record of a slot, which the generation need not have
-// changed.
+// changed, unless the slot has had it in this round.
 func (g *Generation) repeat(l *rate.Live) {
+	if l.Round == g.round {
+		return
+	}
+	l.Round = g.round
 	changed := l.Epoch == g.number && l.Record != noRecord
 	if changed {
-		old := g.at(l.Record)
-		if old[0] == recordFull {
-			return // it has said all of it
-		}
-		old[0] = recordVoid
+		g.at(l.Record)[0] = recordVoid
 	}
 	at := g.append(recordFull, l)
 	if changed {
 		l.Record = at
 	}
 }
-
-// records counts the records that were written, those in place of others not.
-func (g *Generation) records() int { return g.written }
 
 // numberKey is the key of a table whose entries have numbers.
 func numberKey(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }

@@ -183,7 +183,7 @@ func (l *Loader) place(live *rate.Live, r *stored) error {
 	if found {
 		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
 	}
-	live.Account, live.Terms, live.Group = a, t, group
+	live.Name(a, t, group)
 	a.Insert(at, live)
 	if !live.Final {
 		s.count(t, 1)

@@ -48,7 +48,7 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	slots := make([]*rate.Slot, 0, len(a.Slots))
 	for _, l := range a.Slots {
 		if c, ok := s.content(l, v); ok {
-			slot := rate.NewSlot(a.ID, l.Terms, l.Group, c)
+			slot := rate.NewSlot(a.ID, l.Terms, l.Group(), c)
 			slot.CarryIn = s.carries[l.Number]
 			slots = append(slots, slot)
 		}

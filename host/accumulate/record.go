@@ -80,7 +80,7 @@ const lengthRoom = 1
 // appendRecord writes what a slot is.
 func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	first := len(b)
-	b = slices.Grow(b, recordRoom(l))
+	b = slices.Grow(b, recordRoom(kind, l))
 	w := b[first:cap(b)]
 	w[0] = kind
 	binary.LittleEndian.PutUint32(w[1:], l.Number)
@@ -89,7 +89,7 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	if kind == recordFull {
 		at += putUvarint(w[at:], uint64(l.Terms.Number))
 		at += putString(w[at:], l.Account.ID)
-		at += putString(w[at:], l.Group)
+		at += putString(w[at:], l.Group())
 	}
 	w[at] = 0
 	if l.Final {
@@ -118,11 +118,15 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	return b[:first+at]
 }
 
-// recordRoom is at least the length of a slot's record, of either kind.
-func recordRoom(l *rate.Live) int {
+// recordRoom is at least the length of a slot's record.
+func recordRoom(kind byte, l *rate.Live) int {
 	const numbers, perLine = 96, 2 // beside the slot's bytes
 	data := len(l.Data())
-	return numbers + len(l.Account.ID) + len(l.Group) + data + data/rate.LineBytes*perLine
+	room := numbers + data + data/rate.LineBytes*perLine
+	if kind == recordFull {
+		room += len(l.Account.ID) + len(l.Group())
+	}
+	return room
 }
 
 // recordLen returns the length of the record that b begins with, which this

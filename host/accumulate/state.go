@@ -42,7 +42,7 @@ type State struct {
 	numbered []*rate.Plan          // by number, from 1 at index 0
 	termsOf  map[string]uint32     // canonical form of terms → their number
 	terms    []*rate.Terms         // by number, from 1 at index 0
-	turn     uint32                // number of the slot whose full record is next
+	turn     uint32                // number of the next slot that is looked at for its full record
 	letters  letters
 	spare    chan *Generation // one that is durable, for its memory
 }
@@ -63,7 +63,7 @@ func NewState() *State {
 	return &State{
 		latest: newHeader(), committed: newHeader(), header: newHeader(),
 		open:    map[rate.Calendar]map[int64]*span{},
-		filling: &Generation{number: 1},
+		filling: &Generation{number: 1, round: roundFirst},
 		plans:   map[string]uint32{},
 		planAt:  map[*rate.Plan]uint32{},
 		termsOf: map[string]uint32{},

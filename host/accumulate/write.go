@@ -69,7 +69,7 @@ func (s *State) Take(changes []rate.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.filling
-	records := g.records()
+	short := g.short
 	for i := range changes {
 		c := &changes[i]
 		if later := i + takeAhead; later < len(changes) {
@@ -92,7 +92,7 @@ func (s *State) Take(changes []rate.Change) error {
 		l.SetData(c.Lines, c.State)
 		g.record(l)
 	}
-	s.takeTurns(g.records() - records)
+	s.takeTurns(g.short - short)
 	return nil
 }
 
@@ -124,8 +124,9 @@ func (s *State) Put(slot *rate.Slot) error {
 	}
 	l.Events, l.LastTime, l.Final = slot.Events, slot.LastTime, slot.Final
 	l.SetData(slot.Data(), nil)
+	short := s.filling.short
 	s.filling.record(l)
-	s.takeTurns(1)
+	s.takeTurns(s.filling.short - short)
 	return nil
 }
 
@@ -155,7 +156,7 @@ func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string
 		a.Known = true
 		s.accounts.add(a)
 	}
-	l.Account, l.Terms, l.Group = a, t, group
+	l.Name(a, t, group)
 	at, _ := a.Find(t, group)
 	a.Insert(at, l)
 	s.count(t, 1)
@@ -207,16 +208,33 @@ func (s *State) numberPlan(p *rate.Plan) (uint32, error) {
 	return n, nil
 }
 
-// takeTurns writes the full records of the next n slots. A generation writes to
-// the end of a round at most: the next begins with the next generation.
+// In a round, every slot has a full record in the journal: the first record of a slot
+// that changes is one. For each that is a short one, because the slot has had its full
+// one, there is a turn for another slot, so that a round comes to an end: those that do
+// not change have theirs then.
+
+// skipMax is how many slots, less one, a turn passes over that have had their full
+// record.
+const skipMax = 8
+
+// takeTurns takes n turns. A generation writes to the end of a round at most: the next
+// begins with the next generation.
 func (s *State) takeTurns(n int) {
 	g := s.filling
 	for ; n > 0 && !g.wrapped; n-- {
 		g.turns++
-		s.turnAhead()
-		g.repeat(s.slots.at(s.turn))
-		if s.turn++; s.turn == s.slots.n {
-			s.turn, g.wrapped = 0, true
+		for range skipMax {
+			s.turnAhead()
+			l := s.slots.at(s.turn)
+			had := l.Round == g.round
+			g.repeat(l)
+			if s.turn++; s.turn == s.slots.n {
+				s.turn, g.wrapped = 0, true
+				break
+			}
+			if !had {
+				break
+			}
 		}
 	}
 }
@@ -231,9 +249,14 @@ func (s *State) turnAhead() {
 		return
 	}
 	s.slots.at(later).Ahead()
-	s.slots.at(later - turnsAhead).Account.Ahead()
-	id := s.slots.at(later - 2*turnsAhead).Account.ID
-	memory.Ahead(unsafe.Pointer(unsafe.StringData(id)), uintptr(len(id)))
+	round := s.filling.round
+	if l := s.slots.at(later - turnsAhead); l.Round != round {
+		l.Account.Ahead()
+	}
+	if l := s.slots.at(later - 2*turnsAhead); l.Round != round {
+		id := l.Account.ID
+		memory.Ahead(unsafe.Pointer(unsafe.StringData(id)), uintptr(len(id)))
+	}
 }
 
 // turnsMin is how many full records a generation has at least. Each adds an entry
@@ -294,7 +317,7 @@ func (s *State) Cut() (*Generation, error) {
 	if s.flying != nil {
 		return nil, errUncommitted
 	}
-	next.reuse(cut.number + 1)
+	next.reuse(cut)
 	s.flying, s.filling = cut, next
 	return cut, nil
 }

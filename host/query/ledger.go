@@ -148,7 +148,7 @@ func (l *ledger) account(slot *rate.Live) uint32 {
 
 // leaf returns the number of what a slot has in common with others.
 func (l *ledger) leaf(slot *rate.Live) (uint32, error) {
-	key := leafKey{slot.Terms, slot.Group}
+	key := leafKey{slot.Terms, slot.Group()}
 	if n, known := l.leafOf[key]; known {
 		return n, nil
 	}
@@ -160,7 +160,7 @@ func (l *ledger) leaf(slot *rate.Live) (uint32, error) {
 		}
 		l.zones[slot.Terms.Calendar] = zone
 	}
-	values, err := rate.DecodeGroup(slot.Group)
+	values, err := rate.DecodeGroup(slot.Group())
 	if err != nil || len(values) != len(slot.Terms.Plan.GroupBy) {
 		return 0, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", slot.Account.ID, len(values), len(slot.Terms.Plan.GroupBy))
 	}

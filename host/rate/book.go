@@ -83,7 +83,7 @@ func (a *Account) aheadSlots() {
 // Live is a slot as a book keeps it: it changes in place. Only the book may
 // change it, through what a rater's outcome says.
 //
-// Its parts stand in the order in which they are needed, most of all in four lines
+// Its parts stand in the order in which they are needed, most of all in three lines
 // of the processor's caches: with a million slots, each event costs as many looks
 // at memory as it touches lines.
 type Live struct {
@@ -100,28 +100,59 @@ type Live struct {
 	cell  int32 // the slot's cell in the batch with this number
 	batch uint32
 
-	size  uint16 // of the data in near; none of far
+	size  uint16 // of the data in near; sizeFar says that it is elsewhere
 	Final bool   // the period is closed and the closing fold is in the lines
+	Round uint8  // the book's
 
-	near  [nearBytes]byte
-	Group string
+	near [nearBytes]byte
+	more *liveMore // nil for most
+}
+
+// liveMore is what few slots have.
+type liveMore struct {
+	group string
 	far   []byte // data that is longer than near; nil for none
 }
 
 const (
 	lineBytes = 64 // by which processors read memory
-	liveBytes = 4 * lineBytes
-	nearBytes = liveBytes - lineBytes - 16 - 24
+	liveBytes = 3 * lineBytes
+	nearBytes = liveBytes - lineBytes - 8
+	sizeFar   = 1<<16 - 1
 )
 
 // Ahead has the caches read the slot.
 func (l *Live) Ahead() { memory.Ahead(unsafe.Pointer(l), liveBytes) }
 
+// Group returns the slot's group, see Key.
+func (l *Live) Group() string {
+	if l.more == nil {
+		return ""
+	}
+	return l.more.group
+}
+
+// Name gives an empty slot its names.
+func (l *Live) Name(a *Account, t *Terms, group string) {
+	l.Account, l.Terms = a, t
+	if group != "" || l.more != nil {
+		l.beyond().group = group
+	}
+}
+
+// beyond makes room for what few slots have.
+func (l *Live) beyond() *liveMore {
+	if l.more == nil {
+		l.more = &liveMore{}
+	}
+	return l.more
+}
+
 // Data has the lines, LineBytes each, as many as the plan has, and behind them
 // the plugin's state.
 func (l *Live) Data() []byte {
-	if l.far != nil {
-		return l.far
+	if l.size == sizeFar {
+		return l.more.far
 	}
 	return l.near[:l.size:l.size]
 }
@@ -129,18 +160,19 @@ func (l *Live) Data() []byte {
 // SetData puts lines and state in place of the data. They are copied.
 func (l *Live) SetData(lines, state []byte) {
 	n := len(lines) + len(state)
-	if l.far == nil && n <= nearBytes {
+	if l.size != sizeFar && n <= nearBytes {
 		l.size = uint16(n)
 		copy(l.near[:], lines)
 		copy(l.near[len(lines):], state)
 		return
 	}
-	if cap(l.far) < n {
-		l.far = make([]byte, n, n+n/4) // what grows grows on
+	m := l.beyond()
+	if cap(m.far) < n {
+		m.far = make([]byte, n, n+n/4) // what grows grows on
 	}
-	l.far = l.far[:n]
-	copy(l.far, lines)
-	copy(l.far[len(lines):], state)
+	l.size, m.far = sizeFar, m.far[:n]
+	copy(m.far, lines)
+	copy(m.far[len(lines):], state)
 }
 
 // Lines returns the part of the data that has the lines.
@@ -159,11 +191,11 @@ func (l *Live) State() []byte {
 func (l *Live) linesEnd(data []byte) int { return min(len(l.Terms.Plan.Lines)*LineBytes, len(data)) }
 
 // Key names the slot.
-func (l *Live) Key() Key { return l.Terms.key(l.Account.ID, l.Group) }
+func (l *Live) Key() Key { return l.Terms.key(l.Account.ID, l.Group()) }
 
 // Slot returns the slot as it stands, in memory of its own.
 func (l *Live) Slot() *Slot {
-	return NewSlot(l.Account.ID, l.Terms, l.Group, l.Content())
+	return NewSlot(l.Account.ID, l.Terms, l.Group(), l.Content())
 }
 
 // Content returns what changes of the slot, in the slot's own memory.
@@ -244,7 +276,7 @@ func (a *Account) Find(t *Terms, group string) (at int, found bool) {
 		if c := t.compare(a.by[i]); c != 0 {
 			return c
 		}
-		return strings.Compare(group, a.Slots[i].Group)
+		return strings.Compare(group, a.Slots[i].Group())
 	})
 }
 

@@ -93,7 +93,8 @@ func (b *book) take(changes []rate.Change) {
 	for _, c := range changes {
 		l := c.Slot
 		if l == nil {
-			l = &rate.Live{Account: c.Account, Terms: c.Terms, Group: c.Group}
+			l = &rate.Live{}
+			l.Name(c.Account, c.Terms, c.Group)
 			b.accounts[c.Account.ID], c.Account.Known = c.Account, true
 			at, _ := c.Account.Find(c.Terms, c.Group)
 			c.Account.Insert(at, l)

@@ -308,7 +308,7 @@ func (b *batch) hit(ctx context.Context, s *Live) *verdict {
 		}
 		data := s.Data()
 		end := s.linesEnd(data)
-		c.slot, c.account, c.group, c.lines, c.state, c.used = s, s.Account, s.Group, data[:end:end], data[end:], s.Events > 0
+		c.slot, c.account, c.group, c.lines, c.state, c.used = s, s.Account, s.Group(), data[:end:end], data[end:], s.Events > 0
 		s.batch, s.cell = b.number, int32(len(b.cells)-1)
 	}
 	b.add(s.cell)
