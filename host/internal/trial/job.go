@@ -126,6 +126,8 @@ type Figures struct {
 
 	Checkpoints *host.CheckpointStats    `json:"checkpoints,omitempty"`
 	Stages      map[string]time.Duration `json:"stages_ns,omitempty"`
+	// AllocationStages counts the objects that were allocated, sampled.
+	AllocationStages map[string]int64 `json:"allocation_stages,omitempty"`
 }
 
 // perSecond is a rate, in events.

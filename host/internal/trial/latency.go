@@ -42,6 +42,9 @@ type LatencyLevel struct {
 	Accepted  LatencySpread  `json:"accepted"`    // from the call to its answer
 	Committed LatencySpread  `json:"committed"`   // from the answer to being visible
 	Latest    *LatencySpread `json:"latest,omitempty"`
+
+	Took   time.Duration            `json:"took_ns"`
+	Stages map[string]time.Duration `json:"stages_ns,omitempty"`
 }
 
 // LatencySpread are quantiles of times.
@@ -138,6 +141,10 @@ func (s *sending) finish(ctx context.Context, figures LatencyFigures) error {
 func (s *sending) level(ctx context.Context, percent int, rate int64) (LatencyLevel, error) {
 	s.accepted, s.committed, s.latest = latencies{}, latencies{}, latencies{}
 	load := s.worker.job.Latency
+	profile, err := s.worker.beginProfile()
+	if err != nil {
+		return LatencyLevel{}, err
+	}
 	start, before, from := s.worker.now(), processUsage(), s.next.Load()
 	group, ctx := errgroup.WithContext(ctx)
 	for n := range load.Senders {
@@ -147,9 +154,14 @@ func (s *sending) level(ctx context.Context, percent int, rate int64) (LatencyLe
 		return LatencyLevel{}, err
 	}
 	took, after, sent := s.worker.now().Sub(start), processUsage(), s.next.Load()-from
+	profiled, err := profile.end(uint64(sent))
+	if err != nil {
+		return LatencyLevel{}, err
+	}
 	l := LatencyLevel{
 		Percent: percent, Wanted: rate, Reached: sent * int64(time.Second) / int64(took),
 		CPU: int64((after.cpu - before.cpu) * 100 / took), Accepted: s.accepted.spread(), Committed: s.committed.spread(),
+		Took: took, Stages: profiled.Stages,
 	}
 	if _, ok := any(s.host.Queries()).(latestWaiter); ok {
 		latest := s.latest.spread()
@@ -297,7 +309,7 @@ func Latency(ctx context.Context, config LatencyConfig) (LatencyReport, error) {
 			f := &field{bed: b, usage: Usage{Accounts: config.Accounts}}
 			j := f.job(jobLatency)
 			j.Latency = config.LatencyLoad
-			j.Log = Log{StoreDir: j.DataDir + "-log", Partitions: config.Partitions}
+			j.Log, j.ProfileFile = Log{StoreDir: j.DataDir + "-log", Partitions: config.Partitions}, j.DataDir+".profile"
 			a, err := b.Launch.run(ctx, j)
 			if err != nil {
 				return err
@@ -317,7 +329,7 @@ func (r *LatencyReport) Tables() []Table {
 		Title:   "From accepted to visible, ms (medians of the rounds)",
 		Columns: []string{"load", "events/s", "CPU %", "accepted p50 / p99", "latest p50 / p99 / p99.9", "committed p50 / p99 / p99.9", "samples"},
 		Note: fmt.Sprintf("Machine: %s. One process with the host, the server, which syncs, and %d senders of %d events a call; %d accounts, %d partitions, %v a level, rounds: %d. "+
-			"Accepted is how long a call takes; visible is counted from its answer. Every total was equal to its known sum. Goals at half load: committed p99 150 ms, aim 50; latest p99 20 ms, aim 5.",
+			"Accepted is how long a call takes; visible is counted from its answer. Every total was equal to its known sum.",
 			r.Machine, r.Load.Senders, r.Load.Batch, r.Accounts, r.Partitions, r.Load.Duration, len(r.Rounds)),
 	}
 	if len(r.Rounds) == 0 {
@@ -334,10 +346,6 @@ func (r *LatencyReport) Tables() []Table {
 			return text(func(s LatencySpread) time.Duration { return s.P50 }), text(func(s LatencySpread) time.Duration { return s.P99 }),
 				text(func(s LatencySpread) time.Duration { return s.P999 })
 		}
-		name := "as fast as it goes"
-		if level.Percent > 0 {
-			name = strconv.Itoa(level.Percent) + " %"
-		}
 		a50, a99, _ := times(func(l LatencyLevel) LatencySpread { return l.Accepted })
 		c50, c99, c999 := times(func(l LatencyLevel) LatencySpread { return l.Committed })
 		latest := "not shown by this version"
@@ -350,8 +358,31 @@ func (r *LatencyReport) Tables() []Table {
 		if rate < wanted*9/10 {
 			rates += " of " + thousands(wanted) + " wanted"
 		}
-		t.add(name, rates, orDash(at(func(l LatencyLevel) int64 { return l.CPU })),
+		t.add(level.name(), rates, orDash(at(func(l LatencyLevel) int64 { return l.CPU })),
 			a50+" / "+a99, latest, c50+" / "+c99+" / "+c999, thousands(int64(level.Committed.Samples)))
 	}
-	return []Table{t}
+	goals := goalTable(r.goals(), "")
+	return []Table{goals, t, r.stageTable()}
+}
+
+// stageTable divides the processor time of the levels.
+func (r *LatencyReport) stageTable() Table {
+	t := stageTable("Processor time by stage, % of one core (profile labels; medians)")
+	t.Columns[0] = "load"
+	for i, level := range r.Rounds[0].Levels {
+		figures := make([]Figures, len(r.Rounds))
+		for n := range r.Rounds {
+			figures[n] = Figures{Took: r.Rounds[n].Levels[i].Took, Stages: r.Rounds[n].Levels[i].Stages}
+		}
+		t.stages(level.name(), figures, func(f Figures, name string) int64 { return int64(f.Stages[name] * 100 / max(1, f.Took)) })
+	}
+	return t
+}
+
+// name names a level.
+func (l *LatencyLevel) name() string {
+	if l.Percent == 0 {
+		return "as fast as it goes"
+	}
+	return strconv.Itoa(l.Percent) + " %"
 }

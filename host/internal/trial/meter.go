@@ -17,6 +17,7 @@ type meter struct {
 	start   time.Time
 	before  counts
 	half    atomic.Pointer[counts] // when about half of the events were done; nil before
+	objects map[string]int64       // allocated before, by stage
 }
 
 // counts are what the process has taken since it began.
@@ -59,6 +60,9 @@ func (w *worker) beginProfile() (*meter, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	m.profile = file
+	if m.objects, err = allocationStages(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	return m, nil
 }
 
@@ -90,7 +94,13 @@ func (m *meter) end(events uint64) (Figures, error) {
 		return f, err
 	}
 	var err error
-	f.Stages, err = stagesOf(m.profile.Name())
+	if f.Stages, err = stagesOf(m.profile.Name()); err != nil {
+		return f, err
+	}
+	f.AllocationStages, err = allocationStages()
+	for stage, n := range m.objects {
+		f.AllocationStages[stage] -= n
+	}
 	return f, err
 }
 

@@ -84,6 +84,7 @@ type PipelineReport struct {
 	Partitions int     `json:"partitions"`
 	PerMessage int     `json:"events_per_message"`
 	Rounds     int     `json:"rounds"`
+	First      string  `json:"first"`    // key of the log that the goals are about
 	Database   string  `json:"database"` // the version, or why there is none
 	Killed     string  `json:"killed"`   // what the run with a kill -9 has shown
 	Rows       []*Row  `json:"rows"`
@@ -136,6 +137,7 @@ func Pipeline(ctx context.Context, config PipelineConfig) (PipelineReport, error
 	}
 	p := &pipeline{config: config, report: PipelineReport{
 		Machine: thisMachine(config.Now()), Partitions: config.Partitions, PerMessage: config.PerMessage, Rounds: config.Rounds,
+		First: packedKey(config.Accounts[0]),
 	}}
 	err := withBed(config.Common, func(b *bed) error {
 		p.bed = b

@@ -8,17 +8,13 @@ import (
 
 // Tables shows the report.
 func (r *PipelineReport) Tables() []Table {
-	return []Table{r.ratioTable(), r.rateTable(), r.costTable(), r.stageTable()}
+	return []Table{r.goalTable(), r.ratioTable(), r.rateTable(), r.costTable(), r.stageTable(), r.allocationTable()}
 }
 
 func (r *PipelineReport) ratioTable() Table {
 	t := Table{
 		Title:   "Whole pipeline: ratios within one round",
 		Columns: []string{"ratio", "min", "median", "max", "goal"},
-		Note:    "Kill -9 in the middle: " + r.Killed + ".",
-	}
-	if r.Killed == "" {
-		t.Note = ""
 	}
 	for _, x := range r.Ratios {
 		t.add(x.Name, x.Min.String(), x.Median.String(), x.Max.String(), x.Goal)
@@ -77,22 +73,41 @@ func (r *PipelineReport) costTable() Table {
 
 // stageTable divides the processor time of the hosts.
 func (r *PipelineReport) stageTable() Table {
-	t := Table{
-		Title:   "Processor time per event by stage, ns (profile labels; medians)",
-		Columns: []string{"what"},
+	t := stageTable("Processor time per event by stage, ns (profile labels; medians)")
+	for _, row := range r.Rows {
+		t.stages(row.Name, row.Rounds, func(f Figures, name string) int64 { return f.perEvent(int64(f.Stages[name])) })
+	}
+	return t
+}
+
+// allocationTable divides what the hosts allocate.
+func (r *PipelineReport) allocationTable() Table {
+	t := stageTable("Allocations per 1,000 events by stage, the start included (sampled; medians)")
+	t.Note = "By the innermost function of a stage: allocations have no labels."
+	for _, row := range r.Rows {
+		t.stages(row.Name, row.Rounds, func(f Figures, name string) int64 { return f.perEvent(f.AllocationStages[name] * 1000) })
+	}
+	return t
+}
+
+// stageTable is an empty table with a column for each stage.
+func stageTable(title string) Table {
+	return Table{
+		Title: title, Columns: append([]string{"what"}, stageOrder()...),
 		Note: "server is the NATS server where it is in the process, garbage the collector's own goroutines, runtime the scheduler. " +
 			"Samples without a label count for the stage of the innermost function that is known.",
 	}
-	t.Columns = append(t.Columns, stageOrder()...)
-	for _, row := range r.Rows {
-		if len(row.Rounds[0].Stages) == 0 {
-			continue
-		}
-		cells := []string{row.Name}
-		for _, name := range stageOrder() {
-			cells = append(cells, orDash(row.Stage(name)))
-		}
-		t.add(cells...)
+}
+
+// stages adds a row with the median of a figure for each stage, where there was a
+// profile.
+func (t *Table) stages(name string, rounds []Figures, figure func(f Figures, stage string) int64) {
+	if len(rounds) == 0 || len(rounds[0].Stages) == 0 {
+		return
 	}
-	return t
+	cells := []string{name}
+	for _, stage := range stageOrder() {
+		cells = append(cells, orDash(spread(rounds, func(f Figures) int64 { return figure(f, stage) }).Median))
+	}
+	t.add(cells...)
 }

@@ -1,8 +1,11 @@
 package trial
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -56,6 +59,26 @@ func stageOrder() []string {
 		list = append(list, s.String())
 	}
 	return append(list, stageServer, stageGarbage, stageRuntime, stageOther)
+}
+
+// allocationStages counts the objects that the process has allocated, by stages: an
+// estimate, since the runtime notes one object in so many bytes.
+func allocationStages() (map[string]int64, error) {
+	runtime.GC() // what is noted is shown a collection later
+	runtime.GC()
+	var b bytes.Buffer
+	if err := pprof.Lookup("allocs").WriteTo(&b, 0); err != nil {
+		return nil, err
+	}
+	p, err := profile.Parse(&b)
+	if err != nil {
+		return nil, fmt.Errorf("profile of allocations: %w", err)
+	}
+	stages := map[string]int64{}
+	for _, s := range p.Sample {
+		stages[stageOf(s)] += s.Value[0] // alloc_objects
+	}
+	return stages, nil
 }
 
 // stagesOf divides the processor time in a profile by stages.

@@ -156,7 +156,7 @@ func (r *RecoveryReport) Tables() []Table {
 		Title:   "From the start of a process to its first answer, ms",
 		Columns: []string{"after", "starts", "min", "p50", "max"},
 		Note: fmt.Sprintf("Machine: %s. The host in a process without NATS, %s keys, %s events, %d partitions; killed while it worked through the second half of the log. "+
-			"Nothing that was committed was missing, and every total was equal to its known sum. Goal: 2,000 ms, aim 500.",
+			"Nothing that was committed was missing, and every total was equal to its known sum.",
 			r.Machine, thousands(int64(r.Keys)), thousands(int64(r.Events)), r.Partitions),
 	}
 	for _, row := range []struct {
@@ -172,10 +172,11 @@ func (r *RecoveryReport) Tables() []Table {
 	memory := Table{
 		Title:   "Memory of that host",
 		Columns: []string{"what", "MiB"},
-		Note:    "From its last start to the end of the log. Goal: 1,536 MiB, aim 600.",
+		Note:    "From its last start to the end of the log.",
 	}
 	memory.add("RSS, at the end", mebibytes(r.Figures.RSS))
 	memory.add("RSS, at most", mebibytes(r.Figures.PeakRSS))
 	memory.add("state on the disk", mebibytes(r.Figures.StoreBytes))
-	return []Table{t, memory}
+	goals := goalTable(r.goals(), fmt.Sprintf("%s keys and %s events, which are about as many identities.", thousands(int64(r.Keys)), thousands(int64(r.Events))))
+	return []Table{goals, t, memory}
 }

@@ -91,11 +91,6 @@ func (r *Row) Allocations() (all, steady bench.Hundredths) {
 
 func (r *Row) median(figure func(Figures) int64) int64 { return spread(r.Rounds, figure).Median }
 
-// Stage is the processor time per event that went to a stage, nanoseconds.
-func (r *Row) Stage(name string) int64 {
-	return r.median(func(f Figures) int64 { return f.perEvent(int64(f.Stages[name])) })
-}
-
 // Ratio is one rate by another, round by round, in hundredths.
 type Ratio struct {
 	Name   string           `json:"name"`
