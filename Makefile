@@ -48,7 +48,7 @@ CLIENT_MODULES := rpc/ts/node_modules/.installed
 with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
 
 .PHONY: generate-ts checkgenerate-ts web checkweb web-test screenshots
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants chaos nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -178,6 +178,9 @@ simulate: tariffs ## runs the engine in a simulated world; ARGS="-seed=7 -v" for
 
 mutants: tariffs ## plants bugs, and shows in how many seeds the simulator finds each; ARGS="close" for those with such a name
 	@$(GO) run ./host/internal/sim/mutants $(ARGS)
+
+chaos: $(TARIFFS) ## kills and damages the real program and its log, and compares all invoices; ARGS="-only kills -kills 20 -events 100000"
+	@$(GO) run ./host/internal/chaos/run $(ARGS)
 
 nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, hostile modules, every fuzz target
 	$(GO) test ./host -run '^TestAgainstOracle$$' -oracleworlds 400 -timeout 30m

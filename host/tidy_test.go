@@ -100,6 +100,10 @@ var direction = map[string][]string{
 		"sdk/billing", "github.com/google/go-cmp",
 	},
 	"host/internal/sim/mutants": {},
+	// What is done to the real program.
+	"host/internal/chaos":       {"host/internal/chaos/natsd", "host/internal/oracle", "rpc", "rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", protobuf},
+	"host/internal/chaos/natsd": {"github.com/nats-io"},
+	"host/internal/chaos/run":   {"host/internal/chaos", "host/internal/chaos/natsd"},
 	"host/internal/cloud":       {"sdk/billing"},
 	"host/internal/postgres":    {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
@@ -135,6 +139,10 @@ var goroutines = map[string]string{
 	"host/memory.go":                    "putting the heap into large pages; it ends with the context",
 	"host/host.go":                      "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
+	"host/internal/chaos/program.go":    "the wait for a process's end; it ends with the process, which the site's close kills",
+	"host/internal/chaos/proxy.go":      "connections; Proxy.Close breaks them and waits for all",
+	"host/internal/chaos/receiver.go":   "a server; it ends with Receiver.Close",
+	"host/internal/chaos/kills.go":      "the feeder; the campaign waits for it",
 	"host/internal/sim/process.go":      "one life of a host; its crash waits",
 	"host/internal/sim/world.go":        "a client's call; the crash of its host waits",
 	"host/rate_files.go":                "reader and rater of one file; the call waits for both",

@@ -1,0 +1,200 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+)
+
+// collect reads an export of documents to its end, into a map by id.
+func collect(stream tollwayv1connect.InvoiceServiceExportClientStream, into map[string][]byte) error {
+	defer func() { _ = stream.Close() }() // what is left of one that broke off tells nothing more
+	var pieces []byte
+	for {
+		m, err := stream.Receive()
+		if err == io.EOF { //nolint:errorlint // the stream's own end is not wrapped
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		documents := m.GetDocuments()
+		if pieces = append(pieces, m.GetDocumentPiece()...); m.GetDocumentEnds() {
+			documents, pieces = append(documents, pieces), nil
+		}
+		for _, d := range documents {
+			var head struct{ ID string }
+			if err := json.Unmarshal(d, &head); err != nil {
+				return err
+			}
+			if into[head.ID] != nil {
+				return fmt.Errorf("invoice %s is there twice", head.ID)
+			}
+			into[head.ID] = d
+		}
+		if m.GetDone() {
+			return nil
+		}
+	}
+}
+
+// issued is an invoice, as far as it says what is billed.
+type issued struct {
+	ID, Account, Currency, Total string
+	Period                       struct{ Start time.Time }
+	Lines                        []struct {
+		Tariff, Subscription, ID, Quantity, Amount string
+		Version                                    time.Time
+		Group                                      map[string]string
+		Adjustment                                 *struct{ Period struct{ Start time.Time } }
+	}
+}
+
+// sum is what was billed of a line, on its invoice and on those that adjust it.
+type sum struct{ quantity, amount big.Rat }
+
+// sums are by account|period start, UTC|currency|tariff|subscription|version|group|line.
+type sums map[string]*sum
+
+// add takes in the lines of an invoice. It is an error when they do not add up.
+func (s sums) add(document []byte) error {
+	var inv issued
+	if err := json.Unmarshal(document, &inv); err != nil {
+		return err
+	}
+	total := new(big.Rat)
+	for _, l := range inv.Lines {
+		quantity, fine := new(big.Rat).SetString(l.Quantity)
+		amount, ok := new(big.Rat).SetString(l.Amount)
+		if !ok || !fine {
+			return fmt.Errorf("invoice %s: %q for %q", inv.ID, l.Amount, l.Quantity)
+		}
+		start := inv.Period.Start
+		if l.Adjustment != nil {
+			start = l.Adjustment.Period.Start
+		}
+		name := strings.Join([]string{
+			inv.Account, start.UTC().Format(time.RFC3339), inv.Currency, l.Tariff, l.Subscription, l.Version.UTC().Format(time.RFC3339), group(l.Group), l.ID,
+		}, "|")
+		if s[name] == nil {
+			s[name] = &sum{}
+		}
+		s[name].quantity.Add(&s[name].quantity, quantity)
+		s[name].amount.Add(&s[name].amount, amount)
+		total.Add(total, amount)
+	}
+	if written, ok := new(big.Rat).SetString(inv.Total); !ok || written.Cmp(total) != 0 {
+		return fmt.Errorf("invoice %s: the lines come to %s, the total says %s", inv.ID, total.RatString(), inv.Total)
+	}
+	return nil
+}
+
+func group(values map[string]string) string {
+	list := make([]string, 0, len(values))
+	for k, v := range values {
+		list = append(list, k+"="+v)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+// lines writes sums as the oracle does.
+func (s sums) lines() map[string]bool {
+	lines := map[string]bool{}
+	for name, s := range s {
+		if s.quantity.Sign() != 0 || s.amount.Sign() != 0 {
+			lines[name+"|"+s.quantity.RatString()+"|"+s.amount.RatString()] = true
+		}
+	}
+	return lines
+}
+
+// verdict is what a comparison has found.
+type verdict struct {
+	lost, doubled int64 // events
+	wrong         int   // lines that differ, for whatever reason
+	problems      []string
+}
+
+// say notes a problem.
+func (v *verdict) say(format string, args ...any) {
+	v.problems = append(v.problems, fmt.Sprintf(format, args...))
+}
+
+// shown is how many differing lines are told one by one.
+const shown = 6
+
+// compare holds all invoices against what a world comes to.
+func compare(documents map[string][]byte, want map[string]bool) (v verdict) {
+	got := sums{}
+	for _, id := range ids(documents) {
+		if err := got.add(documents[id]); err != nil {
+			v.say("%v", err)
+		}
+	}
+	lines := got.lines()
+	v.count(lines, want)
+	for _, side := range []struct {
+		what          string
+		these, others map[string]bool
+	}{{"billed, and should not be", lines, want}, {"should be billed, and is not", want, lines}} {
+		for _, line := range ids(side.these) {
+			if side.others[line] {
+				continue
+			}
+			if v.wrong++; v.wrong <= shown {
+				v.say("%s: %s", side.what, line)
+			}
+		}
+	}
+	return v
+}
+
+// count finds the events that are lost or counted twice: the lines of the tariff that
+// counts have their number as quantity.
+func (v *verdict) count(got, want map[string]bool) {
+	events := map[string]int64{}
+	for _, side := range []struct {
+		lines map[string]bool
+		sign  int64
+	}{{got, 1}, {want, -1}} {
+		for line := range side.lines {
+			parts := strings.Split(line, "|")
+			if n := len(parts); n > 4 && parts[3] == countTariff {
+				quantity, ok := new(big.Int).SetString(parts[n-2], 10)
+				if !ok {
+					v.say("%q counts no events", line)
+					continue
+				}
+				events[strings.Join(parts[:n-2], "|")] += side.sign * quantity.Int64()
+			}
+		}
+	}
+	for _, difference := range events {
+		v.lost += max(0, -difference)
+		v.doubled += max(0, difference)
+	}
+}
+
+// balance checks the counters of a world that has been read to its end.
+func (s *site) balance(ctx context.Context, f *Feeder) (v verdict) {
+	c, err := s.counts(ctx)
+	if err != nil {
+		v.say("%v", err)
+		return v
+	}
+	if c.GetRead() != c.GetPriced()+c.GetDuplicates()+c.GetDeadLettered() || c.GetDeadLettered() != 0 || c.GetPriced() != uint64(f.world.Events) {
+		v.say("%v: of %d events each must be priced once, and every other one be a duplicate", c, f.world.Events)
+	}
+	if c.GetDuplicates() < f.doubled.Load() {
+		v.say("%d duplicates were counted, at least %d were sent", c.GetDuplicates(), f.doubled.Load())
+	}
+	return v
+}

@@ -1,0 +1,87 @@
+// Command run does to the real program what a bad year does to it, and prints what it
+// found. It fails when anything was lost, doubled or wrong.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/tollway/tollway/host/internal/chaos"
+	"github.com/tollway/tollway/host/internal/chaos/natsd"
+)
+
+func main() {
+	if code, is := natsd.Main(); is {
+		os.Exit(code)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) int {
+	c := chaos.Default()
+	c.Log = os.Stderr
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	only := flags.String("only", "", "campaigns, separated by commas, by the beginnings of their names; of "+strings.Join(chaos.Names(), ", "))
+	markdown := flags.String("markdown", "", "file that gets the table as Markdown")
+	flags.Uint64Var(&c.Seed, "seed", 0, "seed; 0 draws one, which is printed")
+	flags.StringVar(&c.Dir, "dir", "", "folder for the directories of the run; empty: the system's temporary one")
+	flags.StringVar(&c.Binary, "binary", "", "tollway, built with -tags failpoints; empty: it is built")
+	flags.IntVar(&c.Kills, "kills", c.Kills, "kills of the program")
+	flags.Int64Var(&c.Events, "events", c.Events, "events that are sent during the kills")
+	flags.IntVar(&c.Accounts, "accounts", c.Accounts, "accounts that the events are of")
+	flags.IntVar(&c.Points, "points", c.Points, "times that each failpoint is met")
+	flags.IntVar(&c.NATSKills, "nats-kills", c.NATSKills, "kills of the NATS server")
+	flags.IntVar(&c.Cuts, "cuts", c.Cuts, "breaks of the network")
+	flags.DurationVar(&c.Away, "away", c.Away, "how long the receiver of invoices is away")
+	flags.IntVar(&c.Flips, "flips", c.Flips, "flipped bits")
+	flags.IntVar(&c.Full, "full", c.Full, "times that the disk is full")
+	flags.IntVar(&c.Clocks, "clocks", c.Clocks, "jumps of the wall clock")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if *only != "" {
+		c.Only = strings.Split(*only, ",")
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64N(1 << 32)
+	}
+	fmt.Printf("seed %d, %s\n", c.Seed, chaos.Machine())
+	list, err := chaos.Run(ctx, c)
+	failed := err != nil
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+	if err := chaos.Print(os.Stdout, list); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		failed = true
+	}
+	for i := range list {
+		failed = failed || list[i].Failed()
+	}
+	if err := writeMarkdown(*markdown, list); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		failed = true
+	}
+	if failed {
+		return 1
+	}
+	return 0
+}
+
+func writeMarkdown(name string, list []chaos.Outcome) error {
+	if name == "" {
+		return nil
+	}
+	var text strings.Builder
+	chaos.Markdown(&text, list)
+	return os.WriteFile(name, []byte(text.String()), 0o600)
+}
