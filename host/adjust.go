@@ -131,9 +131,7 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	calendar := billing.Calendar{Zone: zone, AnchorDay: r.Calendar.AnchorDay}
 	c := &correction{record: r, period: calendar.PeriodOf(time.Unix(0, r.Period)), bill: &bill{account: billing.AccountID(r.Account)}}
 	var open []*rate.Slot
-	had := map[rate.Key]bool{}
 	for _, s := range slots {
-		had[s.WithoutGroup()] = true
 		if s.Events == 0 && len(s.CarryIn) == 0 {
 			c.empty = append(c.empty, s)
 		} else {
@@ -141,10 +139,10 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 		}
 	}
 	// What is due without usage is what was due at the close, less what has usage now.
-	for _, s := range k.rater.Unused(r.Account, r.Calendar, c.period, open) {
-		if r.Whole || had[s.WithoutGroup()] {
-			open = append(open, s)
-		}
+	if r.Whole {
+		open = append(open, k.rater.Unused(r.Account, r.Calendar, c.period, open)...)
+	} else {
+		open = append(open, unusedAgain(c.empty, open)...)
 	}
 	slices.SortFunc(open, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
 	c.slots = open
@@ -154,6 +152,28 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	}
 	c.empty = slices.DeleteFunc(c.empty, func(s *rate.Slot) bool { return due[s.Key] })
 	return c
+}
+
+// unusedAgain makes, of slots that have no events, those of no usage by which fees are
+// due: one for each subscription and version of which no slot is among those given. A
+// subscription that has ended since, or changed, was due as it was at the close.
+func unusedAgain(empty, have []*rate.Slot) (due []*rate.Slot) {
+	used := map[rate.Key]bool{}
+	for _, s := range have {
+		used[s.WithoutGroup()] = true
+	}
+	for _, s := range empty {
+		if used[s.WithoutGroup()] {
+			continue
+		}
+		used[s.WithoutGroup()] = true
+		group := ""
+		if by := s.Plan.GroupBy; len(by) > 0 {
+			group = rate.EncodeGroup(make([]string, len(by)))
+		}
+		due = append(due, rate.NewSlot(s.Account, s.Terms(), group, rate.Content{}))
+	}
+	return due
 }
 
 // cause is what an invoice says of the events behind a correction.

@@ -173,11 +173,11 @@ func (h *Host) completeMarkers(ctx context.Context) ([]query.Position, error) {
 	if !slices.ContainsFunc(h.partitions, func(p *partition) bool { return p.state.Header().CatalogRevision < revision }) {
 		return nil, nil
 	}
-	_, last, _, err := h.catalogs.replay(ctx, 0)
+	last, err := h.catalogs.replay(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	return h.mark(ctx, h.partitions, last, last.At)
+	return h.mark(ctx, h.partitions, last.revisionMessage, last.At)
 }
 
 // readToEnd waits until what is in the log is priced, so that an apply does not

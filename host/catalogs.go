@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,7 +25,56 @@ type catalogs struct {
 	current  *catalog.Catalog
 	revision uint64
 	digest   string
-	sequence uint64 // of the last revision message
+	sequence uint64  // of the last revision message
+	touched  []touch // what each revision has changed, the first at 0
+	past     []past  // older revisions that were asked for, the last one last
+}
+
+// touch is what a revision has changed.
+type touch struct {
+	wide     bool            // something that is not an account's own, or many accounts
+	accounts map[string]bool // these accounts
+}
+
+// past is an older revision.
+type past struct {
+	snapshot *catalog.Catalog
+	revisionMessage
+}
+
+const (
+	touchedMax = 1_000 // accounts of a revision that are told apart
+	pastMax    = 4     // older revisions that are kept: with many accounts each takes much memory
+)
+
+// touchOf says what objects change.
+func touchOf(objects []catalog.Object) touch {
+	t := touch{accounts: map[string]bool{}}
+	for _, o := range objects {
+		if o.Kind != catalog.KindAccount || len(t.accounts) == touchedMax {
+			return touch{wide: true}
+		}
+		t.accounts[o.Name] = true
+	}
+	return t
+}
+
+// concern reports whether the revisions behind one, up to another one, may have changed
+// something for accounts.
+func (c *catalogs) concern(behind, upTo uint64, accounts map[string]bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := behind; n < upTo; n++ {
+		if n >= uint64(len(c.touched)) || c.touched[n].wide {
+			return true
+		}
+		for id := range c.touched[n].accounts {
+			if accounts[id] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 const (
@@ -53,10 +103,16 @@ type revisionMessage struct {
 // errCatalog reports a CATALOG stream that does not say what a revision claims.
 var errCatalog = errors.New("the CATALOG stream is damaged")
 
+// replayed is what the stream comes to up to a revision.
+type replayed struct {
+	past
+	sequence uint64  // of the revision's message
+	touched  []touch // by the revisions
+}
+
 // replay folds the stream up to a revision; 0 is the newest.
-func (c *catalogs) replay(ctx context.Context, upTo uint64) (*catalog.Catalog, revisionMessage, uint64, error) {
-	snapshot, last := catalog.Empty(), revisionMessage{}
-	var sequence uint64
+func (c *catalogs) replay(ctx context.Context, upTo uint64) (replayed, error) {
+	out := replayed{past: past{snapshot: catalog.Empty()}}
 	pending := map[string][]catalog.Object{}
 	err := c.conn.Each(ctx, stream.Catalog, "", 0, func(m stream.Message) error {
 		if m.Subject == subjectObject {
@@ -72,7 +128,7 @@ func (c *catalogs) replay(ctx context.Context, upTo uint64) (*catalog.Catalog, r
 			pending[apply] = append(pending[apply], object)
 			return nil
 		}
-		if upTo != 0 && last.Revision == upTo {
+		if upTo != 0 && out.Revision == upTo {
 			return nil
 		}
 		var r revisionMessage
@@ -82,29 +138,30 @@ func (c *catalogs) replay(ctx context.Context, upTo uint64) (*catalog.Catalog, r
 		if len(pending[r.Apply]) != r.Objects {
 			return fmt.Errorf("%w: revision %d at %d has %d objects of %d", errCatalog, r.Revision, m.Sequence, len(pending[r.Apply]), r.Objects)
 		}
-		next, err := snapshot.Update(pending[r.Apply])
+		next, err := out.snapshot.Update(pending[r.Apply])
 		if err != nil {
 			return fmt.Errorf("%w: revision %d: %w", errCatalog, r.Revision, err)
 		}
-		snapshot, last, sequence = next, r, m.Sequence
+		out.past, out.sequence = past{next, r}, m.Sequence
+		out.touched = append(out.touched, touchOf(pending[r.Apply]))
 		clear(pending)
 		return nil
 	})
 	if err != nil {
-		return nil, revisionMessage{}, 0, fmt.Errorf("host: catalog: %w", err)
+		return replayed{}, fmt.Errorf("host: catalog: %w", err)
 	}
-	return snapshot, last, sequence, nil
+	return out, nil
 }
 
 // load reads the newest revision.
 func (c *catalogs) load(ctx context.Context) error {
-	snapshot, last, sequence, err := c.replay(ctx, 0)
+	r, err := c.replay(ctx, 0)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.current, c.revision, c.digest, c.sequence = snapshot, last.Revision, last.Digest, sequence
+	c.current, c.revision, c.digest, c.sequence, c.touched = r.snapshot, r.Revision, r.Digest, r.sequence, r.touched
 	return nil
 }
 
@@ -142,11 +199,11 @@ func (c *catalogs) at(ctx context.Context, revision uint64, digest string) (*cat
 		snapshot, number, have = c.newest()
 	}
 	if number != revision {
-		old, last, _, err := c.replay(ctx, revision)
+		old, err := c.older(ctx, revision)
 		if err != nil {
 			return nil, err
 		}
-		snapshot, number, have = old, last.Revision, last.Digest
+		snapshot, number, have = old.snapshot, old.Revision, old.Digest
 	}
 	if number != revision {
 		return nil, fmt.Errorf("catalog revision %d is in use but not in the CATALOG stream, whose last is %d", revision, number)
@@ -155,6 +212,29 @@ func (c *catalogs) at(ctx context.Context, revision uint64, digest string) (*cat
 		return nil, fmt.Errorf("%w: catalog revision %d has digest %s in the stream and %s in the partition's log", errCatalog, revision, have, digest)
 	}
 	return snapshot, nil
+}
+
+// older returns a revision that is not the newest, and keeps it for a while.
+func (c *catalogs) older(ctx context.Context, revision uint64) (past, error) {
+	c.mu.Lock()
+	for i, o := range c.past {
+		if o.Revision == revision {
+			c.past = append(append(c.past[:i:i], c.past[i+1:]...), o)
+			c.mu.Unlock()
+			return o, nil
+		}
+	}
+	c.mu.Unlock()
+	r, err := c.replay(ctx, revision)
+	if err != nil {
+		return past{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.past = append(c.past, r.past); len(c.past) > pastMax {
+		c.past = slices.Clone(c.past[1:])
+	}
+	return r.past, nil
 }
 
 // store writes the objects that make next out of the newest revision, and the
@@ -202,5 +282,6 @@ func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Tim
 		return revisionMessage{}, fmt.Errorf("%w: revision %d reads back with another digest", errCatalog, r.Revision)
 	}
 	c.current, c.revision, c.digest, c.sequence = kept, r.Revision, r.Digest, sequence
+	c.touched = append(c.touched, touchOf(objects))
 	return r, nil
 }

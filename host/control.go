@@ -95,6 +95,7 @@ func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) 
 		p.beginCalendars(header, snapshot)
 	}
 	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest
+	p.noteMark(c, position)
 	p.useCatalog(snapshot)
 	return p.retryParked(ctx, position)
 }

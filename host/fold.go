@@ -115,7 +115,7 @@ func (q *pending) carrier(i int) *carrier { return &q.messages[q.of[i]] }
 func (q pending) behind(n int) pending {
 	q.events, q.of = q.events[n:], q.of[n:]
 	if q.replay != nil {
-		q.replay.letters = q.replay.letters[n:]
+		q.replay.letters, q.replay.places = q.replay.letters[n:], q.replay.places[n:]
 	}
 	return q
 }

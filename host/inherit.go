@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -72,7 +73,7 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 		return fmt.Errorf("period %s has usage of a tariff that carries, but it is not known since when", next.ID())
 	}
 	r := &refold{
-		partition: p, accounts: again, start: start, end: next.End.UnixNano(),
+		partition: p, accounts: again, calendar: c, start: start, end: next.End.UnixNano(),
 		book: openBook{State: p.state, calendar: c, until: start}, spans: []span{{from, position - 1}},
 	}
 	return r.run(ctx)
@@ -130,10 +131,15 @@ func (b openBook) ClosedUntil(c rate.Calendar) int64 {
 type refold struct {
 	partition  *partition
 	accounts   map[string]bool
+	calendar   rate.Calendar
 	start, end int64 // of the period, unix ns
 	book       rate.Book
 	spans      []span               // of the log that are read, in order and apart
 	leaveOut   map[ingest.Hash]bool // events that are known, but not priced yet
+
+	stretches []stretch        // by what prices the accounts, in order
+	catalog   *catalog.Catalog // of the events that are collected
+	inUse     *catalog.Catalog // the rater's
 
 	decoder *ingest.Decoder // its own: the partition's holds events that are pending
 	events  []ingest.Event
@@ -152,8 +158,21 @@ const refoldPause = time.Second
 // the reading of new messages does.
 func (r *refold) run(ctx context.Context) error {
 	p := r.partition
+	if len(r.spans) == 0 {
+		return nil
+	}
 	begun := p.host.config.Now()
 	r.decoder = ingest.NewDecoder(p.host.seed)
+	r.catalog, r.inUse = p.catalog, p.catalog
+	defer func() {
+		if r.inUse != p.catalog {
+			p.rater.SetCatalog(p.catalog)
+		}
+	}()
+	var err error
+	if r.stretches, err = p.stretches(ctx, r.accounts, max(r.spans[len(r.spans)-1].last, p.state.Now().Position)); err != nil {
+		return err
+	}
 	var messages uint64
 	for i := range r.spans {
 		messages += r.spans[i].last - r.spans[i].first + 1
@@ -161,7 +180,7 @@ func (r *refold) run(ctx context.Context) error {
 			return err
 		}
 	}
-	err := r.flush(ctx)
+	err = r.flush(ctx)
 	p.host.log.Info("usage folded again", "partition", p.number, "accounts", len(r.accounts), "period", time.Unix(0, r.start).UTC(),
 		"messages", messages, "took", p.host.config.Now().Sub(begun))
 	return err
@@ -203,6 +222,9 @@ func (r *refold) read(ctx context.Context, s *span) error {
 func (r *refold) message(ctx context.Context, m stream.Message) error {
 	p := r.partition
 	clear(r.taken)
+	if err := r.turnTo(ctx, m.Sequence); err != nil {
+		return err
+	}
 	if control, is := strings.CutPrefix(m.Subject, p.controlPrefix()); is {
 		if strings.HasPrefix(control, "letters.") {
 			if err := r.replayed(ctx, m); err != nil {
@@ -217,6 +239,9 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 	for i := first; i < len(r.events); i++ {
 		e := &r.events[i]
 		takes, err := r.takes(e, m.Sequence)
+		if err == nil && takes {
+			err = p.amend(ctx, r.decoder, e)
+		}
 		if err != nil {
 			return err
 		}
@@ -233,11 +258,35 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 	return nil
 }
 
+// turnTo has what follows be priced by the catalog that was in force at a position.
+func (r *refold) turnTo(ctx context.Context, position uint64) error {
+	for len(r.stretches) > 0 && r.stretches[0].from <= position {
+		s := r.stretches[0]
+		if r.stretches = r.stretches[1:]; len(r.stretches) > 0 && r.stretches[0].from <= position {
+			continue
+		}
+		c, err := r.partition.catalogOf(ctx, &s)
+		if err != nil {
+			return err
+		}
+		if c == r.catalog {
+			return nil
+		}
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
+		r.catalog = c
+	}
+	return nil
+}
+
 // takes reports whether an event is folded again: it belongs to the slots
 // concerned, and was priced from the message at a position.
 func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
+	// An amended event stays in its period, so its own time tells whether it is of this one.
 	concerned := e.Problem == nil && !isCorrection(e) && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity] && !r.leaveOut[e.Identity]
-	if !concerned || r.partition.state.Override(e.Identity) != (accumulate.Override{}) {
+	if !concerned || r.partition.state.Override(e.Identity).Gone() ||
+		rate.CalendarName(r.catalog.Calendar(billing.AccountID(e.Account))) != r.calendar {
 		return false, nil
 	}
 	seen, known, err := r.partition.seen.Find(e.Identity)
@@ -273,6 +322,9 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 				continue
 			}
 			takes, err := r.takes(&events[i], m.Sequence)
+			if err == nil && takes {
+				err = r.partition.amend(ctx, r.decoder, &events[i])
+			}
 			if err != nil {
 				return err
 			}
@@ -298,6 +350,10 @@ func (r *refold) flush(ctx context.Context) error {
 		r.decoder.Reset()
 		return nil
 	}
+	if r.inUse != r.catalog {
+		p.rater.SetCatalog(r.catalog)
+		r.inUse = r.catalog
+	}
 	out, err := p.rater.Rate(ctx, r.book, r.events)
 	if err != nil {
 		return err
@@ -308,7 +364,9 @@ func (r *refold) flush(ctx context.Context) error {
 		counters.DeadLettered++
 		l := letterOf(&r.events[x.Event], r.at[x.Event], refusal{x.Reason, x.Detail})
 		l.TakenBack = true
-		if err := p.state.SetOverride(r.events[x.Event].Identity, accumulate.Override{TakenBack: true}); err != nil {
+		o := p.state.Override(r.events[x.Event].Identity)
+		o.TakenBack = true
+		if err := p.state.SetOverride(r.events[x.Event].Identity, o); err != nil {
 			return err
 		}
 		if err := p.state.AddDeadLetter(l); err != nil {

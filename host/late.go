@@ -210,7 +210,7 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 		return err
 	}
 	r := &refold{
-		partition: p, accounts: accounts, start: start, end: end, leaveOut: leaveOut,
+		partition: p, accounts: accounts, calendar: c, start: start, end: end, leaveOut: leaveOut,
 		book: openBook{State: p.state, calendar: c, until: start}, spans: spans,
 	}
 	return r.run(ctx)

@@ -48,6 +48,7 @@ type letterRef struct {
 // replay says that pending events are dead letters.
 type replay struct {
 	letters []uint64           // numbers, by event
+	places  []uint64           // positions of the messages that carried them
 	back    map[uint64]bool    // numbers of those that had been priced and were taken back
 	order   accumulate.Verdict // what all verdicts share
 }
@@ -128,7 +129,7 @@ func (p *partition) replay(ctx context.Context, r *replay, refs []letterRef, m *
 		if err != nil {
 			return err
 		}
-		refs, r.letters = refs[n:], nil
+		refs, r.letters, r.places = refs[n:], nil, nil
 	}
 	return nil
 }
@@ -161,7 +162,13 @@ func (p *partition) gather(ctx context.Context, r *replay, refs []letterRef, ord
 		if at >= 0 {
 			event = events[at]
 		}
-		q.events, q.of, r.letters = append(q.events, event), append(q.of, 0), append(r.letters, ref.Number)
+		if r.back[ref.Number] {
+			if err := p.amend(ctx, p.decoder, &event); err != nil {
+				return 0, err
+			}
+		}
+		q.events, q.of = append(q.events, event), append(q.of, 0)
+		r.letters, r.places = append(r.letters, ref.Number), append(r.places, ref.Position)
 	}
 	return len(refs), nil
 }

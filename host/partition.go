@@ -45,6 +45,7 @@ type partition struct {
 	committer committer
 	turn      turn
 	positions positions
+	marks     []mark // of catalogs in the log, in order; nil: not read yet
 
 	tally *accumulate.Tally // the committing goroutine's, while the partition runs
 

@@ -284,7 +284,9 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 				return err
 			}
 			if outcome == accumulate.OutcomePriced && replay.back[replay.letters[i]] {
-				if err := p.state.SetOverride(e.Identity, accumulate.Override{}); err != nil {
+				o := p.state.Override(e.Identity)
+				o.TakenBack = false
+				if err := p.state.SetOverride(e.Identity, o); err != nil {
 					return err
 				}
 			}

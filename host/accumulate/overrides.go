@@ -6,10 +6,20 @@ import (
 )
 
 // Override is what has become of an event after it was priced: the log has it still,
-// and whoever folds the log again leaves it out.
+// and whoever folds the log again leaves it out, or takes what it was amended to.
 type Override struct {
-	Voided    bool `json:"voided,omitempty"`     // it was voided
-	TakenBack bool `json:"taken_back,omitempty"` // it was refused when it was folded again, and is a dead letter
+	Voided    bool  `json:"voided,omitempty"`     // it was voided
+	TakenBack bool  `json:"taken_back,omitempty"` // it was refused when it was folded again, and is a dead letter
+	Amended   Place `json:"amended,omitzero"`     // where the event stands that has amended it last
+}
+
+// Gone reports whether the event is priced no more.
+func (o Override) Gone() bool { return o.Voided || o.TakenBack }
+
+// Place is where an event stands in the log.
+type Place struct {
+	Position uint64 `json:"position"` // stream sequence of the message that carries it, from 1
+	Index    int    `json:"index"`    // of the event in that message, from 0
 }
 
 // Override returns what has become of the event with an identity. It is for the owner.

@@ -13,8 +13,9 @@ import (
 
 // Why a closed period was folded again. They are stable: invoices carry them.
 const (
-	CauseLate = "late" // the event came after its period was closed
-	CauseVoid = "void" // the event was voided; the position is that of the void
+	CauseLate  = "late"  // the event came after its period was closed
+	CauseVoid  = "void"  // the event was voided; the position is that of the void
+	CauseAmend = "amend" // the event was amended; the position is that of the amendment
 )
 
 // causesMax is how many events a period that was reopened lists; the others are

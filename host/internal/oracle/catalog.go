@@ -71,6 +71,14 @@ type Event struct {
 	Source, ID, Type, Account string
 	Time                      time.Time
 	Data                      map[string]string
+	Of                        *[2]string // source and id of the event that a void or an amendment corrects
+	To                        *To        // what an amendment makes of it
+}
+
+// To is what an event should have said.
+type To struct {
+	Time time.Time // zero: as it did
+	Data map[string]string
 }
 
 // Entry is what stands at one place of a partition's log. One of its members is

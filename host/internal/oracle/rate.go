@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -29,12 +30,23 @@ type slot struct {
 	calendar
 	events []measured
 	final  bool
+	fee    bool // it is due without usage
 }
 
 // measured is an event as a tariff sees it.
 type measured struct {
 	at       time.Time
 	quantity *big.Rat
+	of       *priced
+}
+
+// priced is an event that was priced.
+type priced struct {
+	Event            // as it came
+	now     Event    // as it was amended to
+	catalog *Catalog // that was in force
+	number  int      // in the order of the log
+	voided  bool
 }
 
 // Replay goes through the log of a partition that owns the accounts which owns
@@ -43,7 +55,7 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 	if owns == nil {
 		owns = func(string) bool { return true }
 	}
-	r := rater{owns: owns, content: map[[3]string]Event{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
+	r := rater{owns: owns, content: map[[3]string]*priced{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
 	for _, e := range log {
 		switch {
 		case e.Catalog != nil:
@@ -80,8 +92,8 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 
 type rater struct {
 	owns    func(string) bool
-	catalog *Catalog            // in force
-	content map[[3]string]Event // of the events that were priced, by identity
+	catalog *Catalog              // in force
+	content map[[3]string]*priced // events that were priced, by identity
 	slots   map[key]*slot
 	closed  map[calendar]time.Time // until when
 	bills   map[bill][]string      // the lines that were billed so far
@@ -95,8 +107,9 @@ func (r *rater) event(e Event) (outcome, reason string) {
 	outcome, reason = r.price(e)
 	switch outcome {
 	case "priced":
-		r.result.Priced++
-		r.result.times = append(r.result.times, e.Time)
+		if r.result.Priced++; e.Of == nil {
+			r.result.times = append(r.result.times, e.Time)
+		}
 	case "duplicate":
 		r.result.Duplicates++
 	default:
@@ -111,14 +124,30 @@ func (r *rater) price(e Event) (outcome, reason string) {
 	switch {
 	case !r.owns(e.Account):
 		return "refused", "wrong_partition"
-	case seen && first.Type == e.Type && first.Time.Equal(e.Time) && maps.Equal(first.Data, e.Data):
+	case seen && first.Type == e.Type && first.Time.Equal(e.Time) && maps.Equal(first.Data, e.Data) &&
+		reflect.DeepEqual(first.Of, e.Of) && reflect.DeepEqual(first.To, e.To):
 		return "duplicate", ""
 	case seen:
 		return "refused", "identity_conflict"
 	case r.catalog == nil:
 		return "refused", "no_catalog"
 	}
-	found := map[key]slot{}
+	of := &priced{Event: e, now: e, catalog: r.catalog, number: len(r.content)}
+	if e.Of != nil {
+		outcome, reason = r.correct(e)
+	} else if outcome, reason = "priced", r.place(of); reason != "" {
+		outcome = "refused"
+	}
+	if outcome == "priced" {
+		r.content[identity] = of
+	}
+	return outcome, reason
+}
+
+// find finds what an event meets, or says why nothing.
+func (r *rater) find(of *priced) (found map[key]slot, reason string) {
+	e := of.now
+	found = map[key]slot{}
 	reason = "no_meter"
 	for _, meter := range r.catalog.Meters {
 		if meter.EventType != e.Type || !contains(e.Data, meter.Filter) {
@@ -133,27 +162,37 @@ func (r *rater) price(e Event) (outcome, reason string) {
 			if meter.Quantity != "" {
 				var ok bool
 				if quantity, ok = new(big.Rat).SetString(e.Data[meter.Quantity]); !ok {
-					return "refused", "bad_quantity"
+					return nil, "bad_quantity"
 				}
 			}
 			c := r.calendarOf(e.Account)
-			found[b.key(e.Account, c.start(e.Time, 0), e.Data)] = slot{b, c, []measured{{e.Time, quantity}}, false}
+			found[b.key(e.Account, c.start(e.Time, 0), e.Data)] = slot{b, c, []measured{{e.Time, quantity, of}}, false, false}
 		}
 	}
 	if len(found) == 0 {
-		return "refused", reason
+		return nil, reason
 	}
-	r.content[identity] = e
+	return found, ""
+}
+
+// place puts an event into all that it meets, or says why it meets nothing.
+func (r *rater) place(of *priced) (reason string) {
+	found, reason := r.find(of)
+	if reason != "" {
+		return reason
+	}
+	e := of.now
 	if c := r.calendarOf(e.Account); e.Time.Before(r.closed[c]) {
 		r.reopen(e.Account, c, c.start(e.Time, 0))
 	}
 	for k, s := range found {
 		if r.slots[k] == nil {
-			r.slots[k] = &slot{s.binding, s.calendar, nil, false}
+			r.slots[k] = &slot{s.binding, s.calendar, nil, false, false}
 		}
 		r.slots[k].events = append(r.slots[k].events, s.events...)
+		slices.SortFunc(r.slots[k].events, func(a, b measured) int { return cmp.Compare(a.of.number, b.of.number) })
 	}
-	return "priced", ""
+	return ""
 }
 
 // settle acts on an order.
@@ -241,6 +280,9 @@ func (r *rater) bill(b bill) {
 			continue
 		}
 		s.final = true
+		if len(s.events) == 0 && !s.fee {
+			continue // its events were voided
+		}
 		for _, l := range r.priced(s) {
 			if l.quantity.Sign() != 0 || l.amount.Sign() != 0 {
 				r.bills[b] = append(r.bills[b], strings.Join([]string{s.name(k), l.id, l.quantity.RatString(), l.amount.RatString()}, "|"))
@@ -277,11 +319,16 @@ func (r *rater) billAgain(b bill, whole bool) {
 			with[k] = true
 		}
 	}
-	maps.DeleteFunc(r.slots, func(k key, s *slot) bool {
+	due := map[key]*slot{}
+	for k, s := range r.slots {
 		bare := k
-		bare.group = ""
-		return (bill{k.account, k.period, s.calendar}) == b && len(s.events) == 0 && with[bare]
-	})
+		if bare.group = ""; (bill{k.account, k.period, s.calendar}) == b && len(s.events) == 0 {
+			if s.fee = false; !with[bare] {
+				due[s.key(b.account, time.Unix(0, b.period), nil)] = &slot{s.binding, s.calendar, nil, false, true}
+			}
+		}
+	}
+	maps.Copy(r.slots, due)
 	if whole {
 		r.fees(b.calendar, time.Unix(0, b.period), func(id string) bool { return id == b.account })
 	}
@@ -319,9 +366,9 @@ func (r *rater) fees(c calendar, start time.Time, concern func(account string) b
 		accounts[a.ID] = concern(a.ID)
 	}
 	used := map[key]bool{}
-	for k := range r.slots {
+	for k, s := range r.slots {
 		k.group = ""
-		used[k] = true
+		used[k] = used[k] || len(s.events) > 0 || s.fee
 	}
 	for id, concerned := range accounts {
 		for _, b := range r.subscribed(id) {
@@ -329,7 +376,7 @@ func (r *rater) fees(c calendar, start time.Time, concern func(account string) b
 			bare := k
 			bare.group = ""
 			if concerned && r.calendarOf(id) == c && !used[bare] && b.from.Before(c.start(start, 1)) && b.until.After(start) && b.from.Before(b.until) {
-				r.slots[k] = &slot{b, c, nil, false}
+				r.slots[k] = &slot{b, c, nil, false, true}
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/internal/oracle"
 	"github.com/tollway/tollway/host/stream"
@@ -139,12 +140,15 @@ func (w *world) encode(c *oracle.Catalog) []byte {
 func (w *world) drawEvent() oracle.Event {
 	if len(w.sent) > 0 && w.chance(12) {
 		again := pick(w, w.sent...)
-		if w.chance(25) {
+		if again.Of == nil && w.chance(25) {
 			again.Data = map[string]string{"n": "77", "region": "eu"}
 		}
 		return again
 	}
 	w.events++
+	if len(w.sent) > 0 && w.chance(6) {
+		return w.drawCorrection(pick(w, w.sent...))
+	}
 	at := w.progress.Add(-time.Duration(w.Int64N(int64(20 * time.Hour)))).Truncate(time.Second)
 	switch {
 	case w.chance(4):
@@ -159,6 +163,29 @@ func (w *world) drawEvent() oracle.Event {
 	}
 	if w.chance(3) {
 		e.Data["n"] = "many"
+	}
+	return e
+}
+
+// drawCorrection draws a void or an amendment of an event, which may be a correction
+// itself.
+func (w *world) drawCorrection(of oracle.Event) oracle.Event {
+	e := oracle.Event{
+		Source: pick(w, "x", "y"), ID: fmt.Sprint(w.events), Type: host.TypeVoid, Account: of.Account, Time: w.progress.Truncate(time.Second),
+		Of: &[2]string{of.Source, of.ID},
+	}
+	if w.chance(3) {
+		e.Of[1] = "none"
+	}
+	if w.chance(40) {
+		return e
+	}
+	e.Type, e.To = host.TypeAmend, &oracle.To{}
+	if w.chance(85) {
+		e.To.Data = map[string]string{"n": pick(w, w.decimal(30), w.decimal(30), w.decimal(30), "many"), "region": pick(w, "eu", "us", "")}
+	}
+	if e.To.Data == nil || w.chance(30) {
+		e.To.Time = of.Time.Add(time.Duration(w.Int64N(int64(80*time.Hour))) - 40*time.Hour).Truncate(time.Second)
 	}
 	return e
 }
@@ -220,6 +247,19 @@ const headerBatch = "Sim-Batch"
 // usage is an event as the engine's own writers take it.
 func usage(e oracle.Event) billing.UsageEvent {
 	u := billing.UsageEvent{Source: e.Source, ID: e.ID, Type: e.Type, Account: billing.AccountID(e.Account), Time: e.Time}
+	if e.Of != nil {
+		u.Data = []billing.Field{{Key: "id", Text: e.Of[1]}, {Key: "source", Text: e.Of[0]}}
+		if e.To != nil && e.To.Data != nil {
+			data, err := json.Marshal(e.To.Data)
+			if err != nil {
+				panic(err) // it was made up here
+			}
+			u.Data = slices.Insert(u.Data, 0, billing.Field{Key: "data", Text: string(data)})
+		}
+		if e.To != nil && !e.To.Time.IsZero() {
+			u.Data = append(u.Data, billing.Field{Key: "time", Text: e.To.Time.Format(time.RFC3339)})
+		}
+	}
 	for _, key := range []string{"n", "region"} {
 		if text, ok := e.Data[key]; ok {
 			u.Data = append(u.Data, billing.Field{Key: key, Text: text})

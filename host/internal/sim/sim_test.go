@@ -55,10 +55,7 @@ func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
 // crashes, and compares what it came to with what the log alone says.
 func TestSimulation(t *testing.T) {
 	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
-	list, known := readSeeds(t, "testdata/seeds.txt"), map[uint64]bool{}
-	for _, seed := range readSeeds(t, "testdata/known.txt") {
-		known[seed] = true
-	}
+	list := readSeeds(t, "testdata/seeds.txt")
 	count := *seeds
 	switch {
 	case count > 0:
@@ -88,13 +85,7 @@ func TestSimulation(t *testing.T) {
 		for _, seed := range list {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				out := run(t, seed, o)
-				switch {
-				case known[seed] && out.Violation != "" && *oneSeed == 0:
-					t.Skipf("known, and not mended: %s", out.What)
-				case known[seed] && out.Violation == "":
-					t.Error("it holds now: take it off testdata/known.txt")
-				case out.Violation != "":
+				if out := run(t, seed, o); out.Violation != "" {
 					t.Errorf("%s: %s\nto repeat: go test ./host/internal/sim -run TestSimulation -v -seed=%d", out.What, out.Violation, seed)
 				}
 			})

@@ -53,6 +53,36 @@ var mutants = []mutant{
 	{"late event folded into the period that is billed", []edit{
 		{"host/rate/route.go", "if until := c.closedUntil(b); e.Time < until {", "if until := c.closedUntil(b); e.Time < until-int64(30*24*time.Hour) {"},
 	}},
+	{"late usage has all of its period folded by the catalog of then", []edit{
+		{"host/inherit.go", "		r.catalog = c\n", "		r.catalog = r.partition.catalog\n"},
+	}},
+	{"adjustment forgets the one before it", []edit{
+		{"host/adjust.go", "				r.Invoices = append(slices.Clip(r.Invoices), accumulate", "				r.Invoices = append([]accumulate.InvoiceRef{}, accumulate"},
+	}},
+	{"usage is folded again without what is not in the index yet", []edit{
+		{"host/positions.go", "	if x.events > 0 {\n		spans = append", "	if x.events > blockEvents {\n		spans = append"},
+	}},
+	{"period that is adjusted stays open", []edit{
+		{"host/adjust.go", "r.Open, r.Whole, r.Causes, r.More = false, false, nil, 0", "r.Whole, r.Causes, r.More = false, nil, 0"},
+	}},
+	{"void forgotten when a period is folded again", []edit{
+		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
+	}},
+	{"void not restored after a crash", []edit{
+		{"host/accumulate/overrides.go", "	l.state.overrides[[16]byte(key)] = o\n", "	if !o.Voided {\n		l.state.overrides[[16]byte(key)] = o\n	}\n"},
+	}},
+	{"void of a void bills the event again", []edit{
+		{"host/void.go", "		return nil, true, nil\n	case was.Voided:\n", "		return nil, false, p.state.SetOverride(identity, accumulate.Override{})\n	case was.Voided:\n"},
+	}},
+	{"amended event keeps what it said", []edit{
+		{"host/inherit.go", "			err = p.amend(ctx, r.decoder, e)\n", "			err = nil\n"},
+	}},
+	{"amended event goes to the end of the order", []edit{
+		{"host/inherit.go", "		if takes {\n			kept = append(kept, *e)\n			r.at = append(r.at, m.Sequence)\n", "		if takes {\n			if r.partition.state.Override(e.Identity).Amended.Position > 0 {\n				defer func(e ingest.Event) {\n					r.events, r.at = append(r.events, e), append(r.at, m.Sequence)\n				}(*e)\n				continue\n			}\n			kept = append(kept, *e)\n			r.at = append(r.at, m.Sequence)\n"},
+	}},
+	{"amendment that no tariff takes is made", []edit{
+		{"host/void.go", "	if len(out.Rejected) > 0 {\n		return &refusal", "	if len(out.Rejected) > 1 {\n		return &refusal"},
+	}},
 	{"redelivered message folded twice", []edit{
 		{"host/partition.go", "Reader(ctx, p.number, p.state.Header().Position)", "Reader(ctx, p.number, max(p.state.Header().Position, 1)-1)"},
 	}},
