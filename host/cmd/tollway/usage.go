@@ -16,6 +16,7 @@ import (
 type usageCommand struct {
 	Send     usageSendCommand     `cmd:"" help:"Send events of JSON Lines, JSON array or CSV files."`
 	Void     usageVoidCommand     `cmd:"" help:"Take one event out of what is billed."`
+	Amend    usageAmendCommand    `cmd:"" help:"Say what one event should have said."`
 	Generate usageGenerateCommand `cmd:"" help:"Generate telco usage whose totals are known."`
 }
 
