@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -160,6 +161,7 @@ func (h *Host) mark(ctx context.Context, partitions []*partition, r revisionMess
 		if err != nil {
 			return nil, err
 		}
+		failpoint.Hit("catalog.after-marker")
 		positions = append(positions, position)
 	}
 	return positions, nil

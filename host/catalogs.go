@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -260,6 +261,7 @@ func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Tim
 		}
 		out[i] = stream.Outgoing{Subject: subjectObject, Header: map[string]string{headerApply: r.Apply}, Data: body}
 	}
+	failpoint.Hit("catalog.before-objects")
 	if _, err := c.conn.Publish(ctx, out); err != nil {
 		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
 	}
@@ -267,12 +269,14 @@ func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Tim
 	if err != nil {
 		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
 	}
+	failpoint.Hit("catalog.before-revision")
 	// The guard lets only one of two applies that began at the same revision
 	// through.
 	sequence, err := c.conn.Append(ctx, subjectRevision, c.sequence, nil, body)
 	if err != nil {
 		return revisionMessage{}, fmt.Errorf("host: catalog revision %d: %w", r.Revision, err)
 	}
+	failpoint.Hit("catalog.after-revision")
 	// What is kept is what a replay would read, not what was parsed.
 	kept, err := c.current.Update(objects)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -46,6 +47,7 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 	} else if first := p.firstOpen(c.Calendar); first < c.Start.UnixNano() {
 		period = calendar.PeriodOf(time.Unix(0, first))
 	}
+	failpoint.Hit("close.read-back")
 	for ; period.Start.Before(c.End); period = calendar.Next(period) {
 		left, err := p.closeAccounts(ctx, p.concerned(period), c.Calendar, period, position)
 		if err != nil {
@@ -63,6 +65,7 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 			h.ForgetCarrying(c.Calendar, period.Start.UnixNano())
 		}
 	}
+	failpoint.Hit("close.done")
 	p.forgetOld(c.Calendar, zone)
 	p.rater.Forget()
 	return nil
@@ -110,9 +113,11 @@ func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate
 			}
 			bills = append(bills, l)
 		}
+		failpoint.Hit("close.before-bills")
 		if err := maker.make(ctx, c, period, bills); err != nil {
 			return nil, err
 		}
+		failpoint.Hit("close.after-bills")
 		for _, l := range bills {
 			if err := p.take(l, period); err != nil {
 				return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/identity"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/internal/stage"
 )
 
@@ -187,6 +188,7 @@ func (c *committer) cut() (*cut, error) {
 	if err := p.check(h); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("commit.before-cut")
 	g, err := p.state.Cut()
 	if err != nil {
 		return nil, fmt.Errorf("host: partition %d: %w", p.number, err)
@@ -227,6 +229,7 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	begun := p.host.config.Now()
 	g := cut.state
 	position := g.Header.Position
+	failpoint.Hit("commit.before-sums")
 	sums, err := p.tally.Take(g, cut.seen.Sum())
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
@@ -250,12 +253,14 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 		commit.Trim[accumulate.LogSlots] = c.roundFrom
 	}
 	cut.seen.Put(&commit)
+	failpoint.Hit("commit.before-store")
 	if err := c.store(ctx, &commit); err != nil {
 		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, position, err)
 	}
 	if wrapped {
 		c.roundFrom = p.store.LogLast(accumulate.LogSlots) + 1
 	}
+	failpoint.Hit("commit.after-store")
 	// A crash here loses nothing: the checkpoint is durable, and a restart
 	// shows it.
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
@@ -271,6 +276,7 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	p.host.committed(p, g.Accounts)
 	// What goes outward (dead letters, invoices) is published from the
 	// checkpoint's logs by the outbox, which finds its place by itself.
+	failpoint.Hit("commit.shown")
 	p.pace.commit.add(p.host.config.Now().Sub(begun))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -94,6 +95,7 @@ func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) 
 	if p.catalog != nil {
 		p.beginCalendars(header, snapshot)
 	}
+	failpoint.Hit("catalog.in-force")
 	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest
 	p.noteMark(c, position)
 	p.useCatalog(snapshot)

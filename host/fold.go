@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/internal/stage"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -59,6 +60,7 @@ func (p *partition) fold(ctx context.Context, messages []stream.Message) error {
 		}
 		stage.Decode.Enter()
 		p.decode(m)
+		failpoint.Hit("fold.decoded")
 		if len(p.pending.events) >= settleEvents || n == len(messages)-1 {
 			if err := p.settle(ctx, m); err != nil {
 				return err
@@ -188,6 +190,7 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 			t.forget(p.seen)
 			continue
 		}
+		failpoint.Hit("fold.rated")
 		stage.Fold.Enter()
 		if err := p.record(t, out); err != nil {
 			return err
@@ -202,6 +205,7 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 	if p.positions.full() {
 		p.state.AddBlock(p.positions.cut())
 	}
+	failpoint.Hit("fold.settled")
 	p.reached(last)
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/tollway/tollway/host/deliver"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/intake"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -101,9 +102,11 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	failpoint.Hit("open.loaded")
 	if err := h.joinPartitions(ctx); err != nil {
 		return err
 	}
+	failpoint.Hit("open.joined")
 	if _, err := h.completeMarkers(ctx); err != nil {
 		return err
 	}
@@ -266,6 +269,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if _, ok := h.store.(resettable); ok { // else nothing could be done about what it finds
 		group.Go(func() error { return h.scrub(ctx) })
 	}
+	failpoint.Hit("open.running")
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)

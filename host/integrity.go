@@ -12,6 +12,7 @@ import (
 	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
@@ -277,6 +278,7 @@ func (p *partition) beginAnew(cause error) error {
 	if !ok {
 		return fmt.Errorf("host: partition %d: %w", p.number, cause)
 	}
+	failpoint.Hit("rebuild.before-reset")
 	store, err := resetter.Reset(p.number)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
@@ -286,6 +288,7 @@ func (p *partition) beginAnew(cause error) error {
 			return err
 		}
 	}
+	failpoint.Hit("rebuild.after-reset")
 	p.state.Reset()
 	p.last, p.positions = stream.Message{}, positions{}
 	p.letters.reset()
@@ -420,6 +423,7 @@ func (p *partition) caughtUp(h accumulate.Header) error {
 	if condition != ConditionRebuilding || h.Position < target || p.health.expected().Position != 0 {
 		return nil
 	}
+	failpoint.Hit("rebuild.done")
 	p.health.set("", "", p.host.config.Now())
 	digest, err := h.StateDigest()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -84,6 +85,7 @@ func (p *partition) settleLetters(ctx context.Context, o letterOrder, m stream.M
 		seen[ref.Number] = true
 		refs = append(refs, ref)
 	}
+	failpoint.Hit("letters.read-back")
 	if !o.Discard {
 		return p.replay(ctx, r, refs, &m)
 	}
@@ -325,6 +327,7 @@ func (h *Host) SettleLetters(ctx context.Context, r SettleRequest) (Settled, err
 			if err != nil {
 				return settled, fmt.Errorf("host: order on dead letters: %w", err)
 			}
+			failpoint.Hit("letters.before-order")
 			digest := sha256.Sum256(body)
 			position, err := h.appendOnce(ctx, n, p.controlPrefix()+"letters."+hex.EncodeToString(digest[:16]), body)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -124,6 +125,7 @@ func (o *outbox) publish(ctx context.Context) error {
 			behind = append(behind, c)
 		}
 	}
+	failpoint.Hit("outbox.before-anchor")
 	now := o.host.config.Now()
 	if stands.position != o.anchored && (len(behind) > 0 || now.Sub(o.at) >= anchorInterval) {
 		anchor := stream.Anchor{Position: stands.position, Digest: stands.digest, State: stands.state}
@@ -133,6 +135,7 @@ func (o *outbox) publish(ctx context.Context) error {
 		o.anchored, o.at = stands.position, now
 		p.health.anchoredAt(stands.position)
 	}
+	failpoint.Hit("outbox.before-publish")
 	for _, c := range behind {
 		if err := c.publish(ctx, stands.entries[c.log]); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/internal/stage"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -254,6 +255,7 @@ func (p *partition) read(ctx context.Context, messages chan<- []stream.Message) 
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("read.batch")
 		lists[n] = append(lists[n][:0], batch...)
 		select {
 		case messages <- lists[n]:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
@@ -188,6 +189,7 @@ func (h *Host) appendClose(ctx context.Context, p *partition, c namedCalendar, p
 	if err != nil {
 		return query.Position{}, fmt.Errorf("host: close of period %s: %w", period.ID(), err)
 	}
+	failpoint.Hit("close.before-append")
 	return h.appendOnce(ctx, p.number, subject, body)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/plugins"
@@ -85,6 +86,7 @@ func (h *Host) keep(ctx context.Context, m *plugins.Module, r PushRequest) (bool
 	if err := h.conn.PutPlugin(ctx, m.Digest(), r.Wasm); err != nil {
 		return false, fmt.Errorf("host: plugin %s: %w", m.Digest(), err)
 	}
+	failpoint.Hit("plugin.before-record")
 	// A crash here leaves bytes that nobody has pushed: the next push says so.
 	manifest := m.Manifest()
 	record := pushRecord{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -67,6 +68,7 @@ func (p *partition) export(ctx context.Context, v *checkpoint.View, begin func(q
 	if err != nil || number == 0 { // of what was never committed there is nothing to write
 		return err
 	}
+	failpoint.Hit("snapshot.begun")
 	return v.Export(ctx, w)
 }
 

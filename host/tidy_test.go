@@ -58,17 +58,17 @@ var direction = map[string][]string{
 	"plugins/sign":              {"aead.dev/minisign"},
 
 	// The stages, in the order of an event's way; each foreign dependency has one importer.
-	"host/stream":     {"sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
+	"host/stream":     {"host/internal/failpoint", "sdk/billing", "github.com/nats-io", "golang.org/x/sys"},
 	"host/ingest":     {"sdk/billing", "github.com/go-json-experiment/json", "github.com/zeebo/xxh3", protobuf},
-	"host/intake":     {"host/ingest", "host/stream", "sdk/billing", "golang.org/x/sync"},
+	"host/intake":     {"host/internal/failpoint", "host/ingest", "host/stream", "sdk/billing", "golang.org/x/sync"},
 	"host/catalog":    {"sdk/billing", yaml},
 	"host/rate":       {"host/catalog", "host/ingest", "host/internal/memory", "host/internal/stage", "plugins", "sdk/abi", "sdk/billing"},
 	"host/accumulate": {"host/internal/memory", "host/rate", "sdk/billing", "github.com/zeebo/xxh3"},
-	"host/checkpoint": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys", protobuf},
-	"host/identity":   {"host/checkpoint", "host/ingest"},
+	"host/checkpoint": {"host/internal/failpoint", "github.com/dgraph-io/badger/v4", "golang.org/x/sys", protobuf},
+	"host/identity":   {"host/internal/failpoint", "host/checkpoint", "host/ingest"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
-	"host/deliver":    {"host/stream", "sdk/billing", "golang.org/x/sync"},
+	"host/deliver":    {"host/internal/failpoint", "host/stream", "sdk/billing", "golang.org/x/sync"},
 
 	// Copies of the state.
 	"host/backup": {},
@@ -81,7 +81,7 @@ var direction = map[string][]string{
 
 	// The wiring.
 	"host": {
-		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/query", "host/rate",
+		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/internal/failpoint", "host/query", "host/rate",
 		"host/internal/memory", "host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
@@ -101,7 +101,8 @@ var direction = map[string][]string{
 	},
 	"host/internal/sim/mutants": {},
 	// What is done to the real program.
-	"host/internal/chaos":       {"host/internal/chaos/natsd", "host/internal/oracle", "rpc", "rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", protobuf},
+	"host/internal/failpoint":   {},
+	"host/internal/chaos":       {"host/internal/chaos/natsd", "host/internal/failpoint", "host/internal/oracle", "plugins/builtin", "rpc", "rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", protobuf},
 	"host/internal/chaos/natsd": {"github.com/nats-io"},
 	"host/internal/chaos/run":   {"host/internal/chaos", "host/internal/chaos/natsd"},
 	"host/internal/cloud":       {"sdk/billing"},
@@ -140,6 +141,7 @@ var goroutines = map[string]string{
 	"host/host.go":                      "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":               "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
 	"host/internal/chaos/program.go":    "the wait for a process's end; it ends with the process, which the site's close kills",
+	"host/internal/chaos/points.go":     "the watch on the program; the tour waits for it",
 	"host/internal/chaos/proxy.go":      "connections; Proxy.Close breaks them and waits for all",
 	"host/internal/chaos/receiver.go":   "a server; it ends with Receiver.Close",
 	"host/internal/chaos/kills.go":      "the feeder; the campaign waits for it",

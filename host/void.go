@@ -12,6 +12,7 @@ import (
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -96,6 +97,7 @@ func fixOf(e *ingest.Event) (*fix, *refusal) {
 // correct settles the first pending event, which is a correction: all before it has
 // been folded.
 func (p *partition) correct(ctx context.Context) error {
+	failpoint.Hit("void.read")
 	t, err := p.triage(1)
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Entry is a key of a table with its new value. A nil Value deletes the key; an
@@ -86,6 +88,7 @@ func (p *Partition) Commit(c *Commit) error {
 		p.stop(err)
 		return err
 	}
+	failpoint.Hit("store.after-last")
 	p.state.Store(next)
 	p.store.folder.reap(dropped.doomed)
 	p.store.counters.commits.Add(1)

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // The files of a data directory.
@@ -90,6 +92,7 @@ func (d *directory) identify() error {
 	case version != versionText:
 		return &VersionError{Dir: d.path, Found: version, Older: olderVersion(version)}
 	}
+	failpoint.Hit("open.before-id")
 	d.id, err = d.readID()
 	if err != nil || d.id != "" {
 		return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // The bounds of a fold.
@@ -232,9 +234,11 @@ func (f *folder) fold(job foldJob) error {
 	if err := s.checkSpace(int64(size)); err != nil {
 		return err
 	}
+	failpoint.Hit("merge.before")
 	f.writer.begin(s, cost{tree: s.txnLimit.tree, log: min(s.txnLimit.log, foldTxnBytes)})
 	merged, err := f.merge(job)
 	f.writer.release()
+	failpoint.Hit("merge.before-swap")
 	if err == nil {
 		err = f.swap(job, merged)
 	}
@@ -246,6 +250,7 @@ func (f *folder) fold(job foldJob) error {
 	}
 	s.counters.foldBytesRead.Add(size)
 	s.counters.foldBytesWritten.Add(merged.bytes)
+	failpoint.Hit("merge.after-swap")
 	old := make([]doomed, len(job.runs))
 	for i, r := range job.runs {
 		old[i] = doomed{family: job.family, run: r.id}

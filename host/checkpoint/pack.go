@@ -1,6 +1,10 @@
 package checkpoint
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
+)
 
 // writer collects writes into transactions. While everything fits in one,
 // nothing is written before finish; otherwise full transactions go first, under
@@ -67,6 +71,7 @@ func (w *writer) take(next write) {
 // flush writes what is pending, and with the first transaction the markers. A
 // crash after it leaves segments that the markers let the next open sweep.
 func (w *writer) flush() error {
+	failpoint.Hit("store.before-segments")
 	if !w.split {
 		for _, r := range w.runs {
 			w.take(markDoomed(r))
@@ -81,6 +86,7 @@ func (w *writer) flush() error {
 // finish writes what is pending, with the last writes, which make it count, in
 // the same transaction.
 func (w *writer) finish(last ...write) error {
+	failpoint.Hit("store.before-last")
 	total, count := w.cost, len(w.pending)+len(w.runs)+len(last)
 	total.tree += len(w.runs) * markerBytes
 	for _, l := range last {

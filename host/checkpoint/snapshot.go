@@ -12,6 +12,8 @@ import (
 	"io"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // A snapshot is one checkpoint of a partition as a file, see FORMAT.md: the
@@ -59,6 +61,7 @@ func (v *View) Export(ctx context.Context, w io.Writer) error {
 			}
 		}
 	}
+	failpoint.Hit("snapshot.before-end")
 	key := makeRecordKey(v.partition.number)
 	if err := entry(key, appendRecord(nil, key, v.current)); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Store is an open data directory with the state of any number of partitions.
@@ -87,6 +89,7 @@ func Open(dir string, options Options) (*Store, error) {
 	if err := syncFolder(d.path); err != nil {
 		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())
 	}
+	failpoint.Hit("open.before-sweep")
 	if err := s.sweep(); err != nil {
 		return nil, errors.Join(brokenOr(d.badgerPath(), err), db.Close(), d.close())
 	}

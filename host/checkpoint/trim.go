@@ -1,6 +1,10 @@
 package checkpoint
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
+)
 
 // The bounds of what one commit does about trimmed runs.
 const (
@@ -80,5 +84,6 @@ func (f *folder) reapOne() (found bool, err error) {
 	gone := f.doomed[0]
 	f.doomed = slices.Delete(f.doomed, 0, 1)
 	f.mu.Unlock()
+	failpoint.Hit("store.before-delete")
 	return true, f.store.deleteRuns([]doomed{gone})
 }

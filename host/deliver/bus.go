@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -36,6 +37,7 @@ func (b *bus) deliver(ctx context.Context, inv *Invoice) error {
 	if len(body) > conn.MessageBytesMax() {
 		body = inv.Short
 	}
+	failpoint.Hit("bus.before-publish")
 	err = conn.PublishOnce(ctx, b.config.Subject+"."+inv.ID, inv.ID, body)
 	if errors.Is(err, stream.ErrConflict) {
 		return &failure{kind: failedRefused, err: err}

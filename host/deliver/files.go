@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // files writes each invoice to DIRECTORY/PERIOD/ID.json. A file is there whole or
@@ -100,10 +102,12 @@ func writeFile(file string, content []byte) (err error) {
 	if err = errors.Join(err, out.Close()); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
+	failpoint.Hit("files.before-rename")
 	// A crash here leaves the temporary file, which nobody takes for an invoice.
 	if err := os.Rename(temporary, file); err != nil {
 		return err
 	}
+	failpoint.Hit("files.after-rename")
 	return syncFolder(filepath.Dir(file))
 }
 

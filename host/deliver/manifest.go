@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -85,6 +86,7 @@ func (f *files) finishPeriod(p Period) error {
 	if err := writeFile(filepath.Join(folder, sumsFile), sums); err != nil {
 		return err
 	}
+	failpoint.Hit("files.before-manifest")
 	if err := writeFile(filepath.Join(folder, manifestFile), append(b, '\n')); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -294,11 +295,13 @@ func (w *worker) deliver(ctx context.Context, sequence uint64) (id string, err e
 	if err != nil {
 		return "", err
 	}
+	failpoint.Hit("deliver.before")
 	return inv.ID, w.receiver.deliver(ctx, inv)
 }
 
 // settle deals with the end of a delivery.
 func (w *worker) settle(r result) {
+	failpoint.Hit("deliver.after")
 	w.flying--
 	one, now := r.lane, w.now()
 	one.flying = false
@@ -447,9 +450,11 @@ func (w *worker) save(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, saveMax)
 	defer cancel()
+	failpoint.Hit("deliver.before-save")
 	if err := w.keeper.save(ctx, b); err != nil {
 		return err
 	}
+	failpoint.Hit("deliver.after-save")
 	w.saved, w.dirty = w.now(), false
 	return nil
 }

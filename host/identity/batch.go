@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Batch is what was added between two Cuts, and the part of the merging that
@@ -111,6 +112,7 @@ func (s *Set) Cut() Batch {
 			l.planned++
 			s.nextPiece++
 		}
+		failpoint.Hit("identities.sealing")
 		if l.planned == l.pieces {
 			l.filter = s.nextFilter
 			s.nextFilter++

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -236,7 +237,9 @@ func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing
 	for n := range group {
 		out = append(out, stream.Outgoing{Subject: stream.BatchSubject(l.partition), Header: header, Data: group[n].body})
 	}
+	failpoint.Hit("intake.before-publish")
 	sequences, err := l.intake.log.Publish(l.intake.ctx, out)
+	failpoint.Hit("intake.after-publish")
 	failures := failuresOf(err, len(group))
 	for n := range group {
 		for _, p := range group[n].parts {

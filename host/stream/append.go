@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Headers of guarded messages.
@@ -44,6 +46,7 @@ func (c *Conn) Append(ctx context.Context, subject string, expectLast uint64, he
 	if err := c.checkSize(out); err != nil {
 		return 0, fmt.Errorf("stream: %w", err)
 	}
+	failpoint.Hit("append.before")
 	nonce := nuid.Next()
 	seq, err := c.untilKnown(ctx, guard{stream, subject, expectLast, nonce}, func() (uint64, error) {
 		group := c.acks.group(1, c.acks.singles)
@@ -53,6 +56,7 @@ func (c *Conn) Append(ctx context.Context, subject string, expectLast uint64, he
 		a := group.wait(ctx)[0]
 		return a.sequence, a.err
 	})
+	failpoint.Hit("append.after")
 	if err != nil {
 		return 0, fmt.Errorf("stream: %s after %d: %w", subject, expectLast, err)
 	}

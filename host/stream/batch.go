@@ -6,6 +6,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Limits of an atomic batch. The server takes 1,000 messages; the bytes are kept
@@ -54,6 +56,7 @@ func (c *Conn) sendBatch(ctx context.Context, group *ackGroup, index int, messag
 			m.Header[headerBatchCommit] = []string{"1"}
 			m.Reply = reply
 		}
+		failpoint.Hit("publish.in-batch")
 		if err := c.nc.PublishMsg(m); err != nil {
 			// The server gives up a batch that is not committed.
 			err = classify(ctx, err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // headerNumber carries the number of an entry of a chain.
@@ -121,6 +123,7 @@ func (h *Chain) write(ctx context.Context, entries [][]byte) error {
 			return err
 		}
 	}
+	failpoint.Hit("chain.before-write")
 	nonce := nuid.Next()
 	first, err := c.untilKnown(ctx, guard{h.stream, h.subject, h.sequence, nonce}, func() (uint64, error) {
 		messages := make([]*nats.Msg, len(entries))
@@ -133,6 +136,7 @@ func (h *Chain) write(ctx context.Context, entries [][]byte) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("chain.after-write")
 	h.number += uint64(len(entries))
 	h.sequence = first + uint64(len(entries)) - 1
 	return nil

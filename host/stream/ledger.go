@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Subjects of the ledger that this package writes.
@@ -132,10 +134,12 @@ func (c *Conn) tryClaim(ctx context.Context, claim ownerRecord, takeOver bool, p
 		}
 		messages = append(messages, anchor)
 	}
+	failpoint.Hit("claim.before-write")
 	first, err := c.writeTogether(ctx, messages)
 	if err != nil {
 		return 0, err
 	}
+	failpoint.Hit("claim.after-write")
 	o := ownership{epoch: claim.Epoch, anchors: make([]uint64, partitions)}
 	for p := range partitions {
 		o.anchors[p] = first + 1 + uint64(p)
@@ -208,8 +212,10 @@ func (c *Conn) Anchor(ctx context.Context, partition int, epoch uint64, anchor A
 		if err != nil {
 			return fmt.Errorf("stream: anchor of partition %d: %w", partition, err)
 		}
+		failpoint.Hit("anchor.before-write")
 		sequence, err := c.Append(ctx, subject, expect, nil, body)
 		if err == nil {
+			failpoint.Hit("anchor.after-write")
 			c.setAnchorGuard(partition, sequence)
 			return nil
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Plugins are kept in a stream of their own, each under its digest, cut into
@@ -47,6 +49,7 @@ func (c *Conn) PutPlugin(ctx context.Context, digest string, wasm []byte) error 
 	if len(wasm) == 0 || len(wasm) > pluginBytesMax {
 		return fmt.Errorf("stream: plugin %s: %d bytes; there must be 1 to %d", digest, len(wasm), pluginBytesMax)
 	}
+	failpoint.Hit("plugin.before-store")
 	nonce := nuid.Next()
 	_, err = c.untilKnown(ctx, guard{Plugins, subject, 0, nonce}, func() (uint64, error) {
 		return c.writeTogether(ctx, pluginMessages(subject, nonce, wasm, c.chunkBytes()))

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // Outgoing is a message to be written.
@@ -68,6 +70,7 @@ func (c *Conn) Publish(ctx context.Context, out []Outgoing) ([]uint64, error) {
 	}
 	waitBatches := c.startBatches(ctx, out, batches, failures)
 	waitSingles := c.startSingles(ctx, out, singles, failures)
+	failpoint.Hit("publish.before-acks")
 	waitBatches(sequences)
 	waitSingles(sequences)
 	return sequences, publishError(failures)

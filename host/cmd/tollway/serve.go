@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/serve"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/rpc"
@@ -124,7 +125,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	}
 	log := slog.New(handler)
 	running := serve.Config{
-		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks()},
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks(), Now: failpoint.Clock()},
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},

@@ -30,4 +30,5 @@ const (
 	forFeeder
 	forFaults
 	forProxy
+	forTour
 )

@@ -23,19 +23,20 @@ type Config struct {
 	Events   int64 // beside the kills
 	Accounts int
 	// Sizes of the other campaigns.
-	Points    int           // times that each failpoint is met
-	NATSKills int           // of the NATS server
-	Cuts      int           // breaks of the network
-	Away      time.Duration // of the receiver of invoices
-	Flips     int           // bits
-	Full      int           // times that the disk is full
-	Clocks    int           // jumps of the wall clock
+	Points      []string      // failpoints, by the beginnings of their names; empty: all
+	PointRounds int           // tours with each failpoint
+	NATSKills   int           // of the NATS server
+	Cuts        int           // breaks of the network
+	Away        time.Duration // of the receiver of invoices
+	Flips       int           // bits
+	Full        int           // times that the disk is full
+	Clocks      int           // jumps of the wall clock
 }
 
 // Default is what `make chaos` does: the sizes that the project asks of itself.
 func Default() Config {
 	return Config{
-		Kills: 200, Events: 1_000_000, Accounts: 120, Points: 1, NATSKills: 100, Cuts: 100, Away: 10 * time.Minute, Flips: 500, Full: 20, Clocks: 20,
+		Kills: 200, Events: 1_000_000, Accounts: 120, PointRounds: 2, NATSKills: 100, Cuts: 100, Away: 10 * time.Minute, Flips: 500, Full: 20, Clocks: 20,
 	}
 }
 
@@ -51,6 +52,9 @@ type campaign struct {
 func campaigns() []campaign {
 	return []campaign{
 		{"kills", kills, func(c *Config) string { return fmt.Sprintf("-kills %d -events %d", c.Kills, c.Events) }},
+		{"failpoints", points, func(c *Config) string {
+			return fmt.Sprintf("-point-rounds %d -points %q", c.PointRounds, strings.Join(c.Points, ","))
+		}},
 		{"nats kills", natsKills, func(c *Config) string { return fmt.Sprintf("-nats-kills %d -events %d", c.NATSKills, c.Events) }},
 		{"network", network, func(c *Config) string { return fmt.Sprintf("-cuts %d -events %d", c.Cuts, c.Events) }},
 		{"downstream", downstream, func(c *Config) string { return fmt.Sprintf("-away %s -events %d", c.Away, c.Events) }},

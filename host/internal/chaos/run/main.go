@@ -38,7 +38,8 @@ func run(ctx context.Context, args []string) int {
 	flags.IntVar(&c.Kills, "kills", c.Kills, "kills of the program")
 	flags.Int64Var(&c.Events, "events", c.Events, "events that are sent during the kills")
 	flags.IntVar(&c.Accounts, "accounts", c.Accounts, "accounts that the events are of")
-	flags.IntVar(&c.Points, "points", c.Points, "times that each failpoint is met")
+	flags.IntVar(&c.PointRounds, "point-rounds", c.PointRounds, "tours with each failpoint: in the first it is met once, in others at random")
+	points := flags.String("points", "", "failpoints, separated by commas, by the beginnings of their names; empty: all")
 	flags.IntVar(&c.NATSKills, "nats-kills", c.NATSKills, "kills of the NATS server")
 	flags.IntVar(&c.Cuts, "cuts", c.Cuts, "breaks of the network")
 	flags.DurationVar(&c.Away, "away", c.Away, "how long the receiver of invoices is away")
@@ -50,6 +51,9 @@ func run(ctx context.Context, args []string) int {
 	}
 	if *only != "" {
 		c.Only = strings.Split(*only, ",")
+	}
+	if *points != "" {
+		c.Points = strings.Split(*points, ",")
 	}
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64N(1 << 32)
