@@ -75,7 +75,6 @@ type tour struct {
 
 	site *site
 	mu   sync.Mutex // held while the program is ended on purpose
-	rest context.Context
 	took []time.Duration
 }
 
@@ -313,7 +312,7 @@ func (t *tour) snapshots(ctx context.Context) error {
 
 // damage ends the program and spoils what it has stored, so that it has to be made
 // again from the log.
-func (t *tour) damage(ctx context.Context) error {
+func (t *tour) damage(context.Context) error {
 	if !strings.HasPrefix(t.point, "rebuild.") {
 		return nil
 	}
