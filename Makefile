@@ -48,7 +48,7 @@ CLIENT_MODULES := rpc/ts/node_modules/.installed
 with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
 
 .PHONY: generate-ts checkgenerate-ts web checkweb web-test screenshots
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants chaos nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-acceptance bench-ingest bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants chaos nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -147,6 +147,12 @@ bench-languages: ## measures what an event costs in each guest language
 bench-pipeline: build ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
 	@$(TOLLWAY) bench pipeline $(ARGS)
 
+bench-acceptance: build ## measures the pipeline's promised figures, in some twelve minutes
+	@$(TOLLWAY) bench pipeline --acceptance $(ARGS)
+
+bench-ingest: build ## measures usage through RPC into a log that syncs
+	@$(TOLLWAY) bench ingest $(ARGS)
+
 bench-latency: build ## measures from accepted to visible at a quarter, half and three quarters of the capacity
 	@$(TOLLWAY) bench latency $(ARGS)
 
@@ -161,6 +167,7 @@ bench-serving: build ## measures from accepted to a watching client, and calls o
 
 bench-docs: build ## measures all of that and writes docs/performance.md; on a machine that does nothing else
 	@$(TOLLWAY) bench pipeline --markdown docs/performance.md --database-events 400000 $(ARGS)
+	@$(TOLLWAY) bench ingest --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench latency --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench recovery --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench growth --markdown docs/performance.md --plot docs/growth.svg --rounds 1 $(ARGS)

@@ -34,6 +34,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 			t.Fatal(err)
 		}
 	}
+	h.histories = newHistories(h)
 	t.Cleanup(func() { must(h.Close()) })
 	var err error
 	h.store, err = config.openStore()
@@ -54,7 +55,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	var views []query.Partition
 	turns := newTurns()
 	for n := range partitions {
-		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(1), rater: rate.NewRater(h.registry), turn: turn{turns: turns}}
+		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(1), rater: rate.NewRater(h.registry), turn: turn{turns: turns}, health: newHealth(config.Now())}
 		h.partitions = append(h.partitions, p)
 		must(p.load())
 		p.useCatalog(parsed)

@@ -109,7 +109,7 @@ var direction = map[string][]string{
 	"host/internal/postgres":    {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
 		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
-		"host/query", "host/stream", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
+		"host/intake", "host/query", "host/serve", "host/stream", "rpc", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
 	},
 	"host/internal/serving": {
 		"host", "host/catalog", "host/internal/cloud", "host/query", "host/serve", "host/stream", "rpc", "rpc/tollway/v1",
@@ -157,6 +157,7 @@ var goroutines = map[string]string{
 	"host/internal/trial/worker.go":     "the wait for the end of the input; it ends with the process",
 	"host/internal/trial/logs.go":       "a host and what drives it, and readers of partitions; the call waits for all",
 	"host/internal/trial/latency.go":    "senders, and waits for what was sent; a level waits for all",
+	"host/internal/trial/ingest.go":     "a server of the RPC interface; the call waits for its end",
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
 	"host/internal/serving/serving.go":  "senders, readers of watches and probes; the measurement waits for all",
 	"host/internal/serving/clients.go":  "openings of watches and calls of Get; the call waits for all",

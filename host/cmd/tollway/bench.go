@@ -17,6 +17,7 @@ import (
 type benchCommand struct {
 	Stages   benchStagesCommand   `cmd:"" default:"withargs" help:"Measure each stage alone, and small pipelines. This is what is done when nothing is said."`
 	Pipeline benchPipelineCommand `cmd:"" help:"Measure the whole pipeline beside the raw read, plain Go maps and PostgreSQL."`
+	Ingest   benchIngestCommand   `cmd:"" help:"Measure usage through RPC into a log that syncs."`
 	Latency  benchLatencyCommand  `cmd:"" help:"Measure from accepted to visible, at parts of what the host bears."`
 	Growth   benchGrowthCommand   `cmd:"" help:"Measure the cost of an event, and memory, as keys and identities grow."`
 	Recovery benchRecoveryCommand `cmd:"" help:"Measure from the start of a process to its first answer, after a clean stop and after kill -9."`

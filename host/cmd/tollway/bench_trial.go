@@ -56,6 +56,7 @@ func (c *trialFlags) print(s streams, section string, report trialReport) error 
 type benchPipelineCommand struct {
 	trialFlags
 	Quick          bool     `help:"Measure a twentieth as much in one round."`
+	Acceptance     bool     `help:"Measure what docs/performance.md promises, in some twelve minutes: the first number of accounts, packed beside plain Go maps and PostgreSQL, single events beside the raw read, and a run that is killed in the middle."`
 	Events         int      `default:"5000000" help:"Packed events; JSON arrays have a fifth of them, single messages a tenth."`
 	Accounts       []int    `default:"100000,1000000" help:"Accounts of the packed logs, one log each, with ten meters an account."`
 	PerMessage     int      `default:"100" help:"Events in an array and in a packed batch."`
@@ -64,11 +65,18 @@ type benchPipelineCommand struct {
 	Only           []string `placeholder:"PART,…" help:"Measure these parts only: packed, array, single, postgres, kill."`
 }
 
+// acceptanceDatabase is how many events PostgreSQL takes for the acceptance. It is
+// faster with few than with many.
+const acceptanceDatabase = 400_000
+
 // quickShare is how much less a quick run measures.
 const quickShare = 20
 
 // Run measures and prints the report.
 func (c *benchPipelineCommand) Run(ctx context.Context, s streams) error {
+	if c.Acceptance {
+		c.Accounts, c.Only, c.DatabaseEvents = c.Accounts[:1], trial.AcceptanceParts(), min(c.DatabaseEvents, acceptanceDatabase)
+	}
 	if c.Quick {
 		c.Rounds, c.Events, c.DatabaseEvents = 1, c.Events/quickShare, c.DatabaseEvents/quickShare
 		for i := range c.Accounts {
@@ -90,6 +98,35 @@ func (c *benchPipelineCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return c.print(s, "pipeline", &report)
+}
+
+// benchIngestCommand measures how usage gets into the log.
+type benchIngestCommand struct {
+	trialFlags
+	Quick    bool `help:"Send a twentieth as much in one round."`
+	Accounts int  `default:"100000" help:"Accounts, with ten meters each."`
+	Events   int  `default:"3000000" help:"Events sent in a round."`
+	Rounds   int  `default:"5" help:"How often everything is measured."`
+}
+
+// Run measures and prints the report.
+func (c *benchIngestCommand) Run(ctx context.Context, s streams) error {
+	if c.Quick {
+		c.Rounds, c.Events = 1, c.Events/quickShare
+	}
+	common, err := c.common(c.Rounds, s)
+	if err != nil {
+		return err
+	}
+	config := trial.IngestConfig{Common: common, Accounts: c.Accounts, Events: c.Events}
+	if err := config.Validate(); err != nil {
+		return usageError{err}
+	}
+	report, err := trial.Ingest(ctx, config)
+	if err != nil {
+		return err
+	}
+	return c.print(s, "ingest", &report)
 }
 
 // benchLatencyCommand measures when usage is visible.

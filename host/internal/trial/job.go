@@ -52,6 +52,7 @@ const (
 	jobPostgres = "postgres" // load the log into PostgreSQL
 	jobLatency  = "latency"  // send usage to a host and see when it shows
 
+	jobIngest     = "ingest"     // take usage through RPC into the log
 	jobIdentities = "identities" // let a set of identities grow
 )
 

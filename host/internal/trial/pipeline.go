@@ -42,6 +42,11 @@ func PipelineParts() []string {
 	return []string{cloud.Packed.String(), cloud.Array.String(), cloud.Single.String(), partPostgres, partKill}
 }
 
+// AcceptanceParts lists the parts that the promised figures are about.
+func AcceptanceParts() []string {
+	return []string{cloud.Packed.String(), cloud.Single.String(), partPostgres, partKill}
+}
+
 // Validate reports every problem at once.
 func (c *PipelineConfig) Validate() error {
 	problems := c.problems()

@@ -68,6 +68,36 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
+// TestIngest sends little through RPC; each event is accepted, and the table says
+// what is promised.
+func TestIngest(t *testing.T) {
+	report, err := Ingest(t.Context(), IngestConfig{Common: common(t), Accounts: 100, Events: eventsMin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteText(&b, report.Tables()); err != nil || !strings.Contains(b.String(), "at least 300,000") || report.Rounds[0].Events != eventsMin {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// A figure is held against its bound from the right side, and one that misses it says
+// where to look.
+func TestGoals(t *testing.T) {
+	goals := []goal{
+		atLeast("rate", 800, 800, 1500, thousands), because(atLeast("ratio", 39, 40, 70, hundredths), "stages"),
+		atMost("stall", 5, 5, 1, thousands), because(atMost("memory", 6, 5, 1, thousands), "keys"),
+	}
+	table := goalTable(goals, "All.")
+	var met []string
+	for _, row := range table.Rows {
+		met = append(met, row[len(row)-1])
+	}
+	if got := strings.Join(met, " "); got != "yes no yes no" || table.Note != "All. Missed, and where to see why: ratio: stages; memory: keys." {
+		t.Errorf("%s: %s", got, table.Note)
+	}
+}
+
 // A job that cannot be done says why.
 func TestFailedJob(t *testing.T) {
 	c := common(t)

@@ -60,6 +60,8 @@ func (w *worker) work(ctx context.Context) error {
 		return w.loadDatabase(ctx)
 	case jobLatency:
 		return w.latency(ctx)
+	case jobIngest:
+		return w.ingest(ctx)
 	case jobIdentities:
 		return w.growIdentities(ctx)
 	}
