@@ -180,6 +180,13 @@ fuzz: ## runs every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
+CUTS ?= 100
+FAULTS ?= 20
+.PHONY: powercuts
+powercuts: $(TARIFFS) ## cuts the power of a host's disk, fails and fills it: CUTS=100 FAULTS=20; needs /dev/fuse and the right to mount
+	$(GO) test ./host/checkpoint -count=1 -v -timeout 2h -run '^TestPowerCuts$$' -cuts $(CUTS)
+	$(GO) test ./host/internal/powercut -count=1 -v -timeout 4h -cuts $(CUTS) -faults $(FAULTS)
+
 simulate: tariffs ## runs the engine in a simulated world; ARGS="-seed=7 -v" for one seed, "-from=1001 -seeds=5000" for others
 	$(GO) test ./host/internal/sim -run '^TestSimulation$$' -timeout 60m $(ARGS)
 

@@ -81,11 +81,13 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 // open does the work of Open; after an error Close releases what was opened.
 func (h *Host) open(ctx context.Context) (err error) {
 	config := h.config
-	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
-		return fmt.Errorf("host: data directory: %w", err)
-	}
+	// The store comes first: it makes the data directory so that a power cut does
+	// not take it away again.
 	if h.store, err = config.openStore(); err != nil {
 		return fmt.Errorf("host: %w", err)
+	}
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("host: data directory: %w", err)
 	}
 	begun := config.Now()
 	h.log.Info("reading the state", "data", config.DataDir, "partitions", config.Partitions)

@@ -106,6 +106,8 @@ var direction = map[string][]string{
 	"host/internal/chaos/natsd": {"github.com/nats-io"},
 	"host/internal/chaos/run":   {"host/internal/chaos", "host/internal/chaos/natsd"},
 	"host/internal/cloud":       {"sdk/billing"},
+	"host/internal/faultfs":     {"github.com/hanwen/go-fuse/v2", "golang.org/x/sys"},
+	"host/internal/powercut":    {},
 	"host/internal/postgres":    {"github.com/jackc/pgx/v5"},
 	"host/internal/trial": {
 		"host", "host/catalog", "host/checkpoint", "host/identity", "host/ingest", "host/internal/bench", "host/internal/cloud", "host/internal/postgres", "host/internal/stage",
@@ -145,6 +147,7 @@ var goroutines = map[string]string{
 	"host/internal/chaos/proxy.go":      "connections; Proxy.Close breaks them and waits for all",
 	"host/internal/chaos/receiver.go":   "a server; it ends with Receiver.Close",
 	"host/internal/chaos/kills.go":      "the feeder; the campaign waits for it",
+	"host/internal/faultfs/mount.go":    "the answers to the kernel; Mount.Close waits for them",
 	"host/internal/sim/process.go":      "one life of a host; its crash waits",
 	"host/internal/sim/world.go":        "a client's call; the crash of its host waits",
 	"host/rate_files.go":                "reader and rater of one file; the call waits for both",

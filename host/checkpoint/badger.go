@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -54,6 +55,7 @@ const logMinBytes = 16 << 10
 // openBadger opens Badger and turns a panic over damaged files into an error,
 // where it happens in this goroutine.
 func openBadger(path string, o Options, unsynced *atomic.Bool) (db *badger.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if cause := recover(); cause != nil {
 			db, err = nil, fmt.Errorf("panic: %v", cause)
@@ -130,12 +132,14 @@ const lendTries = 3
 // keep; mapped says that this is a file mapped into memory. Damage is an error
 // as in get; what fn returns or panics with passes.
 func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	lent := false
 	defer func() {
-		if lent {
-			return
-		}
-		if cause := recover(); cause != nil {
+		switch cause := recover(); {
+		case cause == nil:
+		case lent && !isFault(cause):
+			panic(cause) //nolint:forbidigo // it is fn's, and passes
+		default:
 			err = fmt.Errorf("unreadable: %v", cause)
 		}
 	}()
@@ -162,6 +166,14 @@ func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error)
 	}
 }
 
+// isFault reports whether a panic says that memory could not be read. That is what a
+// disk's read error in a mapped file comes to: a signal, which ends the process
+// where [debug.SetPanicOnFault] does not say otherwise.
+func isFault(cause any) bool {
+	_, ok := cause.(interface{ Addr() uintptr })
+	return ok
+}
+
 // visit calls fn for every key under a prefix, with its value when asked for.
 // Both are valid during the call.
 func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) error) error {
@@ -171,6 +183,7 @@ func (s *Store) visit(prefix []byte, values bool, fn func(key, value []byte) err
 // visitIn is visit in a transaction, which it discards.
 func visitIn(txn *badger.Txn, prefix []byte, values bool, fn func(key, value []byte) error) (err error) {
 	defer txn.Discard()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("checkpoint: read keys under %x: %v", prefix, cause)

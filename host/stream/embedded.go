@@ -43,6 +43,13 @@ func startEmbedded(config EmbeddedConfig, log *slog.Logger) (e *embedded, err er
 			e = nil
 		}
 	}()
+	removed, err := removeUnfinished(config.StoreDir)
+	if err != nil {
+		return e, err
+	}
+	if len(removed) > 0 {
+		log.Warn("a crash came while streams were being made: they are made anew", "streams", removed)
+	}
 	if e.host, err = nkeys.CreateUser(); err != nil {
 		return e, fmt.Errorf("embedded NATS server: %w", err)
 	}
