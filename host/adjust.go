@@ -278,6 +278,14 @@ func (p *partition) corrections(ctx context.Context, accounts []string, c rate.C
 			if c.parked != nil {
 				p.host.log.Error("a closed period cannot be billed again; its adjustments wait", "partition", p.number, "account", c.account,
 					"period", c.period.ID(), "reason", c.parked.Reason, "detail", c.parked.Detail)
+			}
+			if c.parked != nil || c.record.Waits != nil {
+				c.record.Waits = c.parked
+				if err := p.state.SetReopened(c.record); err != nil {
+					return nil, err
+				}
+			}
+			if c.parked != nil {
 				continue
 			}
 			made[c.record.Account] = append(made[c.record.Account], c)
@@ -406,7 +414,7 @@ func (p *partition) settleCorrections(l *bill) error {
 			return err
 		}
 		r := c.record
-		r.Open, r.Whole, r.Causes, r.More = false, false, nil, 0
+		r.Open, r.Whole, r.Causes, r.More, r.Waits = false, false, nil, 0, nil
 		for i := range l.invoices {
 			if inv := &l.invoices[i]; slices.ContainsFunc(inv.Corrections, func(k export.Correction) bool { return k.Period.Start.Equal(c.period.Start) }) {
 				r.Invoices = append(slices.Clip(r.Invoices), accumulate.InvoiceRef{Period: inv.Period.ID(), Currency: string(inv.Currency), ID: inv.ID})

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -69,3 +70,20 @@ billing: {clock: event, grace: 1h, max_ahead: `
 }
 
 func first(list []query.PeriodState, _ query.AsOf) []query.PeriodState { return list }
+
+// A shadow prices what the partition takes, and so no usage that is dated too far ahead.
+func TestShadowTooFarAhead(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-10-10T00:00:00Z")
+	r.apply(strings.Replace(priced, "close: manual", "close: manual, max_ahead: 24h", 1))
+	now := time.Now().UTC() // the server's clock, which is what the log has
+	at := func(id string, when time.Time) billing.UsageEvent {
+		return call(id, "emma", when.Format(time.RFC3339), "minutes", "10")
+	}
+	r.send(at("1", now), at("2", now.AddDate(70, 0, 0)), at("3", now.Add(time.Hour)))
+	want(t, r.reasons(), "2 "+host.ReasonTooFarAhead)
+	r.shadow(host.ShadowRequest{Tariff: "per_minute", Params: `{"unit_price": "0.15"}`, Since: now.AddDate(0, -2, 0), By: "anna"})
+	if report := r.caughtUp("per_minute", 2); report.Events != 2 || report.Active[0].AmountText != "2.00" {
+		t.Errorf("%+v", report)
+	}
+}

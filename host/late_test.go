@@ -375,3 +375,34 @@ func (w *world) yaml(t *testing.T) string {
 	}
 	return string(b)
 }
+
+// What came late and cannot be billed again holds up nothing else, and is seen in the
+// list of periods until a close can adjust it.
+func TestAdjustmentThatWaits(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2027-02-10T00:00:00Z")
+	r.apply(strings.Replace(grouped, "billing: {", "billing: {invoice_rules: ["+vat+"], ", 1))
+	r.send(call("1", "emma", "2026-10-05T00:00:00Z", "q", "100000000000000000000"), call("2", "noah", "2026-10-05T00:00:00Z", "q", "1"))
+	r.close("2026-10", "")
+	r.send(call("late", "emma", "2026-10-06T00:00:00Z", "q", "50000000000000000000"), call("other", "noah", "2026-10-06T00:00:00Z", "q", "2"))
+	waiting := func() []string {
+		t.Helper()
+		list := []string{}
+		for _, p := range first(r.Periods()) {
+			for _, k := range p.Parked {
+				list = append(list, p.Period.ID()+" "+string(k.Account)+" "+k.Reason)
+			}
+		}
+		return list
+	}
+	want(t, waiting())
+	r.close("2026-11", "")
+	r.restart()
+	want(t, waiting(), "2026-10-01 emma overflow")
+	want(t, r.adjustments("noah.2026-11-01.EUR.0"), "2026-10-01 per_call: 1 → 3 = 2.00", "2026-10-01 vat: 0.2 → 0.6 = 0.40")
+	r.send(voids("v", "late", "emma"), call("small", "emma", "2026-10-07T00:00:00Z", "q", "1"))
+	r.close("2026-12", "")
+	want(t, waiting())
+	want(t, r.adjustments("emma.2026-12-01.EUR.0"), "2026-10-01 per_call: 100000000000000000000 → 100000000000000000001 = 1.00",
+		"2026-10-01 vat: 20000000000000000000 → 20000000000000000000.2 = 0.20")
+}

@@ -258,6 +258,13 @@ func (h *Host) periodStatesUnread(unread []uint64) []query.PeriodState {
 				s.Parked = append(s.Parked, parkedOf(k, p.number))
 			}
 		}
+		for _, r := range p.state.OpenAgain("") {
+			if s := states[periodKey{r.Calendar, r.Period}]; s != nil && r.Waits != nil {
+				waits := parkedOf(*r.Waits, p.number)
+				waits.Detail = "what has changed since its invoice waits to be adjusted, until a close can bill the period again: " + waits.Detail
+				s.Parked = append(s.Parked, waits)
+			}
+		}
 	}
 	list := make([]query.PeriodState, 0, len(states))
 	for _, s := range states {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
@@ -29,6 +30,7 @@ type shadowPart struct {
 	sides     [2]side
 	revision  uint64                   // of the catalogs of the sides
 	eventType string                   // of the tariff's meter
+	ahead     int64                    // how far, ns, an event's time may lie behind that of its message
 	seen      map[ingest.Hash]struct{} // identities of events that one side has priced at least
 	behind    uint64                   // messages of the log still to be read
 	refused   refusals                 // by the candidate alone
@@ -107,7 +109,7 @@ func (p *shadowPart) useCatalogs() {
 	for i := range p.sides {
 		p.sides[i].rater.SetCatalog(pair[i])
 	}
-	p.revision = revision
+	p.revision, p.ahead = revision, int64(pair[inForce].Billing.MaxAhead)
 	for _, m := range pair[inForce].Meters {
 		p.eventType = m.EventType
 	}
@@ -121,7 +123,9 @@ func (p *shadowPart) fold(ctx context.Context, messages []stream.Message) error 
 	for _, m := range messages {
 		what, isControl := strings.CutPrefix(m.Subject, prefix)
 		if !isControl {
+			first := len(events)
 			events = p.decoder.Decode(m.Header.Get, m.Data, events)
+			events = append(events[:first], p.notAhead(events[first:], storedAt(&m))...)
 			continue
 		}
 		if !strings.HasPrefix(what, "catalog.") {
@@ -139,6 +143,15 @@ func (p *shadowPart) fold(ctx context.Context, messages []stream.Message) error 
 	err := p.price(ctx, events)
 	p.decoder.Reset()
 	return err
+}
+
+// notAhead leaves out what the partition refuses since its time lies too far behind that
+// of its message, unix ns.
+func (p *shadowPart) notAhead(events []ingest.Event, stored int64) []ingest.Event {
+	if p.ahead >= int64(catalog.AnyTimeAhead) {
+		return events
+	}
+	return slices.DeleteFunc(events, func(e ingest.Event) bool { return e.Problem == nil && e.Time-p.ahead > stored })
 }
 
 // takeCatalog acts on a catalog marker.

@@ -57,6 +57,9 @@ type Reopened struct {
 	// Rules names the catalog whose invoice rules made the invoice, where that is
 	// not the one in force at the close.
 	Rules *RulesRef `json:"rules,omitempty"`
+	// Waits says why the last close could not adjust the period; nil when it could, or
+	// none has tried.
+	Waits *Parked `json:"waits,omitempty"`
 }
 
 // RulesRef names a catalog.

@@ -124,7 +124,8 @@ type PeriodState struct {
 	// Waits says what the close waits for in the partitions in which it is open.
 	Waits []PeriodWait
 	// Parked lists the accounts that have no invoice of the period although it is
-	// closed for them, because a plugin failed; by account.
+	// closed for them, because a plugin failed, and those whose invoice cannot be
+	// adjusted for such a cause; by account.
 	Parked []Parked
 }
 

@@ -114,7 +114,7 @@ func printPeriods(s streams, output string, list []*tollwayv1.PeriodStatus) erro
 	if len(parked.rows) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(s.out, "\nThese accounts have no invoice; applying a catalog that mends the cause makes it:"); err != nil {
+	if _, err := fmt.Fprintln(s.out, "\nThese accounts have no invoice, or one whose adjustments wait. A catalog that mends the cause makes the invoice when it is applied, and the next close the adjustments:"); err != nil {
 		return err
 	}
 	if err := parked.print(s.out, output); err != nil || more == 0 {

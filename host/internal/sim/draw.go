@@ -76,9 +76,11 @@ func (w *world) drawCatalog() {
 
 // prices draws a model and its parameters.
 func (w *world) prices() (string, map[string]any) {
-	switch pick(w, "flat", "per_unit", "graduated", "volume", "package") {
+	switch pick(w, "flat", "per_unit", "graduated", "volume", "package", "aggregation") {
 	case "flat":
 		return "flat", map[string]any{"amount": w.decimal(20)}
+	case "aggregation":
+		return "aggregation", map[string]any{"type": pick(w, "max", "min", "latest"), "unit_price": w.decimal(2)}
 	case "package":
 		return "package", map[string]any{"package_size": pick(w, "10", "33"), "package_price": w.decimal(9)}
 	case "graduated":

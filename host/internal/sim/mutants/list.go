@@ -63,7 +63,7 @@ var mutants = []mutant{
 		{"host/positions.go", "	if x.events > 0 {\n		spans = append", "	if x.events > blockEvents {\n		spans = append"},
 	}},
 	{"period that is adjusted stays open", []edit{
-		{"host/adjust.go", "r.Open, r.Whole, r.Causes, r.More = false, false, nil, 0", "r.Whole, r.Causes, r.More = false, nil, 0"},
+		{"host/adjust.go", "r.Open, r.Whole, r.Causes, r.More, r.Waits = false, false, nil, 0, nil", "r.Whole, r.Causes, r.More = false, nil, 0"},
 	}},
 	{"void forgotten when a period is folded again", []edit{
 		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
@@ -76,9 +76,6 @@ var mutants = []mutant{
 	}},
 	{"amended event keeps what it said", []edit{
 		{"host/inherit.go", "			err = p.amend(ctx, r.decoder, e)\n", "			err = nil\n"},
-	}},
-	{"amended event goes to the end of the order", []edit{
-		{"host/inherit.go", "		if takes {\n			kept = append(kept, *e)\n			r.at = append(r.at, m.Sequence)\n", "		if takes {\n			if r.partition.state.Override(e.Identity).Amended.Position > 0 {\n				defer func(e ingest.Event) {\n					r.events, r.at = append(r.events, e), append(r.at, m.Sequence)\n				}(*e)\n				continue\n			}\n			kept = append(kept, *e)\n			r.at = append(r.at, m.Sequence)\n"},
 	}},
 	{"amendment that no tariff takes is made", []edit{
 		{"host/void.go", "	if len(out.Rejected) > 0 {\n		return &refusal", "	if len(out.Rejected) > 1 {\n		return &refusal"},
