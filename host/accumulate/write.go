@@ -57,9 +57,23 @@ func (s *State) Account(id string, hash uint32) *rate.Account { return s.account
 // the book's of a rater: for the owner.
 func (s *State) Accounts(events []rate.Event, into []*rate.Account) { s.accounts.findAll(events, into) }
 
-// takeAhead is how many changes before its turn a slot is read ahead. It has been
-// read for the pricing, but much has been read since.
+// takeAhead is how many changes lie between the reading ahead of a slot and its
+// account, that of the account's id and the change. They have been read for the
+// pricing, but much has been read since.
 const takeAhead = 8
+
+// ahead has the caches read what changes behind the i-th will read.
+func (s *State) ahead(changes []rate.Change, i int) {
+	if later := i + 2*takeAhead; later < len(changes) {
+		changes[later].Ahead()
+	}
+	if soon := i + takeAhead; soon < len(changes) {
+		c := &changes[soon]
+		if c.Slot == nil || c.Slot.Round != s.filling.round {
+			memory.Ahead(unsafe.Pointer(unsafe.StringData(c.Account.ID)), uintptr(len(c.Account.ID)))
+		}
+	}
+}
 
 // Take makes the changes of a batch.
 func (s *State) Take(changes []rate.Change) error {
@@ -72,9 +86,7 @@ func (s *State) Take(changes []rate.Change) error {
 	short := g.short
 	for i := range changes {
 		c := &changes[i]
-		if later := i + takeAhead; later < len(changes) {
-			changes[later].Ahead()
-		}
+		s.ahead(changes, i)
 		l := c.Slot
 		if l == nil {
 			var err error

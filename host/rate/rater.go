@@ -46,11 +46,11 @@ func (c *Change) Made(l *Live) {
 
 // Ahead has the caches read what making the change will read.
 func (c *Change) Ahead() {
+	c.Account.Ahead()
 	if c.Slot != nil {
 		c.Slot.Ahead()
 		return
 	}
-	c.Account.Ahead()
 	c.Account.aheadSlots()
 }
 

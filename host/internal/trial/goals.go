@@ -63,7 +63,7 @@ const (
 	goalRecovery, aimRecovery       = int64(2 * time.Second), int64(500 * time.Millisecond)
 	goalMemory, aimMemory           = 1536 << 20, 600 << 20
 	goalGrowth, aimGrowth           = 200, 130
-	goalIngest, aimIngest           = 300_000, 600_000
+	goalIngest                      = 300_000
 )
 
 // What says why a goal is missed.

@@ -157,6 +157,7 @@ func (r *IngestReport) Tables() []Table {
 	t.add(thousands(int64(r.Events)), thousands(rate.Min), thousands(rate.Median), thousands(rate.Max), thousands(row.CPU()), all.String())
 	stages := stageTable("Processor time per event by stage, ns (profile labels; medians)")
 	stages.stages(row.Name, row.Rounds, func(f Figures, name string) int64 { return f.perEvent(int64(f.Stages[name])) })
-	goals := []goal{because(atLeast("events a second through RPC into a log that syncs", rate.Median, goalIngest, aimIngest, thousands), becauseStages)}
-	return []Table{goalTable(goals, ""), t, stages}
+	g := because(atLeast("events a second through RPC into a log that syncs", rate.Median, goalIngest, 0, thousands), becauseStages)
+	g.aim = "–"
+	return []Table{goalTable([]goal{g}, ""), t, stages}
 }
