@@ -243,7 +243,7 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	g.Tables(func(table uint8, key, value []byte) {
 		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
 	})
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {
+	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogAlerts, accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {
 		if entries := g.Appends(log); len(entries) > 0 {
 			commit.Appends[log] = entries
 		}
@@ -264,6 +264,9 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	// A crash here loses nothing: the checkpoint is durable, and a restart
 	// shows it.
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
+		return err
+	}
+	if err := p.host.alerts.load(p.number, p.store); err != nil {
 		return err
 	}
 	if err := p.letters.load(p.store); err != nil {

@@ -52,7 +52,7 @@ func (p *partition) fold(ctx context.Context, messages []stream.Message) error {
 					return err
 				}
 			}
-			if err := p.control(ctx, control, *m); err != nil {
+			if err := p.act(ctx, control, *m); err != nil {
 				return err
 			}
 			p.reached(m)
@@ -166,6 +166,7 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		if strict {
 			n = p.pending.firstRepeat()
 		}
+		n = p.untilSighted(n)
 		stage.Dedup.Enter()
 		if n = p.pending.firstCorrection(n); n == 0 {
 			if err := p.correct(ctx); err != nil {
@@ -198,6 +199,9 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		p.positions.note(p.pending.carrier(0).position, p.pending.carrier(n-1).position, out.Changes)
 		if p.rater.Carrying() {
 			p.sawCarrying(t, out.Changes)
+		}
+		if err := p.alertOnUsage(t, out.Changes); err != nil {
+			return err
 		}
 		t.end()
 		p.pending = p.pending.behind(n)

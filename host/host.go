@@ -53,6 +53,7 @@ type Host struct {
 	queries    *query.Engine
 	epoch      uint64
 	invoices   *invoiceIndex
+	alerts     *alertList
 	preview    *previewer
 	histories  *histories
 	deliverer  *deliver.Deliverer
@@ -204,7 +205,7 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 		return err
 	}
 	h.seed = seed
-	h.invoices = newInvoiceIndex(h.config.Partitions)
+	h.invoices, h.alerts = newInvoiceIndex(h.config.Partitions), newAlertList(h.config.Partitions)
 	var views []query.Partition
 	for n, p := range h.partitions {
 		p.decoder, p.rater = ingest.NewDecoder(seed), rate.NewRater(h.registry)

@@ -294,6 +294,7 @@ func (p *partition) beginAnew(cause error) error {
 	p.letters.reset()
 	if p.host.invoices != nil {
 		p.host.invoices.forget(p.number)
+		p.host.alerts.forget(p.number)
 	}
 	if p.store == nil { // it could not be opened; later it is the same one, which others read
 		p.store = store
@@ -510,7 +511,7 @@ func (p *partition) addUp(a *accumulate.Auditor, h accumulate.Header) error {
 	if h.Sums != nil {
 		return nil
 	}
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogVerdicts} {
+	for _, log := range accumulate.SummedLogs() {
 		err := p.store.LogRange(log, 1, 0, func(_ uint64, entry []byte) error {
 			a.Log(log, entry)
 			return nil

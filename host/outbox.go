@@ -15,7 +15,7 @@ import (
 	"github.com/tollway/tollway/host/stream"
 )
 
-// outbox publishes a partition's dead letters and invoices, in the order of the
+// outbox publishes a partition's dead letters, invoices and alerts, in the order of the
 // checkpoint's logs and each once. Where it stands is read from the streams
 // themselves: the last message of a partition's subject has the number of the
 // entry, and each message is published behind exactly that one. So a crash
@@ -44,15 +44,16 @@ const (
 // it is being written.
 type standing struct {
 	position uint64
-	digest   string    // of the message there
-	state    string    // digest of the state
-	entries  [2]uint64 // number of the last one, by log
+	digest   string           // of the message there
+	state    string           // digest of the state
+	entries  map[uint8]uint64 // number of the last one, by log
 }
 
 func newOutbox(h *Host, p *partition) *outbox {
 	o := &outbox{host: h, partition: p, signal: make(chan struct{}, 1), channels: []*channel{
 		{partition: p, log: accumulate.LogDeadLetters, subject: stream.DeadLettersSubject(p.number)},
 		{partition: p, log: accumulate.LogInvoices, subject: stream.InvoicesSubject(p.number)},
+		{partition: p, log: accumulate.LogAlerts, subject: stream.AlertsSubject(p.number)},
 	}}
 	o.wake()
 	return o
@@ -66,9 +67,9 @@ func (o *outbox) wake() {
 	if err != nil {
 		o.host.log.Error("outbox: a checkpoint is anchored without its digest", "partition", o.partition.number, "error", err)
 	}
-	s := &standing{position: header.Position, digest: header.Digest, state: state}
-	for log := range s.entries {
-		s.entries[log] = o.partition.store.LogLast(uint8(log))
+	s := &standing{position: header.Position, digest: header.Digest, state: state, entries: map[uint8]uint64{}}
+	for _, c := range o.channels {
+		s.entries[c.log] = o.partition.store.LogLast(c.log)
 	}
 	o.stands.Store(s)
 	select {

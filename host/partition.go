@@ -47,6 +47,7 @@ type partition struct {
 	turn      turn
 	positions positions
 	marks     []mark // of catalogs in the log, in order; nil: not read yet
+	sighted   sighted
 
 	tally *accumulate.Tally // the committing goroutine's, while the partition runs
 
@@ -150,6 +151,9 @@ func (p *partition) join(ctx context.Context) error {
 	if err := p.host.invoices.load(p.number, p.store); err != nil {
 		return err
 	}
+	if err := p.host.alerts.load(p.number, p.store); err != nil {
+		return err
+	}
 	if err := p.letters.load(p.store); err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
@@ -189,6 +193,7 @@ func (p *partition) compareLog(ctx context.Context, h accumulate.Header) error {
 func (p *partition) useCatalog(c *catalog.Catalog) {
 	p.catalog = c
 	p.rater.SetCatalog(c)
+	p.state.Track(c.HasAlerts())
 }
 
 // close releases what the partition holds.

@@ -187,7 +187,7 @@ func (r *auditReader) audit(partition int, o identity.Options) (accumulate.Heade
 	if err != nil {
 		return h, err
 	}
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogVerdicts} {
+	for _, log := range accumulate.SummedLogs() {
 		err := r.LogRange(log, 1, 0, func(_ uint64, entry []byte) error {
 			a.Log(log, entry)
 			return nil
@@ -223,8 +223,8 @@ func compareSums(partition int, h accumulate.Header, sums accumulate.Sums) error
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w (slots %t, tables %t, dead letters %t, invoices %t, verdicts %t, identities %t)",
+	return fmt.Errorf("%w (slots %t, tables %t, dead letters %t, invoices %t, verdicts %t, alerts %t, identities %t)",
 		&DigestError{Partition: partition, Position: h.Position, Have: haveDigest, Want: wantDigest, Where: "its checkpoint"},
 		h.Sums.Slots == sums.Slots, h.Sums.Tables == sums.Tables, h.Sums.Letters == sums.Letters,
-		h.Sums.Invoices == sums.Invoices, h.Sums.Verdicts == sums.Verdicts, h.Sums.Identities == sums.Identities)
+		h.Sums.Invoices == sums.Invoices, h.Sums.Verdicts == sums.Verdicts, h.Sums.Alerts == sums.Alerts, h.Sums.Identities == sums.Identities)
 }

@@ -121,6 +121,9 @@ func (p *partition) correct(ctx context.Context) error {
 	if err := p.record(t, out); err != nil {
 		return err
 	}
+	if err := p.alertOnCorrection(); err != nil {
+		return err
+	}
 	t.end()
 	return nil
 }

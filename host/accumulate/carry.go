@@ -15,7 +15,7 @@ import (
 // Tables returns the tables of a partition's state in the order in which they are
 // loaded.
 func Tables() []uint8 {
-	return []uint8{TablePlans, TableTerms, TableCarries, TableParked, TableReopened, TableRules, TableOverrides}
+	return []uint8{TablePlans, TableTerms, TableCarries, TableParked, TableReopened, TableRules, TableOverrides, TableAlerts}
 }
 
 // CarryIn returns what a slot was left by that of the period before, nil for

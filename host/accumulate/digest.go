@@ -40,7 +40,12 @@ type Sums struct {
 	Invoices   Sum `json:"invoices"`
 	Verdicts   Sum `json:"verdicts"`
 	Identities Sum `json:"identities"`
+	// Alerts is left out where none was fired, as in headers of releases that had none.
+	Alerts Sum `json:"alerts,omitempty"`
 }
+
+// SummedLogs are the logs whose entries are summed.
+func SummedLogs() []uint8 { return []uint8{LogDeadLetters, LogInvoices, LogVerdicts, LogAlerts} }
 
 // Sum is one of them. It is written as 16 hex digits, so that the length of a
 // header does not hang on it.
@@ -83,6 +88,7 @@ const (
 	seedLetter
 	seedInvoice
 	seedVerdict
+	seedAlert
 )
 
 // slotSum is the hashes of a slot: of its names and of its content; 0 for one
@@ -151,7 +157,7 @@ func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
 			return Sums{}, err
 		}
 	}
-	for _, log := range []uint8{LogDeadLetters, LogInvoices, LogVerdicts} {
+	for _, log := range SummedLogs() {
 		for _, entry := range g.Appends(log) {
 			t.appended(log, entry)
 		}
@@ -308,6 +314,8 @@ func (t *Tally) appended(log uint8, entry []byte) {
 		t.sums.Invoices += Sum(xxh3.HashSeed(entry, seedInvoice))
 	case LogVerdicts:
 		t.sums.Verdicts += Sum(xxh3.HashSeed(entry, seedVerdict))
+	case LogAlerts:
+		t.sums.Alerts += Sum(xxh3.HashSeed(entry, seedAlert))
 	}
 }
 
@@ -340,7 +348,7 @@ type Auditor struct {
 	carries []tableEntry // they need the names of slots
 	spots   []spot       // of an entry's records
 	slots   uint32
-	seen    [3]bool // logs that were added up
+	seen    [4]bool // logs that were added up
 }
 
 // spot is a record of a journal's entry.
@@ -355,7 +363,7 @@ func NewAuditor(h Header) *Auditor {
 	a := &Auditor{tally: NewTally(), slots: h.Slots}
 	a.tally.slots = make([]slotSum, h.Slots)
 	if h.Sums != nil {
-		a.tally.sums = Sums{Letters: h.Sums.Letters, Invoices: h.Sums.Invoices, Verdicts: h.Sums.Verdicts, Identities: h.Sums.Identities}
+		a.tally.sums = Sums{Letters: h.Sums.Letters, Invoices: h.Sums.Invoices, Verdicts: h.Sums.Verdicts, Identities: h.Sums.Identities, Alerts: h.Sums.Alerts}
 	}
 	return a
 }
@@ -408,8 +416,7 @@ func (a *Auditor) Journal(entry []byte) error {
 	return nil
 }
 
-// Log takes an entry of one of the logs of dead letters, invoices and verdicts,
-// in any order: all of them or none.
+// Log takes an entry of one of the SummedLogs, in any order: all of them or none.
 func (a *Auditor) Log(log uint8, entry []byte) {
 	kind, sum := 0, &a.tally.sums.Letters
 	switch log {
@@ -417,6 +424,8 @@ func (a *Auditor) Log(log uint8, entry []byte) {
 		kind, sum = 1, &a.tally.sums.Invoices
 	case LogVerdicts:
 		kind, sum = 2, &a.tally.sums.Verdicts
+	case LogAlerts:
+		kind, sum = 3, &a.tally.sums.Alerts
 	}
 	if !a.seen[kind] {
 		a.seen[kind], *sum = true, 0

@@ -33,6 +33,7 @@ type Generation struct {
 	deadLetters [][]byte
 	invoices    [][]byte
 	verdicts    [][]byte
+	alerts      [][]byte
 	index       [][]byte
 	others      []otherEntry
 	carried     int // bytes of carries
@@ -78,7 +79,7 @@ const (
 
 // Empty reports whether the generation changes nothing but the header.
 func (g *Generation) Empty() bool {
-	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0 && len(g.carries) == 0 && len(g.parked) == 0 && len(g.others) == 0
+	return len(g.dirty) == 0 && len(g.deadLetters) == 0 && len(g.invoices) == 0 && len(g.verdicts) == 0 && len(g.alerts) == 0 && len(g.carries) == 0 && len(g.parked) == 0 && len(g.others) == 0
 }
 
 // Bytes is about how much the generation's checkpoint writes.
@@ -87,7 +88,7 @@ func (g *Generation) Bytes() int {
 	if n > 0 {
 		n += len(g.chunks[len(g.chunks)-1]) - chunkBytes
 	}
-	for _, list := range [][][]byte{g.deadLetters, g.invoices, g.verdicts, g.index} {
+	for _, list := range [][][]byte{g.deadLetters, g.invoices, g.verdicts, g.alerts, g.index} {
 		for _, entry := range list {
 			n += len(entry)
 		}
@@ -129,6 +130,8 @@ func (g *Generation) Appends(log uint8) [][]byte {
 		return g.chunks
 	case LogVerdicts:
 		return g.verdicts
+	case LogAlerts:
+		return g.alerts
 	case LogIndex:
 		return g.index
 	}

@@ -27,6 +27,9 @@ const (
 	// TableOverrides has what has become of events after they were priced: identity →
 	// Override as JSON.
 	TableOverrides uint8 = 7
+	// TableAlerts has which thresholds accounts have reached in open periods: see
+	// Alerted.
+	TableAlerts uint8 = 8
 )
 
 // Logs of a partition in the checkpoint store, their entries numbered from 1.
@@ -40,6 +43,8 @@ const (
 	// LogIndex is a journal: which stretches of the log have events of which accounts.
 	// What is in it hangs on restarts, and no figure hangs on it.
 	LogIndex uint8 = 7
+	// LogAlerts has the alerts that were fired: Alert as JSON.
+	LogAlerts uint8 = 8
 )
 
 // An entry of the journal of slots is the version, one byte, and records:

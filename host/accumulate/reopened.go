@@ -236,6 +236,8 @@ func (l *Loader) loadOther(table uint8, key, value []byte) error {
 		l.state.rules[c.PeriodKey] = c.RulesRef
 	case TableOverrides:
 		return l.loadOverride(key, value)
+	case TableAlerts:
+		return l.loadAlerted(value)
 	default:
 		return fmt.Errorf("%w: table %d", errRecord, table)
 	}

@@ -33,7 +33,8 @@ type State struct {
 	followers []*Follower
 	reopened  map[parkedKey]Reopened
 	rules     map[PeriodKey]RulesRef
-	overrides map[[16]byte]Override // the owner alone reads them
+	overrides map[[16]byte]Override  // the owner alone reads them
+	alerted   map[alertedKey]Alerted // likewise
 
 	// The owner alone reads and writes these.
 	header   Header                // to be published
@@ -45,6 +46,8 @@ type State struct {
 	turn     uint32                // number of the next slot that is looked at for its full record
 	letters  letters
 	spare    chan *Generation // one that is durable, for its memory
+	tracks   bool             // accounts whose slots change are noted
+	touched  []*rate.Account  // those
 }
 
 // span is an open period of a calendar.
@@ -68,7 +71,7 @@ func NewState() *State {
 		planAt:  map[*rate.Plan]uint32{},
 		termsOf: map[string]uint32{},
 		carries: map[uint32][]byte{},
-		parked:  map[parkedKey]Parked{}, reopened: map[parkedKey]Reopened{}, rules: map[PeriodKey]RulesRef{}, overrides: map[[16]byte]Override{},
+		parked:  map[parkedKey]Parked{}, reopened: map[parkedKey]Reopened{}, rules: map[PeriodKey]RulesRef{}, overrides: map[[16]byte]Override{}, alerted: map[alertedKey]Alerted{},
 		spare: make(chan *Generation, 1),
 	}
 }
@@ -83,7 +86,8 @@ func (s *State) Reset() {
 	s.latest, s.committed, s.header = fresh.latest, fresh.committed, fresh.header
 	s.filling, s.flying, s.durable, s.spare = fresh.filling, fresh.flying, fresh.durable, fresh.spare
 	s.carries, s.parked, s.letters, s.turn = fresh.carries, fresh.parked, fresh.letters, fresh.turn
-	s.reopened, s.rules = fresh.reopened, fresh.rules
+	s.reopened, s.rules, s.overrides, s.alerted = fresh.reopened, fresh.rules, fresh.overrides, fresh.alerted
+	s.touched = nil
 	s.plans, s.planAt, s.numbered, s.termsOf, s.terms = fresh.plans, fresh.planAt, fresh.numbered, fresh.termsOf, fresh.terms
 }
 

@@ -104,6 +104,11 @@ func (s *State) Take(changes []rate.Change) error {
 		l.SetData(c.Lines, c.State)
 		g.record(l)
 	}
+	if s.tracks {
+		for i := range changes {
+			s.touch(changes[i].Account)
+		}
+	}
 	s.takeTurns(g.short - short)
 	return nil
 }
@@ -136,6 +141,9 @@ func (s *State) Put(slot *rate.Slot) error {
 	}
 	l.Events, l.LastTime, l.Final = slot.Events, slot.LastTime, slot.Final
 	l.SetData(slot.Data(), nil)
+	if s.tracks {
+		s.touch(l.Account)
+	}
 	short := s.filling.short
 	s.filling.record(l)
 	s.takeTurns(s.filling.short - short)

@@ -22,6 +22,8 @@ const (
 	VersionsMax      = 1_000   // versions of a tariff
 	SubscriptionsMax = 1_000   // subscriptions of an account
 	RulesMax         = 100     // invoice rules of an account or of billing
+	AlertsMax        = 1_000   // alerts of a catalog
+	ThresholdsMax    = 20      // thresholds of an alert
 	RowsMax          = 10_000  // entries of one list or mapping in params and details
 	ParamsMaxBytes   = 1 << 20 // canonical params of a version or subscription
 	DetailsMaxBytes  = 1 << 16 // canonical details of an account or seller
@@ -33,6 +35,7 @@ type Catalog struct {
 	Meters   map[string]*Meter
 	Tariffs  map[string]*Tariff
 	Accounts map[billing.AccountID]*Account
+	Alerts   map[string]*Alert
 	// DefaultSubscriptions are the tariffs of accounts that are not listed, in
 	// alphabetical order.
 	DefaultSubscriptions []string
@@ -254,6 +257,7 @@ func newCatalog() *Catalog {
 		Meters:   map[string]*Meter{},
 		Tariffs:  map[string]*Tariff{},
 		Accounts: map[billing.AccountID]*Account{},
+		Alerts:   map[string]*Alert{},
 		Billing:  DefaultBilling(),
 	}
 }

@@ -80,6 +80,9 @@ func Compare(old, next *Catalog) []Change {
 	for id, a := range union(old.Accounts, next.Accounts) {
 		c.account(id, a.old, a.next)
 	}
+	for name, a := range union(old.Alerts, next.Alerts) {
+		c.alert(name, a.old, a.next)
+	}
 	c.defaults()
 	c.billing()
 	slices.SortStableFunc(c.changes, func(a, b Change) int {

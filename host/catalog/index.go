@@ -16,6 +16,7 @@ type index struct {
 	meters   map[string][]*Meter // by event type
 	accounts map[billing.AccountID][]Binding
 	defaults []Binding
+	alerts   alertIndex
 }
 
 // Binding is one way in which an account's usage is priced: a subscription
@@ -147,6 +148,7 @@ func (c *Catalog) buildIndex() {
 		x.accounts[id] = c.bind(a.Subscriptions)
 	}
 	x.defaults = c.bind(c.defaultSubscriptionList())
+	x.alerts = c.indexAlerts()
 	c.index = x
 }
 

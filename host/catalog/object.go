@@ -19,6 +19,7 @@ const (
 	KindMeter                = "meter"
 	KindTariff               = "tariff"
 	KindAccount              = "account"
+	KindAlert                = "alert"
 	KindDefaultSubscriptions = "default_subscriptions" // one, with an empty name
 	KindBilling              = "billing"               // one, with an empty name
 )
@@ -26,7 +27,7 @@ const (
 // Object is a part of a catalog that is stored by itself.
 type Object struct {
 	Kind string
-	Name string // a meter's or tariff's name, an account's id; else empty
+	Name string // a meter's, tariff's or alert's name, an account's id; else empty
 	// Body is canonical JSON: equal objects have equal bytes. It is nil for an
 	// object that is removed.
 	Body []byte
@@ -39,7 +40,7 @@ func (o Object) Compare(p Object) int {
 
 // Objects returns the catalog as objects, sorted by kind and name.
 func Objects(c *Catalog) []Object {
-	list := make([]Object, 0, len(c.Meters)+len(c.Tariffs)+len(c.Accounts)+2)
+	list := make([]Object, 0, len(c.Meters)+len(c.Tariffs)+len(c.Accounts)+len(c.Alerts)+2)
 	for name, m := range c.Meters {
 		list = append(list, Object{KindMeter, name, m.encode()})
 	}
@@ -48,6 +49,9 @@ func Objects(c *Catalog) []Object {
 	}
 	for id, a := range c.Accounts {
 		list = append(list, Object{KindAccount, string(id), a.encode()})
+	}
+	for name, a := range c.Alerts {
+		list = append(list, Object{KindAlert, name, a.encode()})
 	}
 	if c.hasDefaults {
 		list = append(list, Object{KindDefaultSubscriptions, "", c.encodeDefaults()})
@@ -80,6 +84,7 @@ func Diff(c, next *Catalog) []Object {
 	list = diffObjects(list, KindMeter, c.Meters, next.Meters, (*Meter).encode)
 	list = diffObjects(list, KindTariff, c.Tariffs, next.Tariffs, (*Tariff).encode)
 	list = diffObjects(list, KindAccount, c.Accounts, next.Accounts, (*Account).encode)
+	list = diffObjects(list, KindAlert, c.Alerts, next.Alerts, (*Alert).encode)
 	if body := next.encodeDefaults(); next.hasDefaults && (!c.hasDefaults || !bytes.Equal(body, c.encodeDefaults())) {
 		list = append(list, Object{KindDefaultSubscriptions, "", body})
 	}
@@ -149,6 +154,7 @@ func (c *Catalog) Update(objects []Object) (*Catalog, error) {
 func (c *Catalog) clone() *Catalog {
 	next := *c
 	next.Meters, next.Tariffs, next.Accounts = maps.Clone(c.Meters), maps.Clone(c.Tariffs), maps.Clone(c.Accounts)
+	next.Alerts = maps.Clone(c.Alerts)
 	next.index = nil
 	return &next
 }
@@ -162,6 +168,8 @@ func (c *Catalog) remove(o Object) {
 		delete(c.Tariffs, o.Name)
 	case KindAccount:
 		delete(c.Accounts, billing.AccountID(o.Name))
+	case KindAlert:
+		delete(c.Alerts, o.Name)
 	case KindDefaultSubscriptions:
 		c.DefaultSubscriptions, c.hasDefaults = nil, false
 	case KindBilling:
@@ -189,6 +197,10 @@ func (d *decoder) object(o Object, into *Catalog) error {
 		if a := d.account(n, at); a != nil {
 			into.Accounts[a.ID], name = a, string(a.ID)
 		}
+	case KindAlert:
+		if a := d.alert(n, at); a != nil {
+			into.Alerts[a.Name], name = a, a.Name
+		}
 	case KindDefaultSubscriptions:
 		into.DefaultSubscriptions, into.hasDefaults = d.defaultSubscriptions(n, at.parent), true
 	case KindBilling:
@@ -214,6 +226,7 @@ func (c *Catalog) Merge(with *Catalog, prune bool) *Catalog {
 	maps.Copy(next.Meters, with.Meters)
 	maps.Copy(next.Tariffs, with.Tariffs)
 	maps.Copy(next.Accounts, with.Accounts)
+	maps.Copy(next.Alerts, with.Alerts)
 	next.broken = c.broken || with.broken
 	if with.hasDefaults {
 		next.DefaultSubscriptions, next.hasDefaults, next.defaultsAt = with.DefaultSubscriptions, true, with.defaultsAt

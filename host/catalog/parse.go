@@ -14,13 +14,14 @@ const (
 	sectionMeters   = "meters"
 	sectionTariffs  = "tariffs"
 	sectionAccounts = "accounts"
+	sectionAlerts   = "alerts"
 	sectionDefaults = "default_subscriptions"
 	sectionBilling  = "billing"
 )
 
 // sections lists them all.
 func sections() []string {
-	return []string{sectionMeters, sectionTariffs, sectionAccounts, sectionDefaults, sectionBilling}
+	return []string{sectionMeters, sectionTariffs, sectionAccounts, sectionDefaults, sectionBilling, sectionAlerts}
 }
 
 // Parse reads catalog files and checks each object by itself. All problems are
@@ -50,6 +51,7 @@ type decoder struct {
 	meters     []*Meter
 	tariffs    []*Tariff
 	accounts   []*Account
+	alerts     []*Alert
 	defaults   []string
 	hasDefault bool
 	defaultsAt origin
@@ -124,7 +126,7 @@ func (d *decoder) section(name string, line int) (list, ok bool) {
 		return false, false
 	}
 	d.seen[name] = line
-	return name == sectionMeters || name == sectionTariffs || name == sectionAccounts, true
+	return name == sectionMeters || name == sectionTariffs || name == sectionAccounts || name == sectionAlerts, true
 }
 
 // item implements sink.
@@ -142,6 +144,10 @@ func (d *decoder) item(name string, i int, n *node) {
 	case sectionAccounts:
 		if a := d.account(n, at.at(i)); a != nil {
 			d.accounts = append(d.accounts, a)
+		}
+	case sectionAlerts:
+		if a := d.alert(n, at.at(i)); a != nil {
+			d.alerts = append(d.alerts, a)
 		}
 	}
 }
@@ -190,8 +196,16 @@ func (d *decoder) assemble() *Catalog {
 		}
 		c.Accounts[a.ID] = a
 	}
+	for _, a := range d.alerts {
+		if first := c.Alerts[a.Name]; first != nil {
+			d.taken(sectionAlerts, a.Name, a.at, first.at)
+			continue
+		}
+		c.Alerts[a.Name] = a
+	}
 	d.limit(sectionMeters, len(c.Meters), MetersMax)
 	d.limit(sectionTariffs, len(c.Tariffs), TariffsMax)
+	d.limit(sectionAlerts, len(c.Alerts), AlertsMax)
 	c.DefaultSubscriptions, c.hasDefaults, c.defaultsAt = d.defaults, d.hasDefault, d.defaultsAt
 	c.Billing, c.hasBilling = d.billing, d.hasBilling
 	return c

@@ -191,6 +191,7 @@ func (v *resolution) references() {
 			}
 		}
 	}
+	v.alerts()
 	for _, name := range v.c.DefaultSubscriptions {
 		if v.c.Tariffs[name] == nil {
 			v.unknown(v.c.defaultsAt, sectionDefaults, "tariff", name)

@@ -110,7 +110,7 @@ func (s *Sink) problems() (problems []error) {
 			problems = append(problems, fmt.Errorf("nats.subject: %q is not a subject without wildcards", n.Subject))
 		}
 		switch first, _, _ := strings.Cut(n.Subject, "."); first {
-		case "usage", "catalog", "ledger", "invoices", "dead_letters", "plugins", "deliveries":
+		case "usage", "catalog", "ledger", "invoices", "dead_letters", "alerts", "plugins", "deliveries":
 			problems = append(problems, fmt.Errorf("nats.subject: %s.> is the log's own; take another first word", first))
 		}
 	}

@@ -47,6 +47,7 @@ type Account struct {
 
 	Known   bool  // it stands in the book; the book sets it
 	held    bool  // the rater has a lane for it
+	Touched bool  // the book's: a slot has changed since somebody asked
 	fresh   int32 // the last cell of a new slot without group in the batch with the number below
 	freshIn uint32
 

@@ -5,7 +5,7 @@
 //	producers ──usage.in.<token>──▶ mapping ─▶ usage.<p>.ev ──┐
 //	hosts     ──────────────────────────────▶ usage.<p>.batch ┼▶ USAGE-<p> ─▶ Reader
 //	hosts     ──────────────────────────────▶ usage.<p>.ctl.> ┘
-//	hosts     ─▶ catalog.>  ledger.>  invoices.<p>  dead_letters.<p>  plugins.<sha256>
+//	hosts     ─▶ catalog.>  ledger.>  invoices.<p>  dead_letters.<p>  alerts.<p>  plugins.<sha256>
 //
 // Streams are append-only: nothing may be deleted, purged, aged out or rolled
 // up, and [Conn.CheckStreams] refuses streams where that could happen. Writers

@@ -19,13 +19,13 @@ func TestInspect(t *testing.T) {
 	owner := openExternal(t, p, 2)
 	mustClaim(t, owner, "data-a", false)
 	in, err := looker.Inspect(testContext(t))
-	if err != nil || in.Partitions != 2 || len(in.Streams) != 7 || len(in.Problems) != 0 || len(in.Warnings) != 1 {
+	if err != nil || in.Partitions != 2 || len(in.Streams) != 8 || len(in.Problems) != 0 || len(in.Warnings) != 1 {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	if o := in.Owner; o == nil || o.StoreID != "data-a" || o.Host != "host of data-a" || o.Epoch != 1 || o.Since.IsZero() {
 		t.Errorf("owner %+v", o)
 	}
-	if ledger := in.Streams[6]; ledger.Name != Ledger || ledger.Messages == 0 || ledger.Bytes == 0 || ledger.Replicas != 1 {
+	if ledger := in.Streams[7]; ledger.Name != Ledger || ledger.Messages == 0 || ledger.Bytes == 0 || ledger.Replicas != 1 {
 		t.Errorf("%+v", ledger)
 	}
 	config := owner.streamConfig(Usage(1), EventSubject(1), BatchSubject(1), ControlSubject(1, ">"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,10 @@ func (c *Conn) EnsureStreams(ctx context.Context, partitions int) error {
 		return fmt.Errorf("stream: %w", err)
 	}
 	if _, complete := found[Ledger]; complete {
-		if missing := missingStreams(wanted, found); len(missing) > 0 {
+		missing := slices.DeleteFunc(missingStreams(wanted, found), func(p Problem) bool {
+			return p.Stream == Alerts // a log that is older than alerts gets it now
+		})
+		if len(missing) > 0 {
 			return &StreamsError{Problems: missing}
 		}
 	}
@@ -60,6 +64,7 @@ func (c *Conn) wantedStreams(partitions int) []jetstream.StreamConfig {
 		c.streamConfig(Catalog, "catalog.>"),
 		c.streamConfig(Invoices, "invoices.*"),
 		c.streamConfig(DeadLetters, "dead_letters.*"),
+		c.streamConfig(Alerts, "alerts.*"),
 		c.streamConfig(Plugins, "plugins.*"),
 		c.streamConfig(Ledger, "ledger.>"),
 	)

@@ -23,7 +23,7 @@ func TestEnsureStreams(t *testing.T) {
 	for name := range c.js.StreamNames(ctx).Name() {
 		names = append(names, name)
 	}
-	if got := sortedSubjects(names); got != "CATALOG, DEAD_LETTERS, INVOICES, LEDGER, PLUGINS, USAGE-0, USAGE-1, USAGE-2" {
+	if got := sortedSubjects(names); got != "ALERTS, CATALOG, DEAD_LETTERS, INVOICES, LEDGER, PLUGINS, USAGE-0, USAGE-1, USAGE-2" {
 		t.Errorf("made %s", got)
 	}
 	for _, n := range []int{0, -1, PartitionsMax + 1} {

@@ -12,6 +12,7 @@ const (
 	Ledger      = "LEDGER"
 	Invoices    = "INVOICES"
 	DeadLetters = "DEAD_LETTERS"
+	Alerts      = "ALERTS"
 	Plugins     = "PLUGINS"
 	// Deliveries keeps how far each receiver of invoices has come. It is not part of
 	// the log: it decides no figure, and only the last message of a subject counts.
@@ -49,6 +50,9 @@ func InvoicesSubject(partition int) string { return "invoices." + strconv.Itoa(p
 // DeadLettersSubject is where a partition's dead letters go.
 func DeadLettersSubject(partition int) string { return "dead_letters." + strconv.Itoa(partition) }
 
+// AlertsSubject is where the alerts go that a partition fires.
+func AlertsSubject(partition int) string { return "alerts." + strconv.Itoa(partition) }
+
 // DeliverySubject is where the progress of a receiver of invoices is kept; its
 // name must be a subject token.
 func DeliverySubject(sink string) string { return "deliveries." + sink }
@@ -70,6 +74,8 @@ func streamOf(subject string) (string, error) {
 		return Invoices, nil
 	case "dead_letters":
 		return DeadLetters, nil
+	case "alerts":
+		return Alerts, nil
 	case "plugins":
 		return Plugins, nil
 	case "deliveries":

@@ -30,7 +30,8 @@ var begin = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 // engineCatalog is the catalog with what only the engine reads.
 type engineCatalog struct {
 	*oracle.Catalog
-	Billing engineBilling `json:"billing"`
+	Billing engineBilling    `json:"billing"`
+	Alerts  []map[string]any `json:"alerts,omitempty"`
 }
 
 type engineBilling struct {
@@ -130,11 +131,27 @@ func (w *world) nextCatalog() *oracle.Catalog {
 
 // encode writes a catalog for the engine.
 func (w *world) encode(c *oracle.Catalog) []byte {
-	data, err := json.Marshal(engineCatalog{c, w.billing})
+	data, err := json.Marshal(engineCatalog{c, w.billing, w.alerts()})
 	if err != nil {
 		panic(err) // it was made up here
 	}
 	return data
+}
+
+// alerts are those of the catalog: in some worlds, low enough to be reached. They
+// watch what the oracle knows nothing of: a run compares them with themselves, as
+// each checkpoint at a position must have the same.
+func (w *world) alerts() []map[string]any {
+	const worlds = 10
+	if w.seed%worlds != 1 {
+		return nil
+	}
+	low := []string{"1", "3.5", "10", "40", "150"}
+	return []map[string]any{
+		{"name": "spend_eur", "measure": "amount", "currency": "EUR", "thresholds": low},
+		{"name": "spend_usd", "measure": "amount", "currency": "USD", "accounts": []string{"emma", "ann"}, "thresholds": low},
+		{"name": "units", "measure": "units", "meter": w.catalogs[0].Meters[0].Name, "thresholds": low},
+	}
 }
 
 // drawEvent draws usage of about now: some far too late, some again, some again

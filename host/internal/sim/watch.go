@@ -23,6 +23,7 @@ type record struct {
 	counts  oracle.Counts
 	letters int // numbers of the last entries
 	bills   int
+	alerts  int
 	sum     [sha256.Size]byte // over all that must be a function of the log
 }
 
@@ -39,8 +40,9 @@ func (s *watch) committed(p *process, partition int, c *content) {
 		DeadLettered: int(h.Counters.DeadLettered), Discarded: int(h.Counters.Discarded),
 	}}
 	r.letters, r.bills = int(c.log(accumulate.LogDeadLetters).last()), int(c.log(accumulate.LogInvoices).last())
+	r.alerts = int(c.log(accumulate.LogAlerts).last())
 	sum := sha256.New()
-	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogVerdicts} {
+	for _, log := range accumulate.SummedLogs() {
 		for _, e := range c.log(log).list {
 			fmt.Fprintf(sum, "%d:%s;", len(e), e)
 		}
@@ -78,7 +80,7 @@ func (s *watch) anchored(partition int, a stream.Anchor) {
 		s.world.violated("P7 anchor", "partition %d: an anchor at %d, where there is no checkpoint", partition, a.Position)
 	}
 	far := s.stood[partition]
-	s.stood[partition] = record{letters: max(far.letters, r.letters), bills: max(far.bills, r.bills)}
+	s.stood[partition] = record{letters: max(far.letters, r.letters), bills: max(far.bills, r.bills), alerts: max(far.alerts, r.alerts)}
 }
 
 // published looks at an entry that goes outward: an anchor must have stood for it.
@@ -92,8 +94,11 @@ func (s *watch) published(subject string, number uint64) {
 		return
 	}
 	have := s.stood[partition].bills
-	if kind == "dead_letters" {
+	switch kind {
+	case "dead_letters":
 		have = s.stood[partition].letters
+	case "alerts":
+		have = s.stood[partition].alerts
 	}
 	if int(number) > have {
 		s.world.violated("P7 nothing outward before its anchor", "%s: entry %d is published, an anchor stood for %d", subject, number, have)
