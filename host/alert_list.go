@@ -13,6 +13,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/stream"
 )
 
 // alertList finds the alerts in the partitions' checkpoint logs. It is safe for
@@ -84,7 +85,7 @@ const alertsRead = 200
 
 // decodeAlert reads an entry of the log of alerts.
 func decodeAlert(partition int, number uint64, entry []byte) (query.Alert, error) {
-	a := query.Alert{Partition: partition, Number: number}
+	a := query.Alert{Stream: stream.Usage(partition), Partition: partition, Number: number}
 	if err := json.Unmarshal(entry, &a.Alert); err != nil {
 		return a, fmt.Errorf("host: alert %d of partition %d: %w", number, partition, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tollway/tollway/host/deliver"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
@@ -297,6 +298,34 @@ func TestAlertsOfCorrectionsAndCatalogs(t *testing.T) {
 	r.send(store("next", "2026-11-05T00:00:00Z", "10"))
 	if list := r.fired(query.AlertFilter{Period: "2026-11", Alert: "used"}); len(list) != 1 || list[0].ID != "used.ann.2026-11-01.10.1" {
 		t.Errorf("the next period: %+v", list)
+	}
+}
+
+// A sink of alerts gets each once, and one of invoices none.
+func TestAlertsAreDelivered(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	r := startHost(t, 1, "2026-10-20T00:00:00Z")
+	r.stop()
+	r.config.Deliveries = []deliver.Sink{
+		{Name: "told", Of: deliver.OfAlerts, Files: &deliver.Files{Directory: filepath.Join(folder, "told")}},
+		{Name: "billed", Files: &deliver.Files{Directory: filepath.Join(folder, "billed")}},
+	}
+	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
+	r.apply(alertCatalog + `alerts: [{name: used, measure: units, meter: calls, thresholds: [1, "2.5"]}]`)
+	r.send(call("1", "ann", "2026-10-01T00:00:00Z", "q", "3"))
+	for _, id := range []string{"used.ann.2026-10-01.1.1", "used.ann.2026-10-01.2_5.1"} {
+		var b []byte
+		for end := time.Now().Add(20 * time.Second); b == nil && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			b, _ = os.ReadFile(filepath.Join(folder, "told", "2026-10-01", id+".json")) // not there yet
+		}
+		var a struct{ ID, Value string }
+		if err := json.Unmarshal(b, &a); err != nil || a.ID != id || a.Value != "3" {
+			t.Errorf("%s: %q, %v", id, b, err)
+		}
+	}
+	if found, err := filepath.Glob(filepath.Join(folder, "billed", "*")); err != nil || len(found) > 0 {
+		t.Errorf("delivered as invoices: %v, %v", found, err)
 	}
 }
 

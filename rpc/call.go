@@ -48,6 +48,7 @@ func newCalls(log *slog.Logger) *calls {
 			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 64),
 			tollwayv1connect.AdminServiceSnapshotProcedure:      make(chan struct{}, 2), // the disk fills up for as long as one lasts
 			tollwayv1connect.SubtotalServiceWatchProcedure:      make(chan struct{}, 4096),
+			tollwayv1connect.AlertServiceWatchProcedure:         make(chan struct{}, 4096),
 			// Each folds a part of the log, one at a time: the others wait.
 			tollwayv1connect.SubtotalServiceHistoryProcedure:  make(chan struct{}, 16),
 			tollwayv1connect.SubtotalServiceForecastProcedure: make(chan struct{}, 16),

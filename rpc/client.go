@@ -36,6 +36,7 @@ type Clients struct {
 	Plugins     tollwayv1connect.PluginServiceClient
 	Admin       tollwayv1connect.AdminServiceClient
 	Deliveries  tollwayv1connect.DeliveryServiceClient
+	Alerts      tollwayv1connect.AlertServiceClient
 
 	base  string
 	http  *http.Client
@@ -73,6 +74,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 	c.Invoices = tollwayv1connect.NewInvoiceServiceClient(client)
 	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
 	c.Deliveries = tollwayv1connect.NewDeliveryServiceClient(client)
+	c.Alerts = tollwayv1connect.NewAlertServiceClient(client)
 	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
 	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
 	c.Plugins = tollwayv1connect.NewPluginServiceClient(client)

@@ -94,6 +94,7 @@ type Engine interface {
 
 	PluginEngine
 	DeliveryEngine
+	AlertEngine
 }
 
 // Queries is the reading part of an [Engine] over a host's query engine: embed

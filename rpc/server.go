@@ -114,6 +114,7 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	tollwayv1connect.RegisterPluginServiceHandler(rpcs, pluginService{svc})
 	tollwayv1connect.RegisterAdminServiceHandler(rpcs, adminService{svc})
 	tollwayv1connect.RegisterDeliveryServiceHandler(rpcs, deliveryService{svc})
+	tollwayv1connect.RegisterAlertServiceHandler(rpcs, alertService{svc})
 
 	guarded := http.NewServeMux()
 	connecthttp.Mount(guarded, rpcs, transportOptions()...)

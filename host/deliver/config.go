@@ -20,11 +20,19 @@ type Sink struct {
 	Name string
 	// From says where a sink that has no progress yet begins: FromFirst or FromNew.
 	From string
+	// Of says what is delivered: OfInvoices or OfAlerts.
+	Of string
 	// Webhook, Files and NATS say what the sink is.
 	Webhook *Webhook
 	Files   *Files
 	NATS    *NATS
 }
+
+// What a sink gets.
+const (
+	OfInvoices = "invoices" // issued invoices; the default
+	OfAlerts   = "alerts"   // alerts that were fired
+)
 
 // Where a new sink begins.
 const (
@@ -92,6 +100,9 @@ func Validate(sinks []Sink) error {
 func (s *Sink) problems() (problems []error) {
 	if s.From != "" && s.From != FromFirst && s.From != FromNew {
 		problems = append(problems, fmt.Errorf("from: %q is neither %s nor %s", s.From, FromFirst, FromNew))
+	}
+	if s.Of != "" && s.Of != OfInvoices && s.Of != OfAlerts {
+		problems = append(problems, fmt.Errorf("of: %q is neither %s nor %s", s.Of, OfInvoices, OfAlerts))
 	}
 	kinds := 0
 	if w := s.Webhook; w != nil {

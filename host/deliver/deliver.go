@@ -76,7 +76,7 @@ func Open(ctx context.Context, conn Log, config Config) (*Deliverer, error) {
 			return nil, fmt.Errorf("deliver: %s: %w", s.Name, err)
 		}
 		w := &worker{
-			sink: s, receiver: to, source: invoices{conn}, keeper: &kept{conn: conn, subject: stream.DeliverySubject(s.Name), epoch: config.Epoch},
+			sink: s, receiver: to, source: sourceOf(conn, s), keeper: &kept{conn: conn, subject: stream.DeliverySubject(s.Name), epoch: config.Epoch},
 			whole: config.Whole, epoch: config.Epoch, log: config.Log, now: config.Now,
 			results: make(chan result, concurrency), orders: make(chan order),
 			status: Status{Name: s.Name, Kind: s.kind(), Target: s.target(), State: StateStarting},
@@ -91,6 +91,9 @@ func newReceiver(conn Log, s Sink, config Config) (receiver, error) {
 	case s.Webhook != nil:
 		return newWebhook(*s.Webhook, config.Now)
 	case s.Files != nil:
+		if s.Of == OfAlerts { // there is no last one of a period
+			return newFiles(*s.Files, func() []Period { return nil })
+		}
 		return newFiles(*s.Files, config.Periods)
 	}
 	return newBus(*s.NATS, conn), nil
@@ -112,11 +115,11 @@ func (d *Deliverer) Status(ctx context.Context) ([]Status, error) {
 	if len(list) == 0 {
 		return list, nil
 	}
-	last, err := invoices{d.conn}.last(ctx)
-	if err != nil {
-		return nil, err
-	}
 	for i, w := range d.workers {
+		last, err := w.source.last(ctx)
+		if err != nil {
+			return nil, err
+		}
 		w.mu.Lock()
 		list[i] = w.status
 		w.mu.Unlock()
@@ -159,23 +162,34 @@ func (d *Deliverer) order(ctx context.Context, sink string, o order) error {
 	return fmt.Errorf("%w: %q", ErrNoSink, sink)
 }
 
-// invoices is the source of a real host.
-type invoices struct{ conn Log }
+// outgoing is the source of a real host: a stream of what was issued or fired.
+type outgoing struct {
+	conn Log
+	name string // of the stream
+}
 
-func (s invoices) follow(ctx context.Context, after uint64) (feed, error) {
-	r, err := s.conn.Follow(ctx, stream.Invoices, after)
+// sourceOf returns the source of a sink.
+func sourceOf(conn Log, s Sink) outgoing {
+	if s.Of == OfAlerts {
+		return outgoing{conn, stream.Alerts}
+	}
+	return outgoing{conn, stream.Invoices}
+}
+
+func (s outgoing) follow(ctx context.Context, after uint64) (feed, error) {
+	r, err := s.conn.Follow(ctx, s.name, after)
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (s invoices) get(ctx context.Context, sequence uint64) (*stream.Message, error) {
-	return s.conn.Get(ctx, stream.Invoices, sequence)
+func (s outgoing) get(ctx context.Context, sequence uint64) (*stream.Message, error) {
+	return s.conn.Get(ctx, s.name, sequence)
 }
 
-func (s invoices) last(ctx context.Context) (uint64, error) {
-	_, last, err := s.conn.LastSequence(ctx, stream.Invoices)
+func (s outgoing) last(ctx context.Context) (uint64, error) {
+	_, last, err := s.conn.LastSequence(ctx, s.name)
 	return last, err
 }
 

@@ -61,19 +61,22 @@ func newWebhook(config Webhook, now func() time.Time) (*webhook, error) {
 // eventJSON is the body of a webhook.
 type eventJSON struct {
 	Type      string          `json:"type"`
-	Timestamp time.Time       `json:"timestamp"` // when the invoice was issued
-	Data      json.RawMessage `json:"data"`      // the invoice, as `tollway invoices export` writes it
+	Timestamp time.Time       `json:"timestamp"` // when the invoice was issued, or the alert fired
+	Data      json.RawMessage `json:"data"`      // the invoice, as `tollway invoices export` writes it, or the alert
 }
 
-// eventType is the type of the event that an invoice was issued.
-const eventType = "invoice.issued"
+// Types of events.
+const (
+	eventInvoice = "invoice.issued"
+	eventAlert   = "alert.fired"
+)
 
 // body makes a webhook's body: the same at every attempt.
 func (inv *Invoice) body() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(eventJSON{Type: eventType, Timestamp: inv.Issued.UTC(), Data: inv.Document}); err != nil {
+	if err := e.Encode(eventJSON{Type: inv.Event, Timestamp: inv.Issued.UTC(), Data: inv.Document}); err != nil {
 		return nil, fmt.Errorf("deliver: invoice %s: %w", inv.ID, err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil

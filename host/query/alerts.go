@@ -4,6 +4,7 @@ import "github.com/tollway/tollway/host/accumulate"
 
 // Alert is an alert that was fired.
 type Alert struct {
+	Stream    string // of the partition
 	Partition int
 	Number    uint64 // of the alert within its partition, from 1
 	accumulate.Alert

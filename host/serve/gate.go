@@ -103,6 +103,11 @@ func (g gate) InvoiceDocuments(ctx context.Context, f rpc.InvoiceFilter, token s
 	return look(g, f.Account, func() (rpc.InvoiceDocuments, error) { return g.engine.InvoiceDocuments(ctx, f, token, bytesMax) })
 }
 
+// Alerts implements rpc.Engine.
+func (g gate) Alerts(ctx context.Context, f query.AlertFilter, page query.Page) (query.AlertPage, error) {
+	return look(g, billing.AccountID(f.Account), func() (query.AlertPage, error) { return g.engine.Alerts(ctx, f, page) })
+}
+
 // Preview implements rpc.Engine.
 func (g gate) Preview(ctx context.Context, account billing.AccountID, period string) (rpc.Preview, error) {
 	return look(g, account, func() (rpc.Preview, error) { return g.engine.Preview(ctx, account, period) })

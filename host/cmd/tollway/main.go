@@ -40,6 +40,7 @@ type cli struct {
 	Invoices    invoicesCommand    `cmd:"" help:"List, show and export invoices."`
 	DeadLetters deadLettersCommand `cmd:"" name:"dead-letters" help:"Look at events that could not be priced, replay or discard them."`
 	Deliveries  deliveriesCommand  `cmd:"" help:"Look at the delivery of invoices, have it tried again."`
+	Alerts      alertsCommand      `cmd:"" help:"See which thresholds accounts have reached."`
 	Rate        rateCommand        `cmd:"" help:"Rate files of usage without a server."`
 	Plugin      pluginCommand      `cmd:"" help:"Write, test, compare, sign and ship tariff plugins."`
 	Backup      backupCommand      `cmd:"" help:"Copy the state of a running host."`

@@ -197,6 +197,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"rated":    extractRated,
 	"tutorial": followTutorial,
 	"page":     runPage,
+	"yaml":     saveYAML,
 	"guide":    followGuide,
 	"module":   copyModule,
 	// checkout puts the program where `make` does.

@@ -184,6 +184,16 @@ func runPage(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// saveYAML (yaml FILE TO) saves the first block of YAML of a page of the documentation.
+func saveYAML(ts *testscript.TestScript, _ bool, args []string) {
+	_, block, found := strings.Cut(ts.ReadFile(args[0]), "```yaml\n")
+	if !found {
+		ts.Fatalf("%s has no YAML", args[0])
+	}
+	block, _, _ = strings.Cut(block, "```")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(block), 0o600))
+}
+
 // authorTariff (author LANGUAGE) begins a tariff in the folder made_LANGUAGE, tests, checks and builds it twice, in two
 // folders, to the same bytes. Without the language's toolchain it says what is missing, and does nothing.
 func authorTariff(ts *testscript.TestScript, _ bool, args []string) {

@@ -11,6 +11,7 @@ import (
 // of webhook, files and nats.
 type deliveryConfig struct {
 	Name    string `yaml:"name"` // its progress is kept under it
+	Of      string `yaml:"of"`   // invoices (default) or alerts
 	From    string `yaml:"from"` // first (default) or new: where a new one begins
 	Webhook *struct {
 		URL        string        `yaml:"url"`
@@ -37,7 +38,7 @@ type deliveryConfig struct {
 func (c serveConfig) sinks() []deliver.Sink {
 	var list []deliver.Sink
 	for _, d := range c.Deliveries {
-		s := deliver.Sink{Name: d.Name, From: d.From}
+		s := deliver.Sink{Name: d.Name, From: d.From, Of: d.Of}
 		if w := d.Webhook; w != nil {
 			s.Webhook = &deliver.Webhook{URL: w.URL, SecretFile: w.SecretFile, CAFile: w.CA, Timeout: w.Timeout}
 		}

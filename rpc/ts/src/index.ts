@@ -1,6 +1,7 @@
 export * from "./decimal";
 export * from "./live";
 export * from "../gen/tollway/v1/admin_service_pb";
+export * from "../gen/tollway/v1/alert_service_pb";
 export * from "../gen/tollway/v1/catalog_service_pb";
 export * from "../gen/tollway/v1/dead_letter_service_pb";
 export * from "../gen/tollway/v1/delivery_service_pb";
