@@ -48,7 +48,7 @@ CLIENT_MODULES := rpc/ts/node_modules/.installed
 with-npm = $(if $(NPM),$(2),echo "SKIPPED: make $(1) needs npm (Node.js 20 or later), which is not on this machine" >&2)
 
 .PHONY: generate-ts checkgenerate-ts web checkweb web-test screenshots
-.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-acceptance bench-ingest bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants chaos nightly conformance tools clean
+.PHONY: help all build tariffs demo test check lint fmt race generate checkgenerate checkmod vectors hostile bench bench-languages bench-swap bench-pipeline bench-acceptance bench-ingest bench-latency bench-growth bench-recovery bench-serving bench-docs fuzz simulate mutants chaos scorecard nightly conformance tools clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -195,6 +195,9 @@ mutants: tariffs ## plants bugs, and shows in how many seeds the simulator finds
 
 chaos: $(TARIFFS) ## kills and damages the real program and its log, and compares all invoices; ARGS="-only kills -kills 20 -events 100000"
 	@$(GO) run ./host/internal/chaos/run $(ARGS)
+
+scorecard: $(TARIFFS) ## runs the demo's claims on the real binary, and shows each with its assertion and figures
+	@$(GO) run ./host/internal/chaos/run -scorecard $(ARGS)
 
 nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, hostile modules, every fuzz target
 	$(GO) test ./host -run '^TestAgainstOracle$$' -oracleworlds 400 -timeout 30m

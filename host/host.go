@@ -209,7 +209,13 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 	var views []query.Partition
 	for n, p := range h.partitions {
 		p.decoder, p.rater = ingest.NewDecoder(seed), rate.NewRater(h.registry)
-		if err := p.join(ctx); err != nil {
+		err := p.join(ctx)
+		if isDamage(err) { // in what is read for the first time here: invoices and verdicts
+			if err = p.beginAnew(err); err == nil {
+				err = p.join(ctx)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("host: partition %d: %w", n, err)
 		}
 		views = append(views, query.Partition{Stream: stream.Usage(n), State: p.state})

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -130,6 +131,44 @@ func flip(t testing.TB, name string, at int64, bit int) {
 	if _, err := f.WriteAt(b[:], at); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Invoices are not read with the state, but after it. One that is damaged must not
+// keep the host from starting.
+func TestDamagedInvoiceIsMadeAgain(t *testing.T) {
+	r := startHost(t, 1, "2026-11-20T00:00:00Z")
+	r.apply(priced)
+	var events []billing.UsageEvent
+	for n := range 120 { // so many that what they are stored as goes to the value log
+		events = append(events, call(fmt.Sprint("a", n), fmt.Sprint("account-", n), "2026-10-05T10:00:00Z", "minutes", "3"))
+	}
+	r.send(events...)
+	if _, err := r.ClosePeriod(r.wait(), host.CloseRequest{Period: "2026-10", SkipGrace: true}); err != nil {
+		t.Fatal(err)
+	}
+	before := r.outcome()
+	r.stop()
+	files, err := filepath.Glob(filepath.Join(r.dir, "state", "badger", "*.vlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := 0
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(b, []byte(`"id":"account-1.2026-10`)); at >= 0 {
+			flip(t, name, int64(at), 3)
+			flipped++
+		}
+	}
+	if flipped == 0 {
+		t.Fatal("the value log has no invoice as it is issued")
+	}
+	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
+	r.settled()
+	want(t, r.outcome(), before...)
 }
 
 // Whatever bit of the state is flipped while the host is stopped: what is served

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // sweepWritesMax is the most keys that a sweep or a fold deletes in one
@@ -151,6 +153,7 @@ func (s *Store) deleteRuns(runs []doomed) error {
 		if len(pending) == 0 {
 			return nil
 		}
+		failpoint.Hit("store.before-delete")
 		err := s.transact(pending)
 		pending = pending[:0]
 		return err

@@ -2,8 +2,6 @@ package checkpoint
 
 import (
 	"slices"
-
-	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
 // The bounds of what one commit does about trimmed runs.
@@ -84,6 +82,5 @@ func (f *folder) reapOne() (found bool, err error) {
 	gone := f.doomed[0]
 	f.doomed = slices.Delete(f.doomed, 0, 1)
 	f.mu.Unlock()
-	failpoint.Hit("store.before-delete")
 	return true, f.store.deleteRuns([]doomed{gone})
 }

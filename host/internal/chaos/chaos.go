@@ -40,8 +40,8 @@ func Default() Config {
 	}
 }
 
-// campaign is one kind of fault.
-type campaign struct {
+// campaignOf is one kind of fault.
+type campaignOf struct {
 	name string
 	run  func(ctx context.Context, r *run, o *Outcome) error
 	// sizes are the flags that make the same run again.
@@ -49,14 +49,18 @@ type campaign struct {
 }
 
 // campaigns in the order in which they are run.
-func campaigns() []campaign {
-	return []campaign{
+func campaigns() []campaignOf {
+	return []campaignOf{
 		{"kills", kills, func(c *Config) string { return fmt.Sprintf("-kills %d -events %d", c.Kills, c.Events) }},
 		{"failpoints", points, func(c *Config) string {
 			return fmt.Sprintf("-point-rounds %d -points %q", c.PointRounds, strings.Join(c.Points, ","))
 		}},
 		{"nats kills", natsKills, func(c *Config) string { return fmt.Sprintf("-nats-kills %d -events %d", c.NATSKills, c.Events) }},
 		{"network", network, func(c *Config) string { return fmt.Sprintf("-cuts %d -events %d", c.Cuts, c.Events) }},
+		{"bit flips", flips, func(c *Config) string { return fmt.Sprintf("-flips %d -events %d", c.Flips, c.Events) }},
+		{"full disk", fullDisk, func(c *Config) string { return fmt.Sprintf("-full %d -events %d", c.Full, c.Events) }},
+		{"clock jumps", clocks, func(c *Config) string { return fmt.Sprintf("-clocks %d -events %d", c.Clocks, c.Events) }},
+		{"months again", again, func(c *Config) string { return fmt.Sprintf("-events %d", c.Events) }},
 		{"downstream", downstream, func(c *Config) string { return fmt.Sprintf("-away %s -events %d", c.Away, c.Events) }},
 	}
 }
@@ -99,7 +103,7 @@ func (r *run) plan(name string) plan {
 func Run(ctx context.Context, c Config) ([]Outcome, error) {
 	wanted := campaigns()
 	if len(c.Only) > 0 {
-		wanted = slices.DeleteFunc(wanted, func(one campaign) bool {
+		wanted = slices.DeleteFunc(wanted, func(one campaignOf) bool {
 			return !slices.ContainsFunc(c.Only, func(name string) bool { return strings.HasPrefix(one.name, name) })
 		})
 	}
@@ -133,7 +137,7 @@ func Run(ctx context.Context, c Config) ([]Outcome, error) {
 }
 
 // make makes one campaign.
-func (r *run) make(ctx context.Context, one campaign) (Outcome, error) {
+func (r *run) make(ctx context.Context, one campaignOf) (Outcome, error) {
 	o := Outcome{Fault: one.name, Repeat: fmt.Sprintf("make chaos ARGS='-only %q -seed %d -accounts %d %s'", one.name, r.Seed, r.Accounts, one.sizes(&r.Config))}
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return o, err

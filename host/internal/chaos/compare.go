@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/rpc"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
 )
 
@@ -181,6 +183,57 @@ func (v *verdict) count(got, want map[string]bool) {
 		v.lost += max(0, -difference)
 		v.doubled += max(0, difference)
 	}
+}
+
+// openRows returns the subtotals of periods that are open, as the oracle writes them.
+func (s *site) openRows(ctx context.Context) (rows map[string]bool, err error) {
+	err = s.insist(ctx, "list the subtotals", func(ctx context.Context, c *rpc.Clients) error {
+		rows = map[string]bool{}
+		request := &tollwayv1.SubtotalServiceListRequest{PageSize: 1000}
+		for {
+			page, err := c.Subtotals.List(ctx, request)
+			if err != nil {
+				return err
+			}
+			for _, t := range page.GetSubtotals() {
+				amount, ok := new(big.Rat).SetString(t.GetAmount())
+				if !ok {
+					return fmt.Errorf("%q is no amount", t.GetAmount())
+				}
+				if t.GetFinal() || t.GetEvents() == 0 || !strings.HasPrefix(t.GetAccount(), "account-") {
+					continue
+				}
+				rows[strings.Join([]string{
+					t.GetAccount(), t.GetPeriod().GetStart().AsTime().Format(time.RFC3339), t.GetCurrency(), t.GetTariff(), t.GetSubscription(),
+					t.GetEffectiveFrom().AsTime().Format(time.RFC3339), group(t.GetGroup()), fmt.Sprint(t.GetEvents()), amount.RatString(),
+				}, "|")] = true
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				return nil
+			}
+		}
+	})
+	return rows, err
+}
+
+// compareOpen holds the subtotals of open periods against what they should be.
+func (s *site) compareOpen(ctx context.Context, v *verdict, want map[string]bool) error {
+	got, err := s.openRows(ctx)
+	if err != nil {
+		return err
+	}
+	for _, side := range []struct {
+		what          string
+		these, others map[string]bool
+	}{{"shown as open, and should not be", got, want}, {"should be shown as open, and is not", want, got}} {
+		for _, row := range ids(side.these) {
+			if !side.others[row] {
+				v.wrong++
+				v.say("%s: %s", side.what, row)
+			}
+		}
+	}
+	return nil
 }
 
 // balance checks the counters of a world that has been read to its end.

@@ -94,7 +94,9 @@ func (r *run) feed(ctx context.Context, s *site, world World, trouble func(conte
 	feeding, stop := context.WithCancel(ctx)
 	defer stop()
 	f := newFeeder(world, s.program.Clients)
-	f.closes = s.closeMonth
+	if !world.Manual {
+		f.closes = s.closeMonth
+	}
 	if s.batchMax > 0 {
 		f.batchMax = s.batchMax
 	}
@@ -118,11 +120,15 @@ func (r *run) judge(ctx context.Context, o *Outcome, s *site, f *Feeder) (map[st
 	if err != nil {
 		return nil, err
 	}
-	want, _, err := f.world.Want(true)
+	want, open, err := f.world.Want(true)
 	if err != nil {
 		return nil, err
 	}
-	o.take(compare(documents, want))
+	v := compare(documents, want)
+	if err := s.compareOpen(ctx, &v, open); err != nil {
+		return nil, err
+	}
+	o.take(v)
 	adjusted := 0
 	for _, d := range documents {
 		adjusted += countAdjustments(d)

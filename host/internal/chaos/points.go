@@ -76,11 +76,13 @@ type tour struct {
 	site *site
 	mu   sync.Mutex // held while the program is ended on purpose
 	took []time.Duration
+
+	invoices, adjusted int // that were made, and lines in them
 }
 
 // rare are the places that a tour meets with much usage of one partition only.
 func rare(point string) bool {
-	return slices.Contains([]string{"identities.sealing", "store.before-segments", "store.before-delete"}, point)
+	return slices.Contains([]string{"identities.sealing", "store.before-segments", "rebuild.before-reset", "rebuild.after-reset", "rebuild.done"}, point)
 }
 
 // make makes the tour and reports whether the program died where it should.
@@ -170,6 +172,10 @@ func (t *tour) travel(ctx context.Context, world World) (v verdict, err error) {
 	want, _, err := world.Want(true)
 	if err != nil {
 		return v, err
+	}
+	t.invoices = len(documents)
+	for _, d := range documents {
+		t.adjusted += countAdjustments(d)
 	}
 	v = compare(ofWorld(documents), want)
 	return v, t.delivered(ctx, &v, documents)

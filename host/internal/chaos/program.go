@@ -31,6 +31,7 @@ type Program struct {
 	env            []string // beside this process's own
 
 	clients atomic.Pointer[rpc.Clients]
+	url     atomic.Pointer[string]
 
 	mu   sync.Mutex
 	life *life
@@ -44,6 +45,14 @@ type life struct {
 
 // Clients are those of the process that serves, nil when none does.
 func (p *Program) Clients() *rpc.Clients { return p.clients.Load() }
+
+// URL is where the process that served last was to be reached.
+func (p *Program) URL() string {
+	if url := p.url.Load(); url != nil {
+		return *url
+	}
+	return ""
+}
 
 // startMax bounds how long a start may take.
 const startMax = 2 * time.Minute
@@ -95,6 +104,7 @@ func (p *Program) listen(out io.Reader) {
 	line, err := lines.ReadString('\n')
 	if url, ok := strings.CutPrefix(strings.TrimSpace(line), "serving at "); ok && err == nil {
 		if clients, err := rpc.NewClients(url, "", nil); err == nil {
+			p.url.Store(&url)
 			p.clients.Store(clients)
 		}
 	}

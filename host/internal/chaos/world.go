@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/internal/oracle"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 )
 
 // World is the usage of a run. Each event is computed from the seed and its number,
@@ -17,6 +18,7 @@ type World struct {
 	Seed     uint64
 	Events   int64
 	Accounts int
+	Manual   bool // months are closed by hand only, so that nothing is late
 }
 
 // Months is how many months the usage of a world is spread over. That of the last one
@@ -131,7 +133,36 @@ func (w World) CatalogFile() ([]byte, error) {
 		return nil, err
 	}
 	members["billing"] = map[string]any{"period": "month", "anchor_day": 1, "time_zone": "UTC", "clock": "event", "grace": "72h"}
+	if w.Manual {
+		members["billing"] = map[string]any{"period": "month", "anchor_day": 1, "time_zone": "UTC", "close": "manual"}
+	}
 	return json.Marshal(members)
+}
+
+// withHostile is the catalog with tariffs that mean harm to those who are subscribed to
+// everything, each for events of a type of its own.
+func (w World) withHostile(modules map[string][]byte) (catalog []byte, files []*tollwayv1.PluginFile, err error) {
+	text, err := w.CatalogFile()
+	if err != nil {
+		return nil, nil, err
+	}
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, nil, err
+	}
+	add := func(key string, value any) {
+		list, _ := members[key].([]any)
+		members[key] = append(list, value)
+	}
+	for _, name := range ids(modules) {
+		add("meters", map[string]any{"name": name, "event_type": name, "quantity": "units"})
+		version := map[string]any{"effective_from": worldStart, "plugin": name + ".wasm#hostile"}
+		add("tariffs", map[string]any{"name": name, "meter": name, "currency": "EUR", "versions": []any{version}})
+		add("default_subscriptions", name)
+		files = append(files, &tollwayv1.PluginFile{Path: name + ".wasm", Data: modules[name]})
+	}
+	catalog, err = json.Marshal(members)
+	return catalog, files, err
 }
 
 // How usage arrives, in hundredths of all events.

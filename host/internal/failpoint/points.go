@@ -51,7 +51,7 @@ func Points() []Point {
 		{"merge.before", "runs are to be merged"},
 		{"merge.before-swap", "runs are merged, the merged one does not count"},
 		{"merge.after-swap", "the merged run counts, the old ones are still there"},
-		{"store.before-delete", "what was trimmed is still there"},
+		{"store.before-delete", "what is merged or trimmed is still there"},
 		{"open.before-sweep", "the store is open, what a crash left is still there"},
 		{"open.before-id", "a new directory has a version and no identity"},
 		{"open.loaded", "the state is loaded and not compared with the log"},

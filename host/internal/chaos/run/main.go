@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) int {
 	flags.IntVar(&c.Flips, "flips", c.Flips, "flipped bits")
 	flags.IntVar(&c.Full, "full", c.Full, "times that the disk is full")
 	flags.IntVar(&c.Clocks, "clocks", c.Clocks, "jumps of the wall clock")
+	card := flags.Bool("scorecard", false, "show the score card instead")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -59,6 +60,9 @@ func run(ctx context.Context, args []string) int {
 		c.Seed = rand.Uint64N(1 << 32)
 	}
 	fmt.Printf("seed %d, %s\n", c.Seed, chaos.Machine())
+	if *card {
+		return scorecard(ctx, c, *markdown)
+	}
 	list, err := chaos.Run(ctx, c)
 	failed := err != nil
 	if err != nil {
@@ -76,6 +80,35 @@ func run(ctx context.Context, args []string) int {
 		failed = true
 	}
 	if failed {
+		return 1
+	}
+	return 0
+}
+
+// scorecard prints the card. It fails when a mark is missing.
+func scorecard(ctx context.Context, c chaos.Config, markdown string) int {
+	c.Log = os.Stdout
+	marks, err := chaos.Scorecard(ctx, c)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "scorecard:", err)
+		return 1
+	}
+	good := 0
+	for i := range marks {
+		if marks[i].OK() {
+			good++
+		}
+	}
+	fmt.Printf("%d of %d\n", good, len(marks))
+	if markdown != "" {
+		var text strings.Builder
+		chaos.CardMarkdown(&text, marks)
+		if err := os.WriteFile(markdown, []byte(text.String()), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, "scorecard:", err)
+			return 1
+		}
+	}
+	if good != len(marks) {
 		return 1
 	}
 	return 0

@@ -1,0 +1,166 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/tollway/tollway/host/internal/failpoint"
+	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+)
+
+// diskBytes is the size of the disk that is filled: some more than what has to stay
+// free, below which no checkpoint is written.
+const diskBytes = 900 << 20
+
+// fullDisk fills the disk of the state again and again while usage comes in. The
+// program must go on answering, and go on by itself when there is space.
+func fullDisk(ctx context.Context, r *run, o *Outcome) (err error) {
+	p := r.plan("disk")
+	p.data = filepath.Join(p.dir, "disk")
+	if err := os.MkdirAll(p.data, 0o700); err != nil {
+		return err
+	}
+	mounted := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprint("size=", diskBytes), "tmpfs", p.data)
+	if out, err := mounted.CombinedOutput(); err != nil {
+		o.note("SKIPPED: a small disk cannot be mounted here: %v %s", err, bytes.TrimSpace(out))
+		return nil
+	}
+	defer func() {
+		out, failed := exec.Command("umount", "-l", p.data).CombinedOutput() //nolint:noctx // also when the run is given up
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("umount: %w: %s", failed, out))
+		}
+	}()
+	world := r.world(max(1000, r.Events/10))
+	return r.under(ctx, o, p, world, func(ctx context.Context, s *site, f *Feeder) error {
+		choose := chance(r.Seed, forFaults)
+		for n := range int64(r.Full) {
+			share := max(1, world.Events/int64(r.Full))
+			f.waitFor(ctx, share*n+choose.Int64N(share))
+			if err := fill(filepath.Join(s.data, "ballast"), diskBytes-choose.Int64N(400<<20)); err != nil {
+				return err
+			}
+			pause(ctx, time.Second+time.Duration(choose.Int64N(int64(2*time.Second))))
+			clients := s.program.Clients()
+			if clients == nil {
+				return fmt.Errorf("a full disk has ended the program: %s", s.program.lastWords())
+			}
+			if _, err := clients.Subtotals.List(ctx, &tollwayv1.SubtotalServiceListRequest{PageSize: 10}); err != nil {
+				return fmt.Errorf("no answer while the disk is full: %w", err)
+			}
+			if err := os.Remove(filepath.Join(s.data, "ballast")); err != nil {
+				return err
+			}
+			o.Runs++
+			begun := time.Now()
+			if err := s.settle(ctx); err != nil {
+				return err
+			}
+			o.Recovery = append(o.Recovery, time.Since(begun))
+		}
+		text, err := os.ReadFile(s.program.log)
+		if err != nil {
+			return err
+		}
+		o.note("the program said %d times that the disk is full, and %d times that it has space again",
+			bytes.Count(text, []byte("the disk is full")), bytes.Count(text, []byte("the disk has space again")))
+		if !bytes.Contains(text, []byte("the disk is full")) {
+			o.Problems = append(o.Problems, "the program never said that the disk is full")
+		}
+		return nil
+	})
+}
+
+// fill writes a file until it has a size, or the disk has no more.
+func fill(name string, size int64) (err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	piece := make([]byte, 4<<20)
+	for at := int64(0); at < size; at += int64(len(piece)) {
+		if _, err := f.Write(piece); err != nil {
+			return nil //nolint:nilerr // the disk is full: that is what was wanted
+		}
+	}
+	return nil
+}
+
+// jumps are by how much a wall clock is set wrong.
+func jumps() []time.Duration {
+	const day = 24 * time.Hour
+	return []time.Duration{time.Second, -time.Second, time.Hour, -time.Hour, day, -day, 35 * day, -35 * day, 400 * day, -400 * day}
+}
+
+// clocks sets the wall clock forth and back while usage comes in. Periods close by the
+// time of events, so no figure may depend on it.
+func clocks(ctx context.Context, r *run, o *Outcome) error {
+	p := r.plan("clocks")
+	wrong := filepath.Join(p.dir, "clock")
+	s, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { o.fail(s.close()) }()
+	s.program.env = append(s.program.env, failpoint.EnvClock+"="+wrong)
+	world := r.world(max(1000, r.Events/20))
+	f, err := r.feed(ctx, s, world, func(ctx context.Context, s *site, f *Feeder) error {
+		choose := chance(r.Seed, forFaults)
+		for n := range int64(r.Clocks) {
+			share := max(1, world.Events/int64(r.Clocks))
+			f.waitFor(ctx, share*n+choose.Int64N(share))
+			jump := jumps()[choose.IntN(len(jumps()))]
+			if err := os.WriteFile(wrong, []byte(jump.String()), 0o600); err != nil {
+				return err
+			}
+			o.Runs++
+			if choose.IntN(4) == 0 { // also over a restart
+				s.program.Kill()
+				took, err := s.program.Start(ctx)
+				if err != nil {
+					return fmt.Errorf("with a clock that is wrong by %s: %w", jump, err)
+				}
+				o.Recovery = append(o.Recovery, took)
+			}
+			pause(ctx, 100*time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	o.Events = world.Events
+	_, err = r.judge(ctx, o, s, f)
+	return err
+}
+
+// again sends whole months a second time, when they are closed and when they are not.
+func again(ctx context.Context, r *run, o *Outcome) error {
+	world := r.world(max(1000, r.Events/20))
+	return r.under(ctx, o, r.plan("again"), world, func(ctx context.Context, s *site, f *Feeder) error {
+		<-f.ended
+		for month := range int64(Months) {
+			var batch []*tollwayv1.UsageEvent
+			for n := world.Events * month / Months; n < world.Events*(month+1)/Months; n++ {
+				batch = append(batch, wire(world.Event(n)))
+			}
+			for len(batch) > 0 {
+				n := min(len(batch), 2000)
+				if err := f.send(ctx, batch[:n]); err != nil {
+					return err
+				}
+				f.doubled.Add(uint64(n))
+				batch = batch[n:]
+			}
+			o.Runs++
+		}
+		return nil
+	})
+}
