@@ -87,7 +87,7 @@ func fill(name string, size int64) (err error) {
 	piece := make([]byte, 4<<20)
 	for at := int64(0); at < size; at += int64(len(piece)) {
 		if _, err := f.Write(piece); err != nil {
-			return nil //nolint:nilerr // the disk is full: that is what was wanted
+			return nil // the disk is full, as it was meant to be
 		}
 	}
 	return nil
@@ -144,7 +144,7 @@ func clocks(ctx context.Context, r *run, o *Outcome) error {
 // again sends whole months a second time, when they are closed and when they are not.
 func again(ctx context.Context, r *run, o *Outcome) error {
 	world := r.world(max(1000, r.Events/20))
-	return r.under(ctx, o, r.plan("again"), world, func(ctx context.Context, s *site, f *Feeder) error {
+	return r.under(ctx, o, r.plan("again"), world, func(ctx context.Context, _ *site, f *Feeder) error {
 		<-f.ended
 		for month := range int64(Months) {
 			var batch []*tollwayv1.UsageEvent
