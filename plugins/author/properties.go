@@ -60,12 +60,14 @@ func faulty(err error) (string, error) {
 }
 
 func brokenAgain(ctx context.Context, t *trial, s *sample) (string, error) {
+	calls := t.instance.Calls()
 	first, err := t.price(ctx, s)
 	if err != nil {
 		return faulty(err)
 	}
-	used := t.instance.FuelUsed()
+	used, took := t.instance.FuelUsed(), t.instance.Calls()-calls
 	for range 2 {
+		calls := t.instance.Calls()
 		o, err := t.price(ctx, s)
 		if err != nil {
 			return faulty(err)
@@ -73,7 +75,8 @@ func brokenAgain(ctx context.Context, t *trial, s *sample) (string, error) {
 		if text := first.differs(o, "the first time", "another time"); text != "" {
 			return text, nil
 		}
-		if again := t.instance.FuelUsed(); again != used {
+		// A batch that needs much is cut by how long calls take, which changes what is done twice and no result.
+		if again := t.instance.FuelUsed(); again != used && t.instance.Calls()-calls == took {
 			return fmt.Sprintf("it used %d units of fuel, the first time; and %d, another time", used, again), nil
 		}
 	}

@@ -196,18 +196,23 @@ func (k *Keyed) AppendNumbers(s *Slot, numbers []billing.Decimal) []billing.Deci
 		panic(errForeign)
 	}
 	k.open(s)
-	start := s.stateOff + k.base
-	end := start + uint32(s.cell(k.head).lo)*numberStride
-	n := len(numbers)
-	numbers = append(numbers, make([]billing.Decimal, s.cell(k.head).hi)...)
-	for off := start; off < end; off += numberStride {
-		if (*wide)(at(off)).lo != 0 {
-			w := (*wide)(at(off + markStride))
-			numbers[n].Lo, numbers[n].Hi = w.lo, w.hi
+	head, n := s.cell(k.head), len(numbers)
+	numbers = append(numbers, make([]billing.Decimal, head.hi)...)
+	takeNumbers(numbers[n:], at(s.stateOff+k.base), uint32(head.lo))
+	return numbers
+}
+
+// takeNumbers takes the numbers out of a table, for the reason given at put in a function of its own.
+//
+//go:noinline
+func takeNumbers(numbers []billing.Decimal, table unsafe.Pointer, capacity uint32) {
+	for n := 0; capacity > 0 && n < len(numbers); capacity-- {
+		if e := (*[4]uint64)(table); e[0] != 0 {
+			numbers[n] = billing.Decimal{Lo: e[2], Hi: int64(e[3])}
 			n++
 		}
+		table = unsafe.Add(table, numberStride)
 	}
-	return numbers
 }
 
 // EachMark calls f with the mark of every entry, in an order that means nothing.

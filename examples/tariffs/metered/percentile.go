@@ -95,115 +95,14 @@ func (q *windows) Finish(s *tariff.Slot) error {
 // ranked returns the value of a rank, counted from 1, among values and a number of zeros. It changes their order.
 func ranked(values []billing.Decimal, rank, zeros int64) billing.Decimal {
 	below := int64(0)
-	for _, v := range values {
-		if v.Sign() < 0 {
-			below++
-		}
+	for i := range values {
+		below += int64(uint64(values[i].Hi) >> 63) // the sign
 	}
 	switch {
 	case rank <= below:
-		return nth(values, int(rank-1))
+		return tariff.Nth(values, int(rank-1))
 	case rank <= below+zeros:
 		return billing.Decimal{}
 	}
-	return nth(values, int(rank-zeros-1))
-}
-
-// nth returns the value that would stand at place n if the values were sorted.
-func nth(values []billing.Decimal, n int) billing.Decimal {
-	s := selection{values: values}
-	return s.nth(n)
-}
-
-// selection finds values by their place. Sorting the windows of a month would cost more than need be, so it does not
-// sort (Hoare, "Algorithm 65: Find"). Whoever sends usage chooses the order of the values, and for some orders that
-// takes the square of their number: when it has looked at too many, what is left is sorted after all (Musser,
-// "Introspective Sorting and Selection Algorithms", 1997).
-type selection struct {
-	values []billing.Decimal
-	looked int // at how many values, all passes together
-}
-
-// looksMax is at how many values it looks for each that there is: three to four are usual.
-const looksMax = 8
-
-func (s *selection) nth(n int) billing.Decimal {
-	left, right := 0, len(s.values)-1
-	for left < right {
-		if s.looked += right - left + 1; s.looked > looksMax*len(s.values) {
-			heapSort(s.values[left : right+1])
-			break
-		}
-		i, k := split(s.values, left, right)
-		switch {
-		case n <= k:
-			right = k
-		case n >= i:
-			left = i
-		default:
-			return s.values[n]
-		}
-	}
-	return s.values[n]
-}
-
-// split puts what is below a pivot, the median of three, in front of what is above: what ends at k is not above it,
-// what begins at i not below, and what is between is equal.
-func split(values []billing.Decimal, left, right int) (i, k int) {
-	a, b, pivot := &values[left], &values[left+(right-left)/2], values[right]
-	if below(b, a) {
-		a, b = b, a
-	}
-	switch {
-	case below(&pivot, a):
-		pivot = *a
-	case below(b, &pivot):
-		pivot = *b
-	}
-	i, k = left, right
-	for i <= k {
-		for below(&values[i], &pivot) {
-			i++
-		}
-		for below(&pivot, &values[k]) {
-			k--
-		}
-		if i <= k {
-			values[i], values[k] = values[k], values[i]
-			i, k = i+1, k-1
-		}
-	}
-	return i, k
-}
-
-// below says whether a is below b. It is short, so that it is put in place: a call costs as much as twenty additions.
-func below(a, b *billing.Decimal) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo < b.Lo }
-
-// heapSort sorts in place, in n log n steps whatever the order (Williams, "Algorithm 232: Heapsort").
-func heapSort(values []billing.Decimal) {
-	for root := len(values)/2 - 1; root >= 0; root-- {
-		sink(values, root)
-	}
-	for end := len(values) - 1; end > 0; end-- {
-		values[0], values[end] = values[end], values[0]
-		sink(values[:end], 0)
-	}
-}
-
-// sink moves a value down to where the heap is in order again.
-func sink(values []billing.Decimal, root int) {
-	for {
-		child := 2*root + 1
-		if child >= len(values) {
-			return
-		}
-		if child+1 < len(values) && below(&values[child], &values[child+1]) {
-			child++
-		}
-		if !below(&values[root], &values[child]) {
-			return
-		}
-		values[root], values[child] = values[child], values[root]
-		root = child
-	}
+	return tariff.Nth(values, int(rank-zeros-1))
 }

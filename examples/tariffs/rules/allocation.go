@@ -65,6 +65,16 @@ func (r *allocationRule) Finish(s *tariff.Slot) error {
 // the first share that gets anything. Equal remainders are served by key, or without keys in the order given. Without
 // any weight nobody gets anything.
 func allocate(total billing.Decimal, weights []billing.Decimal, scale int, keys []string) ([]billing.Decimal, error) {
+	if keys == nil {
+		if shares, ok := allocateUnits(total, weights, scale); ok {
+			return shares, nil
+		}
+	}
+	return allocateAny(total, weights, scale, keys)
+}
+
+// allocateAny is allocate for numbers of any size.
+func allocateAny(total billing.Decimal, weights []billing.Decimal, scale int, keys []string) ([]billing.Decimal, error) {
 	var all billing.Decimal
 	for _, w := range weights {
 		var err error
@@ -133,7 +143,7 @@ func allocateNegative(total billing.Decimal, weights []billing.Decimal, scale in
 	if err != nil {
 		return nil, err
 	}
-	shares, err := allocate(positive, weights, scale, keys)
+	shares, err := allocateAny(positive, weights, scale, keys)
 	for i := range shares {
 		if err == nil {
 			shares[i], err = shares[i].Neg()
