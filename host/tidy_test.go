@@ -74,7 +74,7 @@ var direction = map[string][]string{
 	"host/backup": {},
 
 	// What becomes of invoices outside.
-	"host/export/folder":  {"host/export", "host/export/focus", "host/export/paper", "host/export/parquet", "sdk/billing"},
+	"host/export/folder":  {"host/export", "host/export/focus", "host/export/paper", "host/export/parquet", "sdk/billing", "golang.org/x/sync"},
 	"host/export/focus":   {"host/export", "sdk/billing"},
 	"host/export/paper":   {"host/export", "sdk/billing"},
 	"host/export/parquet": {"host/export", "sdk/billing", "github.com/parquet-go/parquet-go"},
@@ -156,6 +156,7 @@ var goroutines = map[string]string{
 	"host/serve/run.go":                 "host and server; Run waits for both",
 	"host/internal/bench/pipeline.go":   "a host and what drives or reads it for a round; the round waits for all",
 	"host/checkpoint/fold.go":           "the background fold; Store.Close stops it and waits",
+	"host/export/folder/pipeline.go":    "reading, decoding and writing of an export; the call waits for all",
 	"host/internal/postgres/cluster.go": "the wait for the server's end; Cluster.Close waits for it",
 	"host/internal/trial/worker.go":     "the wait for the end of the input; it ends with the process",
 	"host/internal/trial/logs.go":       "a host and what drives it, and readers of partitions; the call waits for all",

@@ -35,6 +35,26 @@ type Cause struct {
 	Index    int    `json:"index"`    // of the event in that message, from 0
 }
 
+// CorrectionOf returns what the invoice says of the period that a line adjusts; nil
+// for a line that adjusts nothing.
+func (inv *Invoice) CorrectionOf(l *Line) *Correction {
+	if l.Adjustment == nil {
+		return nil
+	}
+	for i := range inv.Corrections {
+		if c := &inv.Corrections[i]; c.Period.Start.Equal(l.Adjustment.Period.Start) {
+			return c
+		}
+	}
+	return nil
+}
+
+// EventsJSON are the events as the document has them, a JSON list.
+func (c *Correction) EventsJSON() (string, error) {
+	b, err := encode(c.Events)
+	return string(b), err
+}
+
 // lineKey names a line across the invoices of a period.
 type lineKey struct {
 	rule, tariff, subscription, group, id string

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tollway/tollway/sdk/billing"
@@ -15,7 +16,9 @@ type Column struct {
 	// Optional says that a number or an instant may be missing; its text is empty
 	// then.
 	Optional bool
-	of       func(inv *Invoice, l *Line) (Cell, error)
+	// whole says that it is the same in all lines of an invoice.
+	whole bool
+	of    func(inv *Invoice, l *Line) (Cell, error)
 }
 
 // ColumnKind is the type of a column.
@@ -40,45 +43,57 @@ type Cell struct {
 // Columns returns the columns of the table of line items, in order.
 func Columns() []Column {
 	return []Column{
-		text("invoice", func(inv *Invoice, _ *Line) string { return inv.ID }),
-		text("account", func(inv *Invoice, _ *Line) string { return string(inv.Account) }),
-		text("period", func(inv *Invoice, _ *Line) string { return inv.Period.ID() }),
-		instant("period_start", func(inv *Invoice, _ *Line) time.Time { return inv.Period.Start }),
-		instant("period_end", func(inv *Invoice, _ *Line) time.Time { return inv.Period.End }),
-		text("currency", func(inv *Invoice, _ *Line) string { return string(inv.Currency) }),
-		text("tariff", func(_ *Invoice, l *Line) string { return l.Tariff }),
-		text("meter", func(_ *Invoice, l *Line) string { return l.Meter }),
-		text("subscription", func(_ *Invoice, l *Line) string { return l.Subscription }),
+		of("invoice", func(inv *Invoice) string { return inv.ID }),
+		of("account", func(inv *Invoice) string { return string(inv.Account) }),
+		of("period", func(inv *Invoice) string { return inv.Period.ID() }),
+		whole(instant("period_start", func(inv *Invoice, _ *Line) time.Time { return inv.Period.Start })),
+		whole(instant("period_end", func(inv *Invoice, _ *Line) time.Time { return inv.Period.End })),
+		of("currency", func(inv *Invoice) string { return string(inv.Currency) }),
+		text("tariff", func(l *Line) string { return l.Tariff }),
+		text("meter", func(l *Line) string { return l.Meter }),
+		text("subscription", func(l *Line) string { return l.Subscription }),
 		instant("version", func(_ *Invoice, l *Line) time.Time { return l.Version }),
-		text("line", func(_ *Invoice, l *Line) string { return l.ID }),
+		text("line", func(l *Line) string { return l.ID }),
 		{Name: "group", Kind: KindText, of: groupCell},
-		text("description", func(_ *Invoice, l *Line) string { return l.Description }),
-		number("quantity", func(l *Line) string { return l.Quantity.String() }),
-		number("amount", func(l *Line) string { return l.AmountText }),
-		number("unrounded", func(l *Line) string { return l.Unrounded.String() }),
-		text("module", func(_ *Invoice, l *Line) string { return l.Module }),
-		text("rule", func(_ *Invoice, l *Line) string { return l.Rule }),
-		text("adjusts_invoice", func(_ *Invoice, l *Line) string {
+		text("description", func(l *Line) string { return l.Description }),
+		number("quantity", func(l *Line) billing.Decimal { return l.Quantity.D() }),
+		{Name: "amount", Kind: KindNumber, of: amountCell},
+		number("unrounded", func(l *Line) billing.Decimal { return l.Unrounded.D() }),
+		text("module", func(l *Line) string { return l.Module }),
+		text("rule", func(l *Line) string { return l.Rule }),
+		text("adjusts_invoice", func(l *Line) string {
 			if l.Adjustment == nil {
 				return ""
 			}
 			return l.Adjustment.Invoice
 		}),
-		text("adjusts_period", func(_ *Invoice, l *Line) string {
+		text("adjusts_period", func(l *Line) string {
 			if l.Adjustment == nil {
 				return ""
 			}
 			return l.Adjustment.Period.ID()
 		}),
-		adjusted("old_quantity", func(a *Adjustment) string { return a.OldQuantity.String() }),
-		adjusted("new_quantity", func(a *Adjustment) string { return a.NewQuantity.String() }),
-		adjusted("old_amount", func(a *Adjustment) string { return a.OldAmount.String() }),
-		adjusted("new_amount", func(a *Adjustment) string { return a.NewAmount.String() }),
+		adjusted("old_quantity", func(a *Adjustment) billing.Decimal { return a.OldQuantity.D() }),
+		adjusted("new_quantity", func(a *Adjustment) billing.Decimal { return a.NewQuantity.D() }),
+		adjusted("old_amount", func(a *Adjustment) billing.Decimal { return a.OldAmount.D() }),
+		adjusted("new_amount", func(a *Adjustment) billing.Decimal { return a.NewAmount.D() }),
+		{Name: "adjustment_events", Kind: KindText, of: eventsCell},
+		{Name: "adjustment_events_more", Kind: KindNumber, Optional: true, of: moreCell},
 	}
 }
 
-func text(name string, of func(*Invoice, *Line) string) Column {
-	return Column{Name: name, Kind: KindText, of: func(inv *Invoice, l *Line) (Cell, error) { return Cell{Text: of(inv, l)}, nil }}
+// of makes a column of a text that is the same in all lines of an invoice.
+func of(name string, of func(*Invoice) string) Column {
+	return whole(Column{Name: name, Kind: KindText, of: func(inv *Invoice, _ *Line) (Cell, error) { return Cell{Text: of(inv)}, nil }})
+}
+
+func whole(c Column) Column {
+	c.whole = true
+	return c
+}
+
+func text(name string, of func(*Line) string) Column {
+	return Column{Name: name, Kind: KindText, of: func(_ *Invoice, l *Line) (Cell, error) { return Cell{Text: of(l)}, nil }}
 }
 
 func instant(name string, of func(*Invoice, *Line) time.Time) Column {
@@ -91,28 +106,47 @@ func instant(name string, of func(*Invoice, *Line) time.Time) Column {
 	}}
 }
 
-// number makes a column of a text that is checked to be a number, so that it needs
-// no defence against formulas.
-func number(name string, of func(*Line) string) Column {
-	return Column{Name: name, Kind: KindNumber, of: func(_ *Invoice, l *Line) (Cell, error) {
-		written := of(l)
-		n, err := billing.ParseDecimal(written)
-		return Cell{Text: written, Number: n}, err
-	}}
+func number(name string, of func(*Line) billing.Decimal) Column {
+	return Column{Name: name, Kind: KindNumber, of: func(_ *Invoice, l *Line) (Cell, error) { return numberCell(of(l)), nil }}
+}
+
+func numberCell(n billing.Decimal) Cell { return Cell{Text: n.String(), Number: n} }
+
+// amountCell is the amount as the invoice writes it. That is a text, so it is checked
+// to be a number: it gets no defence against formulas.
+func amountCell(_ *Invoice, l *Line) (Cell, error) {
+	n, err := billing.ParseDecimal(l.AmountText)
+	return Cell{Text: l.AmountText, Number: n}, err
 }
 
 // adjusted makes a column of a number that adjustments have.
-func adjusted(name string, of func(*Adjustment) string) Column {
-	c := number(name, func(l *Line) string { return of(l.Adjustment) })
-	always := c.of
-	c.Optional = true
-	c.of = func(inv *Invoice, l *Line) (Cell, error) {
+func adjusted(name string, of func(*Adjustment) billing.Decimal) Column {
+	return Column{Name: name, Kind: KindNumber, Optional: true, of: func(_ *Invoice, l *Line) (Cell, error) {
 		if l.Adjustment == nil {
 			return Cell{}, nil
 		}
-		return always(inv, l)
+		return numberCell(of(l.Adjustment)), nil
+	}}
+}
+
+// eventsCell are the events because of which the line adjusts.
+func eventsCell(inv *Invoice, l *Line) (Cell, error) {
+	c := inv.CorrectionOf(l)
+	if c == nil {
+		return Cell{}, nil
 	}
-	return c
+	text, err := c.EventsJSON()
+	return Cell{Text: text}, err
+}
+
+// moreCell is how many events there are beyond those.
+func moreCell(inv *Invoice, l *Line) (Cell, error) {
+	c := inv.CorrectionOf(l)
+	if c == nil {
+		return Cell{}, nil
+	}
+	n, err := billing.ParseDecimal(strconv.FormatUint(c.More, 10))
+	return numberCell(n), err
 }
 
 func groupCell(_ *Invoice, l *Line) (Cell, error) {
@@ -123,15 +157,40 @@ func groupCell(_ *Invoice, l *Line) (Cell, error) {
 	return Cell{Text: string(b)}, err
 }
 
-// Row appends the cells of a line, one for each of the columns, and returns the
-// extended slice.
-func (inv *Invoice) Row(cells []Cell, columns []Column, l *Line) ([]Cell, error) {
-	for i := range columns {
-		c, err := columns[i].of(inv, l)
-		if err != nil {
-			return nil, fmt.Errorf("export: invoice %s, line %s, %s: %w", inv.ID, l.ID, columns[i].Name, err)
+// Rows makes the rows of invoices: the cells of each line, one for each of [Columns].
+// What all lines of an invoice have alike is made once. It belongs to one goroutine.
+type Rows struct {
+	columns []Column
+	cells   []Cell
+}
+
+// NewRows makes a Rows.
+func NewRows() *Rows {
+	columns := Columns()
+	return &Rows{columns: columns, cells: make([]Cell, len(columns))}
+}
+
+// Columns are those of the rows. They must not be changed.
+func (r *Rows) Columns() []Column { return r.columns }
+
+// Each calls fn with the cells of each line, in order; they are valid during the
+// call. Its errors are those of fn, and that an amount's text is no number.
+func (r *Rows) Each(inv *Invoice, fn func(l *Line, cells []Cell) error) error {
+	for i := range inv.Lines {
+		l := &inv.Lines[i]
+		for j := range r.columns {
+			c := &r.columns[j]
+			if c.whole && i > 0 {
+				continue
+			}
+			var err error
+			if r.cells[j], err = c.of(inv, l); err != nil {
+				return fmt.Errorf("export: invoice %s, line %s, %s: %w", inv.ID, l.ID, c.Name, err)
+			}
 		}
-		cells = append(cells, c)
+		if err := fn(l, r.cells); err != nil {
+			return err
+		}
 	}
-	return cells, nil
+	return nil
 }

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strings"
@@ -17,12 +16,12 @@ import (
 // front, which [PlainText] takes off again; numbers are checked to be numbers and
 // stay as they are.
 //
-// A CSV belongs to one goroutine.
+// A CSV belongs to one goroutine. [CSVRows] makes the same rows where several
+// goroutines make a file together.
 type CSV struct {
-	w       *csv.Writer
-	columns []Column
-	cells   []Cell
-	row     []string
+	w       io.Writer
+	rows    *CSVRows
+	buffer  []byte
 	started bool
 }
 
@@ -35,30 +34,87 @@ func CSVColumns() []string {
 	return names
 }
 
+// CSVHeader is the row of column names.
+func CSVHeader() []byte {
+	var b []byte
+	for _, name := range CSVColumns() {
+		b = append(appendCell(b, name), ',')
+	}
+	b[len(b)-1] = '\n'
+	return b
+}
+
+// CSVRows makes the rows of invoices as [CSV] writes them. It belongs to one
+// goroutine.
+type CSVRows struct{ rows *Rows }
+
+// NewCSVRows makes a CSVRows.
+func NewCSVRows() *CSVRows { return &CSVRows{rows: NewRows()} }
+
+// Append appends the rows of an invoice's lines. Its error says that an amount's text
+// is no number.
+func (c *CSVRows) Append(b []byte, inv *Invoice) ([]byte, error) {
+	columns := c.rows.Columns()
+	err := c.rows.Each(inv, func(_ *Line, cells []Cell) error {
+		for j := range cells {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = appendCell(b, columns[j].safe(cells[j].Text))
+		}
+		b = append(b, '\n')
+		return nil
+	})
+	return b, err
+}
+
+// appendCell appends a cell as encoding/csv writes it, which quotes what needs it.
+func appendCell(b []byte, text string) []byte {
+	if !needsQuotes(text) {
+		return append(b, text...)
+	}
+	b = append(b, '"')
+	for i := range len(text) {
+		if text[i] == '"' {
+			b = append(b, '"')
+		}
+		b = append(b, text[i])
+	}
+	return append(b, '"')
+}
+
+// needsQuotes reports whether a cell is quoted: one that would be taken for several,
+// that begins with a blank, or that some databases take for the end of the data.
+func needsQuotes(text string) bool {
+	if text == "" {
+		return false
+	}
+	if text == `\.` || strings.ContainsAny(text, ",\"\r\n") {
+		return true
+	}
+	first, _ := utf8.DecodeRuneInString(text)
+	return unicode.IsSpace(first)
+}
+
 // NewCSV makes a writer of CSV on w. The row of column names comes with the
 // first Write or with Flush.
-func NewCSV(w io.Writer) *CSV { return &CSV{w: csv.NewWriter(w), columns: Columns()} }
+func NewCSV(w io.Writer) *CSV { return &CSV{w: w, rows: NewCSVRows()} }
+
+// csvBufferBytes is about how much a CSV writes at a time.
+const csvBufferBytes = 64 << 10
 
 // Write writes the lines of an invoice. An error may also be that of an earlier
 // row, which was still in the buffer.
 func (c *CSV) Write(inv *Invoice) error {
-	if err := c.header(); err != nil {
+	c.header()
+	var err error
+	if c.buffer, err = c.rows.Append(c.buffer, inv); err != nil {
 		return err
 	}
-	var err error
-	for i := range inv.Lines {
-		if c.cells, err = inv.Row(c.cells[:0], c.columns, &inv.Lines[i]); err != nil {
-			return err
-		}
-		c.row = c.row[:0]
-		for j := range c.cells {
-			c.row = append(c.row, c.columns[j].safe(c.cells[j].Text))
-		}
-		if err := c.w.Write(c.row); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
+	if len(c.buffer) < csvBufferBytes {
+		return nil
 	}
-	return nil
+	return c.Flush()
 }
 
 // safe is a cell's text as it stands in a CSV file.
@@ -71,25 +127,19 @@ func (c *Column) safe(text string) string {
 
 // Flush writes out what is buffered.
 func (c *CSV) Flush() error {
-	if err := c.header(); err != nil {
-		return err
-	}
-	c.w.Flush()
-	if err := c.w.Error(); err != nil {
+	c.header()
+	_, err := c.w.Write(c.buffer)
+	c.buffer = c.buffer[:0]
+	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return nil
 }
 
-func (c *CSV) header() error {
-	if c.started {
-		return nil
+func (c *CSV) header() {
+	if !c.started {
+		c.started, c.buffer = true, append(c.buffer, CSVHeader()...)
 	}
-	c.started = true
-	if err := c.w.Write(CSVColumns()); err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	return nil
 }
 
 // WriteCSV writes invoices as one CSV file.
@@ -107,6 +157,9 @@ func WriteCSV(w io.Writer, invoices []Invoice) error {
 // formula, or begins with an apostrophe, gets an apostrophe in front. What stands
 // behind blanks counts: some programs trim them.
 func SafeText(text string) string {
+	if text == "" || text[0] < utf8.RuneSelf && (text[0] >= '0' && text[0] <= '9' || text[0] >= 'A' && text[0] <= 'Z' || text[0] >= 'a' && text[0] <= 'z') {
+		return text // most texts
+	}
 	const formula = "'=+-@\t\r\n＝＋－＠" // the wide forms are read as the narrow ones
 	trimmed := strings.TrimLeftFunc(text, func(r rune) bool {
 		return !strings.ContainsRune(formula, r) && (unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b')

@@ -127,6 +127,35 @@ func TestNewInvoice(t *testing.T) {
 	golden(t, "testdata/invoice.csv", table.String())
 }
 
+// TestAdjustedCSV holds the rows of an invoice that adjusts two earlier ones: each
+// with what was, what is, and the events behind it.
+func TestAdjustedCSV(t *testing.T) {
+	d, err := NewDraft(head(t), slots())
+	if err != nil {
+		t.Fatal(err)
+	}
+	october := berlin(t)
+	for i, c := range []Correction{
+		{Events: []Cause{{Kind: "late", Source: "/shop", ID: "=4", Position: 7, Index: 1}, {Kind: "void", Source: "/ops", ID: "\"5\"", Position: 9}}, More: 2},
+		{Events: []Cause{{Kind: "amend", Source: "/shop", ID: "6", Position: 11}}},
+	} {
+		c.Period = billing.Period{Start: october.Start.AddDate(0, -1-i, 0), End: october.Start.AddDate(0, -i, 0)}
+		err := d.Adjust(c, []Line{{
+			Tariff: "calls", Meter: "calls", Subscription: "main", Version: january, ID: "tier_1", Description: "Late calls", Module: "sha256:aa",
+			Quantity: quantity("-1"), Amount: amount("-0.50"), AmountText: "-0.50", Unrounded: amount("-0.5"),
+			Adjustment: &Adjustment{Invoice: "emma.2026-09-01.EUR.0", Period: c.Period, OldQuantity: quantity("3"), NewQuantity: quantity("2"), OldAmount: amount("3"), NewAmount: amount("2.5")},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var table bytes.Buffer
+	if err := WriteCSV(&table, []Invoice{d.Invoice()}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/adjusted.csv", table.String())
+}
+
 // TestUnrounded keeps every digit of a tariff that asks for it, and of a total
 // with such a line in it.
 func TestUnrounded(t *testing.T) {

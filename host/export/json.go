@@ -142,6 +142,15 @@ var errDocument = errors.New("export: not an invoice that this program wrote")
 // DecodeInvoice reads what Encode wrote; encoding it again gives the same
 // bytes. The period is in a zone with the account's offset at its start.
 func DecodeInvoice(b []byte) (Invoice, error) {
+	c := canonical{text: string(b)}
+	if inv, ok := c.invoice(); ok {
+		return inv, nil
+	}
+	return decodeAny(b)
+}
+
+// decodeAny reads a document in any form that JSON allows.
+func decodeAny(b []byte) (Invoice, error) {
 	var in invoiceJSON
 	if err := json.Unmarshal(b, &in); err != nil {
 		return Invoice{}, fmt.Errorf("%w: %w", errDocument, err)

@@ -66,7 +66,7 @@ func TestRuleLines(t *testing.T) {
 		t.Errorf("read back as\n%s\n%v", again, err)
 	}
 	var table bytes.Buffer
-	if err := WriteCSV(&table, []Invoice{inv}); err != nil || !strings.Contains(table.String(), ",,,,,off,,Off,1,-0.124,-0.1235,sha256:bb,off,,,,,,\n") {
+	if err := WriteCSV(&table, []Invoice{inv}); err != nil || !strings.Contains(table.String(), ",,,,,off,,Off,1,-0.124,-0.1235,sha256:bb,off,,,,,,,,\n") {
 		t.Errorf("%v\n%s", err, table.String())
 	}
 	var report bytes.Buffer

@@ -9,11 +9,13 @@
 package focus
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,6 +47,10 @@ type charge struct {
 	category string
 	provider string
 	customer string
+	// correction is that of a line that adjusts, events its list; nil and empty for
+	// other lines.
+	correction *export.Correction
+	events     string
 }
 
 // column is a column of the dataset.
@@ -52,6 +58,7 @@ type column struct {
 	name string
 	of   func(c *charge) string
 	text bool // free text, which is made safe for spreadsheets
+	kind kind // of a column of our own; the specification has those of the others
 }
 
 // columns are those of the dataset: all that are mandatory, those that apply to us,
@@ -59,6 +66,17 @@ type column struct {
 func columns() []column {
 	value := func(name string, of func(*charge) string) column { return column{name: name, of: of} }
 	text := func(name string, of func(*charge) string) column { return column{name: name, of: of, text: true} }
+	own := func(name string, kind kind, of func(*charge) string) column {
+		return column{name: name, of: of, kind: kind}
+	}
+	adjusted := func(name string, of func(*export.Adjustment) string) column {
+		return own(name, number, func(c *charge) string {
+			if c.line.Adjustment == nil {
+				return ""
+			}
+			return of(c.line.Adjustment)
+		})
+	}
 	provider := func(c *charge) string { return c.provider }
 	return []column{
 		value("BilledCost", func(c *charge) string { return c.line.AmountText }),
@@ -100,8 +118,19 @@ func columns() []column {
 			}
 			return c.line.Adjustment.Invoice
 		}),
+		own("x_AdjustmentEvents", object, func(c *charge) string { return c.events }),
+		own("x_AdjustmentEventsMore", number, func(c *charge) string {
+			if c.correction == nil {
+				return ""
+			}
+			return strconv.FormatUint(c.correction.More, 10)
+		}),
 		text("x_InvoiceRule", func(c *charge) string { return c.line.Rule }),
 		text("x_LineId", func(c *charge) string { return c.line.ID }),
+		adjusted("x_NewBilledCost", func(a *export.Adjustment) string { return a.NewAmount.String() }),
+		adjusted("x_NewQuantity", func(a *export.Adjustment) string { return a.NewQuantity.String() }),
+		adjusted("x_OldBilledCost", func(a *export.Adjustment) string { return a.OldAmount.String() }),
+		adjusted("x_OldQuantity", func(a *export.Adjustment) string { return a.OldQuantity.String() }),
 		value("x_PluginDigest", func(c *charge) string { return c.line.Module }),
 		text("x_Subscription", func(c *charge) string { return c.line.Subscription }),
 	}
@@ -237,45 +266,115 @@ func nameIn(details json.RawMessage) (string, error) {
 // Rows returns the cells of an invoice's lines. provider names the seller where
 // the invoice does not. Its error is ErrProvider, wrapped.
 func Rows(inv *export.Invoice, provider string) ([][]string, error) {
-	seller, err := nameIn(inv.Seller)
-	if err != nil {
-		return nil, err
-	}
-	customer, err := nameIn(inv.AccountDetails)
-	if err != nil {
-		return nil, err
-	}
-	if seller == "" {
-		seller = provider
-	}
-	if seller == "" {
-		return nil, fmt.Errorf("%w (%s)", ErrProvider, inv.ID)
-	}
 	list := columns()
 	rows := make([][]string, 0, len(inv.Lines))
-	for i := range inv.Lines {
-		c := &charge{inv: inv, line: &inv.Lines[i], category: categoryOf(&inv.Lines[i]), provider: seller, customer: customer}
+	err := eachCharge(inv, provider, func(c *charge) error {
 		row := make([]string, len(list))
 		for j := range list {
 			row[j] = list[j].of(c)
 		}
 		rows = append(rows, row)
-	}
-	return rows, nil
+		return nil
+	})
+	return rows, err
 }
 
-// Writer writes a dataset as CSV. Texts that a spreadsheet would run are made safe
-// as [export.SafeText] says. It belongs to one goroutine.
-type Writer struct {
-	out      *csv.Writer
+// eachCharge calls fn with the charge of each line.
+func eachCharge(inv *export.Invoice, provider string, fn func(c *charge) error) error {
+	seller, err := nameIn(inv.Seller)
+	if err != nil {
+		return err
+	}
+	customer, err := nameIn(inv.AccountDetails)
+	if err != nil {
+		return err
+	}
+	if seller == "" {
+		seller = provider
+	}
+	if seller == "" {
+		return fmt.Errorf("%w (%s)", ErrProvider, inv.ID)
+	}
+	for i := range inv.Lines {
+		l := &inv.Lines[i]
+		c := &charge{inv: inv, line: l, category: categoryOf(l), provider: seller, customer: customer, correction: inv.CorrectionOf(l)}
+		if c.correction != nil {
+			if c.events, err = c.correction.EventsJSON(); err != nil {
+				return err
+			}
+		}
+		if err := fn(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CSVRows makes the rows of invoices as [Writer] writes them. It belongs to one
+// goroutine.
+type CSVRows struct {
 	provider string
 	columns  []column
-	started  bool
+	row      []string
+	text     bytes.Buffer
+	out      *csv.Writer // on text
+}
+
+// NewCSVRows makes a CSVRows; see Rows for provider.
+func NewCSVRows(provider string) *CSVRows {
+	r := &CSVRows{provider: provider, columns: columns()}
+	r.out = csv.NewWriter(&r.text)
+	return r
+}
+
+// Header is the row of column names.
+func Header() []byte {
+	return []byte(strings.Join(Columns(), ",") + "\n")
+}
+
+// Append appends the rows of an invoice's lines. Texts that a spreadsheet would run
+// are made safe as [export.SafeText] says. Its error is ErrProvider, wrapped.
+func (r *CSVRows) Append(b []byte, inv *export.Invoice) ([]byte, error) {
+	r.text.Reset()
+	err := eachCharge(inv, r.provider, func(c *charge) error {
+		r.row = r.row[:0]
+		for j := range r.columns {
+			text := r.columns[j].of(c)
+			if r.columns[j].text {
+				text = export.SafeText(text)
+			}
+			r.row = append(r.row, text)
+		}
+		return r.out.Write(r.row)
+	})
+	r.out.Flush()
+	return append(b, r.text.Bytes()...), errors.Join(err, r.out.Error())
+}
+
+// Writer writes a dataset as CSV. It belongs to one goroutine.
+type Writer struct {
+	out     io.Writer
+	rows    *CSVRows
+	buffer  []byte
+	started bool
 }
 
 // NewWriter makes a writer on w; see Rows for provider.
 func NewWriter(w io.Writer, provider string) *Writer {
-	return &Writer{out: csv.NewWriter(w), provider: provider, columns: columns()}
+	return &Writer{out: w, rows: NewCSVRows(provider)}
+}
+
+// Write writes the lines of an invoice.
+func (w *Writer) Write(inv *export.Invoice) error {
+	var err error
+	if w.buffer, err = w.rows.Append(w.buffer[:0], inv); err != nil {
+		return err
+	}
+	if err := w.header(); err != nil {
+		return err
+	}
+	_, err = w.out.Write(w.buffer)
+	return err
 }
 
 func (w *Writer) header() error {
@@ -283,34 +382,12 @@ func (w *Writer) header() error {
 		return nil
 	}
 	w.started = true
-	return w.out.Write(Columns())
-}
-
-// Write writes the lines of an invoice.
-func (w *Writer) Write(inv *export.Invoice) error {
-	rows, err := Rows(inv, w.provider)
-	if err == nil {
-		err = w.header()
-	}
-	for i := 0; err == nil && i < len(rows); i++ {
-		for j := range w.columns {
-			if w.columns[j].text {
-				rows[i][j] = export.SafeText(rows[i][j])
-			}
-		}
-		err = w.out.Write(rows[i])
-	}
+	_, err := w.out.Write(Header())
 	return err
 }
 
-// Close writes out what is buffered.
-func (w *Writer) Close() error {
-	if err := w.header(); err != nil {
-		return err
-	}
-	w.out.Flush()
-	return w.out.Error()
-}
+// Close completes a dataset that has no rows.
+func (w *Writer) Close() error { return w.header() }
 
 // Plain takes the defence against formulas off a row as it was read.
 func Plain(row []string) {

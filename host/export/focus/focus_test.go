@@ -58,7 +58,9 @@ func invoice(t *testing.T, seller string) export.Invoice {
 		}
 	}
 	september := billing.Period{Start: start.AddDate(0, -1, 0), End: start}
-	err = draft.Adjust(export.Correction{Period: september}, []export.Line{{
+	err = draft.Adjust(export.Correction{
+		Period: september, Events: []export.Cause{{Kind: "late", Source: "/shop", ID: "=1", Position: 7, Index: 2}, {Kind: "void", Source: "/ops", ID: "2", Position: 9}}, More: 3,
+	}, []export.Line{{
 		Tariff: "api", Meter: "calls", Subscription: "main", Version: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), ID: "tier_1", Description: "First, late",
 		Quantity: quantity("-2"), Amount: amount("-0.50"), AmountText: "-0.50", Unrounded: amount("-0.5"), Module: "sha256:aa",
 		Adjustment: &export.Adjustment{

@@ -9,7 +9,7 @@ import (
 // The schema's own name and date: they change when its columns do, and with them
 // nothing else, so that the same invoices make the same bytes.
 const (
-	schemaID      = "tollway-focus-1.2-1"
+	schemaID      = "tollway-focus-1.2-2"
 	schemaCreated = "2026-11-22T00:00:00Z"
 )
 
@@ -34,9 +34,13 @@ func Metadata() ([]byte, error) {
 	for _, r := range rules() {
 		kinds[r.name] = r.kind
 	}
-	for _, name := range Columns() {
-		d := definition{ColumnName: name}
-		switch kinds[name] {
+	for _, c := range columns() {
+		of, ok := kinds[c.name]
+		if !ok {
+			of = c.kind
+		}
+		d := definition{ColumnName: c.name}
+		switch of {
 		case number:
 			d.DataType, d.NumericPrecision, d.NumberScale = "DECIMAL", 38, 18
 		case date:

@@ -62,7 +62,9 @@ func bill(t testing.TB, n int) []export.Invoice {
 		}
 		if err == nil && i%7 == 3 {
 			september := billing.Period{Start: start.AddDate(0, -1, 0), End: start}
-			err = draft.Adjust(export.Correction{Period: september}, []export.Line{correction(september, export.InvoiceID(head.Account, september, head.Currency, 0))})
+			err = draft.Adjust(export.Correction{
+				Period: september, Events: []export.Cause{{Kind: "late", Source: "/shop", ID: "\"=1\"", Position: 7, Index: 2}}, More: 1,
+			}, []export.Line{correction(september, export.InvoiceID(head.Account, september, head.Currency, 0))})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -400,6 +402,8 @@ func TestVerifyFinds(t *testing.T) {
 		{"focus", "focus_metadata.json", replace("1.2", "1.3"), []string{"focus_metadata.json has"}},
 		{"csv", ManifestName, replace(`"name": "lines.csv"`, `"name": "../lines.csv"`), []string{"which cannot be"}},
 		{"csv", "lines.csv", replace(",acct=200003.2026-09-01.EUR.0,2026-09-01,3,2,3,2.5", ",acct=200003.2026-09-01.EUR.0,2026-09-01,3,2,3,2.4"), []string{`new_amount is "2.4" in the folder, "2.5" in the engine`}},
+		{"csv", "lines.csv", replace(`""kind"":""late""`, `""kind"":""void""`), []string{"adjustment_events is", `\"kind\":\"late\"`}},
+		{"focus", "focus.csv", replace(`""kind"":""late""`, `""kind"":""void""`), []string{"x_AdjustmentEvents is", `\"kind\":\"late\"`}},
 		{"csv", "extra.csv", func(string) string { return "x" }, []string{"extra.csv is not in manifest.json"}},
 	} {
 		dir := t.TempDir() + "/x"

@@ -30,6 +30,18 @@ type Writer interface {
 	Close() error
 }
 
+// shaper appends what stands for an invoice in a file. It belongs to one goroutine.
+type shaper func(b []byte, inv *export.Invoice, document []byte) ([]byte, error)
+
+// textWriter is a Writer of one file in which the text of an invoice depends on
+// nothing else. So any number of goroutines may make it, each with a shaper of its
+// own, and one writes it.
+type textWriter interface {
+	Writer
+	newShaper() shaper
+	writeText(text []byte) error
+}
+
 // files makes files by name, with slashes. A manifest lists them in the order in
 // which they are closed.
 type files interface {
@@ -75,7 +87,11 @@ func single(to files, name string, writer func(io.Writer) Writer) (Writer, error
 	if err != nil {
 		return nil, err
 	}
-	return &singleWriter{Writer: writer(file), file: file}, nil
+	w := writer(file)
+	if texts, ok := w.(textWriter); ok {
+		return &singleTexts{textWriter: texts, file: file}, nil
+	}
+	return &singleWriter{Writer: w, file: file}, nil
 }
 
 type singleWriter struct {
@@ -86,38 +102,68 @@ type singleWriter struct {
 // Close implements [Writer].
 func (w *singleWriter) Close() error { return errors.Join(w.Writer.Close(), w.file.Close()) }
 
-// jsonlTo writes invoices as they were issued, one a line.
-func jsonlTo(w io.Writer) Writer { return &jsonlWriter{out: bufio.NewWriterSize(w, 1<<16)} }
-
-type jsonlWriter struct{ out *bufio.Writer }
-
-// Write implements [Writer].
-func (w *jsonlWriter) Write(_ *export.Invoice, document []byte) error {
-	if _, err := w.out.Write(document); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	return w.out.WriteByte('\n')
+type singleTexts struct {
+	textWriter
+	file io.Closer
 }
 
 // Close implements [Writer].
-func (w *jsonlWriter) Close() error { return w.out.Flush() }
+func (w *singleTexts) Close() error { return errors.Join(w.textWriter.Close(), w.file.Close()) }
+
+// textFile writes what a shaper makes of invoices, behind a header.
+type textFile struct {
+	out    *bufio.Writer
+	header []byte // not written yet
+	shaper func() shaper
+	shape  shaper // of Write
+	buffer []byte
+}
+
+func textTo(w io.Writer, header []byte, newShaper func() shaper) Writer {
+	return &textFile{out: bufio.NewWriterSize(w, 1<<16), header: header, shaper: newShaper, shape: newShaper()}
+}
+
+func (w *textFile) newShaper() shaper { return w.shaper() }
+
+func (w *textFile) writeText(text []byte) error {
+	for _, b := range [][]byte{w.header, text} {
+		if _, err := w.out.Write(b); err != nil {
+			return fmt.Errorf("folder: %w", err)
+		}
+	}
+	w.header = nil
+	return nil
+}
+
+// Write implements [Writer].
+func (w *textFile) Write(inv *export.Invoice, document []byte) (err error) {
+	if w.buffer, err = w.shape(w.buffer[:0], inv, document); err != nil {
+		return err
+	}
+	return w.writeText(w.buffer)
+}
+
+// Close implements [Writer].
+func (w *textFile) Close() error {
+	return errors.Join(w.writeText(nil), w.out.Flush())
+}
+
+// jsonlTo writes invoices as they were issued, one a line.
+func jsonlTo(w io.Writer) Writer {
+	return textTo(w, nil, func() shaper {
+		return func(b []byte, _ *export.Invoice, document []byte) ([]byte, error) {
+			return append(append(b, document...), '\n'), nil
+		}
+	})
+}
 
 // csvTo writes a row for each line item.
 func csvTo(w io.Writer) Writer {
-	out := bufio.NewWriterSize(w, 1<<16)
-	return &csvWriter{table: export.NewCSV(out), out: out}
+	return textTo(w, export.CSVHeader(), func() shaper {
+		rows := export.NewCSVRows()
+		return func(b []byte, inv *export.Invoice, _ []byte) ([]byte, error) { return rows.Append(b, inv) }
+	})
 }
-
-type csvWriter struct {
-	table *export.CSV
-	out   *bufio.Writer
-}
-
-// Write implements [Writer].
-func (w *csvWriter) Write(inv *export.Invoice, _ []byte) error { return w.table.Write(inv) }
-
-// Close implements [Writer].
-func (w *csvWriter) Close() error { return errors.Join(w.table.Flush(), w.out.Flush()) }
 
 // parquetTo writes a row for each line item, with typed columns.
 func parquetTo(w io.Writer) Writer { return parquetWriter{parquet.NewWriter(w)} }
@@ -146,17 +192,8 @@ func focusFiles(to files, provider string) (Writer, error) {
 }
 
 func focusTo(w io.Writer, provider string) Writer {
-	out := bufio.NewWriterSize(w, 1<<16)
-	return &focusWriter{table: focus.NewWriter(out, provider), out: out}
+	return textTo(w, focus.Header(), func() shaper {
+		rows := focus.NewCSVRows(provider)
+		return func(b []byte, inv *export.Invoice, _ []byte) ([]byte, error) { return rows.Append(b, inv) }
+	})
 }
-
-type focusWriter struct {
-	table *focus.Writer
-	out   *bufio.Writer
-}
-
-// Write implements [Writer].
-func (w *focusWriter) Write(inv *export.Invoice, _ []byte) error { return w.table.Write(inv) }
-
-// Close implements [Writer].
-func (w *focusWriter) Close() error { return errors.Join(w.table.Close(), w.out.Flush()) }

@@ -15,7 +15,7 @@ import (
 const ManifestName = "manifest.json"
 
 // manifestVersion is that of the manifest and of the files that it describes.
-const manifestVersion = 1
+const manifestVersion = 2
 
 // Request says what is exported. The same request gives the same bytes.
 type Request struct {

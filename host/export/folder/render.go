@@ -23,19 +23,28 @@ func render(r Request, from source, to *digests) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	texts, _ := w.(textWriter)
+	var newShaper func() shaper
+	if texts != nil {
+		newShaper = texts.newShaper
+	}
 	tally, all := export.NewTally(), sha256.New()
-	err = from(func(document []byte) error {
-		inv, err := export.DecodeInvoice(document)
-		if err != nil {
-			return err
+	err = eachBatch(from, newShaper, func(b *batch) error {
+		_, _ = all.Write(b.documents) // a hash never fails to write
+		for i := range b.invoices {
+			if err := tally.Add(&b.invoices[i]); err != nil {
+				return err
+			}
+			if texts == nil {
+				if err := w.Write(&b.invoices[i], b.document(i)); err != nil {
+					return err
+				}
+			}
 		}
-		if err := tally.Add(&inv); err != nil {
-			return err
+		if texts == nil {
+			return nil
 		}
-		// A hash never fails to write.
-		_, _ = all.Write(document)
-		_, _ = all.Write([]byte{'\n'})
-		return w.Write(&inv, document)
+		return texts.writeText(b.text)
 	})
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, err

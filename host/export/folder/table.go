@@ -76,21 +76,16 @@ func focusTable(provider string) *table {
 
 // lineRows returns the cells of an invoice's lines.
 func lineRows(inv *export.Invoice) ([][]string, error) {
-	columns := export.Columns()
 	var rows [][]string
-	var cells []export.Cell
-	var err error
-	for i := range inv.Lines {
-		if cells, err = inv.Row(cells[:0], columns, &inv.Lines[i]); err != nil {
-			return nil, err
-		}
+	err := export.NewRows().Each(inv, func(_ *export.Line, cells []export.Cell) error {
 		row := make([]string, len(cells))
 		for j := range cells {
 			row[j] = cells[j].Text
 		}
 		rows = append(rows, row)
-	}
-	return rows, nil
+		return nil
+	})
+	return rows, err
 }
 
 // readDocuments reads a folder of documents.

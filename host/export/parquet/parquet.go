@@ -33,6 +33,10 @@ const (
 // rowsPerGroup bounds what a writer holds, and what a reader must take at once.
 const rowsPerGroup = 1 << 16
 
+// limit is the least number that does not fit. Of 39 digits there are no more than the
+// first one: see billing.Decimal.
+const limit = "100000000000000000000"
+
 // ErrRange reports a number beyond DECIMAL(38,18): ±10^20 and more.
 var ErrRange = errors.New("parquet: a number does not fit DECIMAL(38,18)")
 
@@ -77,34 +81,31 @@ func schema(columns []export.Column) *parquet.Schema {
 // Writer writes invoices as one file. It belongs to one goroutine.
 type Writer struct {
 	out     *parquet.GenericWriter[any]
+	rows    *export.Rows
 	columns []export.Column
-	cells   []export.Cell
 	row     parquet.Row
 	bytes   []byte // of the row's texts and numbers
+	limit   billing.Decimal
 }
 
 // NewWriter makes a writer on w.
 func NewWriter(w io.Writer) *Writer {
-	columns := export.Columns()
-	return &Writer{columns: columns, out: parquet.NewGenericWriter[any](w, schema(columns),
+	rows := export.NewRows()
+	return &Writer{rows: rows, columns: rows.Columns(), out: parquet.NewGenericWriter[any](w, schema(rows.Columns()),
 		parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowsPerGroup),
 		parquet.CreatedBy("tollway", "1", ""), // of the format, not of the program: the same bytes always
-	)}
+	), limit: billing.MustDecimal(limit)}
 }
 
 // Write writes the lines of an invoice. Its errors are ErrRange and those of the
 // writer.
 func (w *Writer) Write(inv *export.Invoice) error {
-	var err error
-	for i := range inv.Lines {
-		if w.cells, err = inv.Row(w.cells[:0], w.columns, &inv.Lines[i]); err != nil {
-			return err
-		}
+	return w.rows.Each(inv, func(l *export.Line, cells []export.Cell) error {
 		w.row, w.bytes = w.row[:0], w.bytes[:0]
-		for j := range w.cells {
-			v, err := w.value(&w.columns[j], &w.cells[j])
+		for j := range cells {
+			v, err := w.value(&w.columns[j], &cells[j])
 			if err != nil {
-				return fmt.Errorf("%w: invoice %s, line %s, %s %s", err, inv.ID, inv.Lines[i].ID, w.columns[j].Name, w.cells[j].Text)
+				return fmt.Errorf("%w: invoice %s, line %s, %s %s", err, inv.ID, l.ID, w.columns[j].Name, cells[j].Text)
 			}
 			defined := 0
 			if w.columns[j].Optional && !v.IsNull() {
@@ -115,8 +116,8 @@ func (w *Writer) Write(inv *export.Invoice) error {
 		if _, err := w.out.WriteRows([]parquet.Row{w.row}); err != nil {
 			return fmt.Errorf("parquet: %w", err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // value makes the value of a cell, which is valid until the next row.
@@ -127,9 +128,7 @@ func (w *Writer) value(column *export.Column, c *export.Cell) (parquet.Value, er
 	from := len(w.bytes)
 	switch column.Kind {
 	case export.KindNumber:
-		// Of 39 digits there are no more than the first one: see billing.Decimal.
-		limit := billing.MustDecimal("100000000000000000000")
-		if size, err := c.Number.Abs(); err != nil || size.Cmp(limit) >= 0 {
+		if size, err := c.Number.Abs(); err != nil || size.Cmp(w.limit) >= 0 {
 			return parquet.Value{}, ErrRange
 		}
 		w.bytes = append(w.bytes, make([]byte, decimalBytes)...)
@@ -154,14 +153,10 @@ func (w *Writer) Close() error {
 
 // Rows are the cells of an invoice's lines as Read gives them.
 func Rows(inv *export.Invoice) ([][]string, error) {
-	columns := export.Columns()
+	of := export.NewRows()
+	columns := of.Columns()
 	var rows [][]string
-	var cells []export.Cell
-	var err error
-	for i := range inv.Lines {
-		if cells, err = inv.Row(cells[:0], columns, &inv.Lines[i]); err != nil {
-			return nil, err
-		}
+	err := of.Each(inv, func(_ *export.Line, cells []export.Cell) error {
 		row := make([]string, len(cells))
 		for j, c := range cells {
 			switch {
@@ -175,8 +170,9 @@ func Rows(inv *export.Invoice) ([][]string, error) {
 			}
 		}
 		rows = append(rows, row)
-	}
-	return rows, nil
+		return nil
+	})
+	return rows, err
 }
 
 func instant(micro int64) string { return time.UnixMicro(micro).UTC().Format(time.RFC3339Nano) }
