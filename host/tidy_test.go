@@ -114,7 +114,7 @@ var direction = map[string][]string{
 		"host/intake", "host/query", "host/serve", "host/stream", "rpc", "sdk/billing", "github.com/google/pprof", "golang.org/x/sync",
 	},
 	"host/internal/serving": {
-		"host", "host/catalog", "host/internal/cloud", "host/query", "host/serve", "host/stream", "rpc", "rpc/tollway/v1",
+		"host", "host/catalog", "host/export/folder", "host/internal/cloud", "host/query", "host/serve", "host/stream", "rpc", "rpc/tollway/v1",
 		"rpc/tollway/v1/tollwayv1connect", "sdk/billing", "golang.org/x/sync",
 	},
 	"host/internal/telco":   {"sdk/billing"},

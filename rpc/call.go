@@ -2,9 +2,13 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -20,6 +24,7 @@ type limits struct {
 	receive time.Duration // for the request's body
 	send    time.Duration // for one message of the answer
 	queue   time.Duration // for a free place among the calls of a method
+	stalled time.Duration // for one message of the answer, while others wait for a place
 }
 
 // calls surrounds every call of the services: it bounds how many are open, puts
@@ -29,29 +34,29 @@ type calls struct {
 	log    *slog.Logger
 	now    func() time.Time
 	limits limits
-	places map[string]chan struct{} // procedure → one element per open call
+	places map[string]*places // by procedure
 }
 
 func newCalls(log *slog.Logger) *calls {
 	return &calls{
 		log:    log,
 		now:    time.Now, //nolint:forbidigo // connection deadlines are wall time; no figure depends on it
-		limits: limits{receive: 2 * time.Minute, send: time.Minute, queue: 5 * time.Second},
-		places: map[string]chan struct{}{
+		limits: limits{receive: 2 * time.Minute, send: time.Minute, queue: 5 * time.Second, stalled: 2 * time.Second},
+		places: map[string]*places{
 			// What these hold in memory is bounded by their number.
-			tollwayv1connect.UsageServiceIngestProcedure:        make(chan struct{}, 16),
-			tollwayv1connect.UsageServiceIngestStreamProcedure:  make(chan struct{}, 64),
-			tollwayv1connect.CatalogServiceApplyProcedure:       make(chan struct{}, 1),
-			tollwayv1connect.PluginServicePushProcedure:         make(chan struct{}, 1),
-			tollwayv1connect.PluginServiceDownloadProcedure:     make(chan struct{}, 4),
-			tollwayv1connect.PluginServiceReportShadowProcedure: make(chan struct{}, 2),
-			tollwayv1connect.InvoiceServiceExportProcedure:      make(chan struct{}, 64),
-			tollwayv1connect.AdminServiceSnapshotProcedure:      make(chan struct{}, 2), // the disk fills up for as long as one lasts
-			tollwayv1connect.SubtotalServiceWatchProcedure:      make(chan struct{}, 4096),
-			tollwayv1connect.AlertServiceWatchProcedure:         make(chan struct{}, 4096),
+			tollwayv1connect.UsageServiceIngestProcedure:        newPlaces(16),
+			tollwayv1connect.UsageServiceIngestStreamProcedure:  newPlaces(64),
+			tollwayv1connect.CatalogServiceApplyProcedure:       newPlaces(1),
+			tollwayv1connect.PluginServicePushProcedure:         newPlaces(1),
+			tollwayv1connect.PluginServiceDownloadProcedure:     newPlaces(4),
+			tollwayv1connect.PluginServiceReportShadowProcedure: newPlaces(2),
+			tollwayv1connect.InvoiceServiceExportProcedure:      newPlaces(64),
+			tollwayv1connect.AdminServiceSnapshotProcedure:      newPlaces(2), // the disk fills up for as long as one lasts
+			tollwayv1connect.SubtotalServiceWatchProcedure:      newPlaces(4096),
+			tollwayv1connect.AlertServiceWatchProcedure:         newPlaces(4096),
 			// Each folds a part of the log, one at a time: the others wait.
-			tollwayv1connect.SubtotalServiceHistoryProcedure:  make(chan struct{}, 16),
-			tollwayv1connect.SubtotalServiceForecastProcedure: make(chan struct{}, 16),
+			tollwayv1connect.SubtotalServiceHistoryProcedure:  newPlaces(16),
+			tollwayv1connect.SubtotalServiceForecastProcedure: newPlaces(16),
 		},
 	}
 }
@@ -65,10 +70,10 @@ func (c *calls) intercept(next connect.ServerFunc) connect.ServerFunc {
 				err = wireError(refuse(ReasonInternal, "report it with the server's log", "internal error: %v", cause))
 			}
 		}()
-		free, err := c.enter(ctx, spec.Procedure)
+		timed := &timedStream{ServerStream: stream, ctx: ctx, control: controlOf(ctx), calls: c, spec: spec}
+		free, err := c.enter(ctx, spec.Procedure, timed)
 		if err == nil {
 			defer free()
-			timed := &timedStream{ServerStream: stream, control: controlOf(ctx), calls: c, spec: spec}
 			defer timed.leave()
 			err = next(context.WithValue(ctx, interruptKey{}, timed.interrupt), spec, timed)
 		}
@@ -84,23 +89,21 @@ func (c *calls) intercept(next connect.ServerFunc) connect.ServerFunc {
 
 // enter waits for a place among the open calls of the procedure. The function
 // that it returns gives the place back.
-func (c *calls) enter(ctx context.Context, procedure string) (func(), error) {
+func (c *calls) enter(ctx context.Context, procedure string, stream *timedStream) (func(), error) {
 	places, bounded := c.places[procedure]
 	if !bounded {
 		return func() {}, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, c.limits.queue)
 	defer cancel()
-	select {
-	case places <- struct{}{}:
-		return func() { <-places }, nil
-	case <-wait.Done():
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		return nil, refuse(ReasonTooManyCalls, "try again later",
-			"%d calls of %s are open already", cap(places), procedure)
+	if places.enter(wait, stream, c.limits.stalled) {
+		return func() { places.leave(stream) }, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return nil, refuse(ReasonTooManyCalls, "try again later",
+		"%d calls of %s are open already", cap(places.taken), procedure)
 }
 
 // levelOf keeps callers' mistakes out of an operator's way.
@@ -121,8 +124,32 @@ type controlKey struct{}
 func withControl(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), controlKey{}, http.NewResponseController(w))
+		if r.ProtoMajor > 1 {
+			ctx = context.WithValue(ctx, connKey{}, nil) // other calls are on it
+		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+type connKey struct{}
+
+// withConn lets a call over HTTP/1.1 reach its connection; see abandon.
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// abandon has the system forget, when a call's connection is closed, what its caller
+// has not taken: a reader of a byte a second would hold those megabytes for weeks. So
+// the caller is told at once that the answer has broken off. Over HTTP/2, where other
+// calls share the connection, the stream's end says so.
+func abandon(ctx context.Context) {
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if plain, ok := conn.(*net.TCPConn); ok {
+		_ = plain.SetLinger(0) // without it the caller learns it later
+	}
 }
 
 func controlOf(ctx context.Context) *http.ResponseController {
@@ -133,13 +160,16 @@ func controlOf(ctx context.Context) *http.ResponseController {
 // timedStream puts deadlines on the connection around each message.
 type timedStream struct {
 	connect.ServerStream
+	ctx     context.Context          //nolint:containedctx // of the call
 	control *http.ResponseController // nil without a connection
 	calls   *calls
 	spec    connect.Spec
 
-	mu   sync.Mutex // around the read deadline
-	cut  bool       // nothing more is to be received
-	left bool       // the handler is returning: the connection is the server's again
+	mu      sync.Mutex // around the deadlines
+	cut     bool       // nothing more is to be received
+	left    bool       // the handler is returning: the connection is the server's again
+	sending time.Time  // since when a message is being sent; zero for none
+	off     bool       // nothing more is to be sent
 }
 
 type interruptKey struct{}
@@ -210,12 +240,67 @@ func (s *timedStream) Send(msg any) error {
 	if s.control == nil {
 		return s.ServerStream.Send(msg)
 	}
-	if err := s.control.SetWriteDeadline(s.calls.now().Add(s.calls.limits.send)); err != nil {
+	if err := s.beginSend(); err != nil {
 		return fmt.Errorf("write deadline: %w", err)
 	}
 	err := s.ServerStream.Send(msg)
-	if s.spec.StreamType == connect.StreamTypeUnary || err != nil {
+	return s.endSend(err)
+}
+
+// errCutOff is why a slow reader gets no further message.
+func errCutOff() error {
+	return refuse(ReasonTooManyCalls, "go on behind the last message that came, and read faster",
+		"a message was not taken for too long while others waited for a place")
+}
+
+func (s *timedStream) beginSend() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.off {
+		return errCutOff()
+	}
+	s.sending = s.calls.now()
+	return s.control.SetWriteDeadline(s.sending.Add(s.calls.limits.send))
+}
+
+// endSend takes the deadline away if the message was sent.
+func (s *timedStream) endSend(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending = time.Time{}
+	switch {
+	case s.off:
+		abandon(s.ctx)
+		return errors.Join(errCutOff(), err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		abandon(s.ctx)
+		return err
+	case err != nil || s.spec.StreamType == connect.StreamTypeUnary:
 		return err
 	}
 	return s.control.SetWriteDeadline(time.Time{})
+}
+
+// sendingFor returns how long the caller has been taking the message that is being
+// sent.
+func (s *timedStream) sendingFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sending.IsZero() {
+		return 0
+	}
+	return s.calls.now().Sub(s.sending)
+}
+
+// cutOff ends the sending of messages. A stream can be taken up behind the last
+// message that came.
+func (s *timedStream) cutOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.control == nil || s.left || s.sending.IsZero() {
+		return
+	}
+	s.off = true
+	// Without a connection that can do it, the send limit ends the wait.
+	_ = s.control.SetWriteDeadline(s.calls.now())
 }

@@ -59,21 +59,21 @@ func TestOpenCallsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls(DefaultConfig().Log)
 		const procedure = tollwayv1connect.CatalogServiceApplyProcedure
-		free, err := c.enter(t.Context(), procedure)
+		free, err := c.enter(t.Context(), procedure, &timedStream{calls: c})
 		if err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		if _, err := c.enter(t.Context(), procedure); err == nil || wireError(err).Code() != codeOf(ReasonTooManyCalls) || time.Since(begin) != c.limits.queue {
+		if _, err := c.enter(t.Context(), procedure, &timedStream{calls: c}); err == nil || wireError(err).Code() != codeOf(ReasonTooManyCalls) || time.Since(begin) != c.limits.queue {
 			t.Errorf("got %v after %v", err, time.Since(begin))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := c.enter(ctx, procedure); !errors.Is(err, context.Canceled) {
+		if _, err := c.enter(ctx, procedure, &timedStream{calls: c}); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		free()
-		if free, err = c.enter(t.Context(), procedure); err != nil {
+		if free, err = c.enter(t.Context(), procedure, &timedStream{calls: c}); err != nil {
 			t.Errorf("a place that is free was refused: %v", err)
 		}
 		free()

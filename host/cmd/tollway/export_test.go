@@ -10,10 +10,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -232,7 +230,7 @@ func TestExportCutAHundredTimes(t *testing.T) {
 		}
 	}
 	m.tollway("usage", "send", "--wait", m.file("late.jsonl", usage("late", 20, 5, 10)))
-	m.tollway("usage", "send", "--wait", m.file("more.jsonl", usage("more", 60, 20, 11)))
+	m.hundredThousandMore()
 	same("later")
 	m.stop()
 	m.start(false)
@@ -248,6 +246,17 @@ func TestExportCutAHundredTimes(t *testing.T) {
 	})
 	m.tollway("usage", "send", "--wait", m.file("last.jsonl", usage("last", 3, 1, 11))) // all before it is read by then
 	same("rebuilt")
+}
+
+// hundredThousandMore sends 100,000 events of the following month.
+func (m *month) hundredThousandMore() {
+	m.t.Helper()
+	const accounts, regions = 500, 200
+	m.tollway("usage", "send", "--wait", m.file("more.jsonl", usage("more", accounts, regions, 11)))
+	out := m.tollway("subtotals", "list", "--period", "2026-11", "--group-by", "total", "-o", "csv")
+	if !strings.Contains(out, ",100000,") {
+		m.t.Fatalf("100,000 events were sent: %s", out)
+	}
 }
 
 // exportUntilCut is one process: it goes on with what is in the folder, until its
@@ -296,68 +305,6 @@ func waitFor(t *testing.T, holds func() bool) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Fatal("it does not come true")
-}
-
-// TestSlowReadersOfAnExport leaves thirty exports unread: each holds a chunk or two
-// of the server's memory, others export as if they were not there, and the host
-// stops in time.
-func TestSlowReadersOfAnExport(t *testing.T) {
-	m := closedMonth(t)
-	want := m.exported("before", "jsonl")
-	heap := func() uint64 {
-		runtime.GC()
-		var s runtime.MemStats
-		runtime.ReadMemStats(&s)
-		return s.HeapAlloc
-	}
-	before := heap()
-	const readers = 30
-	for range readers {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(m.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
-			t.Fatal(err)
-		}
-		const message = `{"period":"2026-10","as_documents":true}`
-		body := append([]byte{0, 0, 0, 0, byte(len(message))}, message...)
-		request, err := http.NewRequest(http.MethodPost, m.url+"/tollway.v1.InvoiceService/Export", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/connect+json")
-		request.Header.Set("Connect-Protocol-Version", "1")
-		if err := request.Write(conn); err != nil {
-			t.Fatal(err)
-		}
-		// It is answered, and then nobody reads on.
-		first := make([]byte, len("HTTP/1.1 200 OK"))
-		if _, err := io.ReadFull(conn, first); err != nil || string(first) != "HTTP/1.1 200 OK" {
-			t.Fatalf("%q, %v", first, err)
-		}
-	}
-	if got := m.exported("beside", "jsonl"); !maps.Equal(got, want) {
-		t.Error("beside slow readers: other bytes")
-	}
-	m.tollway("usage", "send", "--wait", m.file("more.jsonl", usage("more", 5, 5, 11)))
-	// A chunk is 256 KiB of documents; as JSON it is a third longer, and it is held
-	// once as a message and once encoded.
-	const each = 2 << 20
-	if after := heap(); after > before+readers*each {
-		t.Errorf("%d readers hold %d bytes", readers, after-before)
-	}
-	began := make(chan struct{})
-	go func() {
-		m.stop()
-		close(began)
-	}()
-	select {
-	case <-began:
-	case <-time.After(2 * time.Minute):
-		t.Error("the host does not stop")
-	}
 }
 
 // TestPassing: what the server refuses is not asked for again.

@@ -66,22 +66,8 @@ func main() {
 
 // run parses and runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	var c cli
 	code, exited := exitOK, false
-	parser, err := kong.New(&c,
-		kong.Name("tollway"),
-		kong.Description("Billing without a database: usage in, prices by WebAssembly plugins, live subtotals and invoices out."),
-		kong.Writers(s.out, s.err),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(status int) { code, exited = status, true }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(s),
-		kong.Vars{
-			"languages": strings.Join(scaffold.Languages(), ", "),
-			"formats":   strings.Join(folder.Formats(), ","), "formats_help": formatHelp(),
-		},
-	)
+	parser, err := newParser(ctx, s, func(status int) { code, exited = status, true })
 	if err != nil {
 		complain(s.err, err)
 		return exitFailure
@@ -105,6 +91,25 @@ func run(ctx context.Context, args []string, s streams) int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// newParser makes the parser of command lines. exit is called where one, such as
+// --help, ends with being parsed.
+func newParser(ctx context.Context, s streams, exit func(int)) (*kong.Kong, error) {
+	return kong.New(&cli{},
+		kong.Name("tollway"),
+		kong.Description("Billing without a database: usage in, prices by WebAssembly plugins, live subtotals and invoices out."),
+		kong.Writers(s.out, s.err),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(exit),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+		kong.Vars{
+			"languages": strings.Join(scaffold.Languages(), ", "),
+			"formats":   strings.Join(folder.Formats(), ","), "formats_help": formatHelp(),
+		},
+	)
 }
 
 // usageError is a command line that cannot be meant.

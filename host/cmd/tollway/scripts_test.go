@@ -166,12 +166,14 @@ func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // runPage (page FILE) runs the commands of a page of the documentation in a shell,
-// one after the other: the indented lines that begin with tollway or curl.
+// one after the other: the indented lines that begin with tollway or curl, and with
+// buf where that is.
 func runPage(ts *testscript.TestScript, _ bool, args []string) {
 	ran := 0
+	_, noBuf := exec.LookPath("buf")
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
 		line = strings.TrimRight(line, "\n")
-		if !strings.HasPrefix(line, "    tollway ") && !strings.HasPrefix(line, "    curl ") {
+		if !strings.HasPrefix(line, "    tollway ") && !strings.HasPrefix(line, "    curl ") && (noBuf != nil || !strings.HasPrefix(line, "    buf ")) {
 			continue
 		}
 		out, err := program(ts, "sh", "-c", line).CombinedOutput()

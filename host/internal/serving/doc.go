@@ -4,6 +4,9 @@
 //
 //	senders ──events/s──▶ host ──▶ rpc server ──HTTP/1.1──▶ watches, probes, readers
 //
+// Then the month is closed, and `tollway invoices export` exports it in a process of
+// its own.
+//
 // Both ends of every connection are in the process, so what is printed of memory is
 // of both, and the processors are shared by all: the figures are upper bounds.
 package serving

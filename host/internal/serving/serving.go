@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/export/folder"
 	"github.com/tollway/tollway/host/internal/cloud"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/serve"
@@ -33,9 +35,13 @@ type Config struct {
 	Probes     int           // of them, those that latencies are measured with
 	Duration   time.Duration // of the measurement
 	Partitions int
-	Dir        string // where a temporary directory is made
-	Now        func() time.Time
-	Progress   func(what string)
+	// Formats are those in which the month is exported when it is closed, at the end.
+	Formats  []string
+	Dir      string // where a temporary directory is made
+	Now      func() time.Time
+	Progress func(what string)
+	// Launch makes a command of `tollway`, to be started; needed with Formats.
+	Launch func(ctx context.Context, args ...string) *exec.Cmd
 }
 
 // Validate reports every problem at once.
@@ -46,6 +52,14 @@ func (c Config) Validate() error {
 	}
 	if c.Probes < 1 || c.Watches < c.Probes {
 		problems = append(problems, errors.New("there must be at least one probe, and as many watches as probes"))
+	}
+	if len(c.Formats) > 0 && c.Launch == nil {
+		problems = append(problems, errors.New("exports need a program that makes them"))
+	}
+	for _, f := range c.Formats {
+		if !folder.Known(f) {
+			problems = append(problems, fmt.Errorf("there is no format %q", f))
+		}
 	}
 	if c.Duration < time.Second {
 		problems = append(problems, errors.New("the duration must be at least 1s"))
@@ -64,6 +78,9 @@ type Report struct {
 	Seen        Spread `json:"seen"`              // from the producer's answer to a watching client
 	Get         Spread `json:"get"`               // from when a call was due to its answer
 	GetFailures int64  `json:"get_failures"`
+
+	Closed  time.Duration `json:"closed_ns"` // what closing the month took; 0 without an export
+	Exports []Exported    `json:"exports,omitempty"`
 }
 
 // Spread are quantiles of times.
@@ -101,6 +118,7 @@ func (t *times) spread() Spread {
 type run struct {
 	Config
 	host    *host.Host
+	dir     string
 	world   *cloud.World
 	clients *rpc.Clients
 	report  Report
@@ -122,7 +140,7 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &run{Config: config}
+	r := &run{Config: config, dir: dir}
 	r.report.Keys, r.report.Watches = config.Keys, config.Watches
 	if r.world, err = cloud.New(config.Keys/cloud.Meters, true); err != nil {
 		return Report{}, err
@@ -140,7 +158,13 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 	err = serve.Run(ctx, settings, func(url string, h *host.Host) error {
 		defer stop()
 		r.host = h
-		return r.measure(ctx, url)
+		if err := r.measure(ctx, url); err != nil || len(r.Formats) == 0 {
+			return err
+		}
+		if err := r.closeMonth(ctx); err != nil {
+			return err
+		}
+		return r.export(ctx, url)
 	})
 	return r.report, err
 }
