@@ -66,19 +66,8 @@ type column struct {
 func columns() []column {
 	value := func(name string, of func(*charge) string) column { return column{name: name, of: of} }
 	text := func(name string, of func(*charge) string) column { return column{name: name, of: of, text: true} }
-	own := func(name string, kind kind, of func(*charge) string) column {
-		return column{name: name, of: of, kind: kind}
-	}
-	adjusted := func(name string, of func(*export.Adjustment) string) column {
-		return own(name, number, func(c *charge) string {
-			if c.line.Adjustment == nil {
-				return ""
-			}
-			return of(c.line.Adjustment)
-		})
-	}
 	provider := func(c *charge) string { return c.provider }
-	return []column{
+	return append([]column{
 		value("BilledCost", func(c *charge) string { return c.line.AmountText }),
 		text("BillingAccountId", func(c *charge) string { return string(c.inv.Account) }),
 		text("BillingAccountName", func(c *charge) string { return c.customer }),
@@ -112,6 +101,24 @@ func columns() []column {
 		text("SkuMeter", func(c *charge) string { return c.line.Meter }),
 		text("SkuPriceId", (*charge).price),
 		text("Tags", (*charge).tags),
+	}, ownColumns()...)
+}
+
+// ownColumns are those that the specification does not have.
+func ownColumns() []column {
+	text := func(name string, of func(*charge) string) column { return column{name: name, of: of, text: true} }
+	own := func(name string, kind kind, of func(*charge) string) column {
+		return column{name: name, of: of, kind: kind}
+	}
+	adjusted := func(name string, of func(*export.Adjustment) string) column {
+		return own(name, number, func(c *charge) string {
+			if c.line.Adjustment == nil {
+				return ""
+			}
+			return of(c.line.Adjustment)
+		})
+	}
+	return []column{
 		text("x_AdjustedInvoiceId", func(c *charge) string {
 			if c.line.Adjustment == nil {
 				return ""
@@ -131,7 +138,7 @@ func columns() []column {
 		adjusted("x_NewQuantity", func(a *export.Adjustment) string { return a.NewQuantity.String() }),
 		adjusted("x_OldBilledCost", func(a *export.Adjustment) string { return a.OldAmount.String() }),
 		adjusted("x_OldQuantity", func(a *export.Adjustment) string { return a.OldQuantity.String() }),
-		value("x_PluginDigest", func(c *charge) string { return c.line.Module }),
+		own("x_PluginDigest", plain, func(c *charge) string { return c.line.Module }),
 		text("x_Subscription", func(c *charge) string { return c.line.Subscription }),
 	}
 }
