@@ -180,6 +180,11 @@ fuzz: ## runs every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
+GOLDEN ?= $(shell date +%Y-%m-%d)
+.PHONY: golden
+golden: $(TARIFFS) ## keeps a data directory of this release, which later ones must open: GOLDEN=NAME
+	$(GO) test ./host -count=1 -run '^TestGoldenDirectories$$' -golden '$(GOLDEN)'
+
 CUTS ?= 100
 FAULTS ?= 20
 .PHONY: powercuts

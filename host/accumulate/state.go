@@ -14,8 +14,14 @@ import (
 // The partition's goroutine, its owner, alone changes it; the methods in write.go
 // are the owner's, but for Durable. Those in read.go lock, and are for all.
 type State struct {
-	mu sync.RWMutex
+	mu        sync.RWMutex // the owner holds it while it changes what followers or readers see
+	followers []*Follower
+	tracks    bool // accounts whose slots change are noted
+	contents
+}
 
+// contents is all of a state that messages have made: what [State.Reset] makes anew.
+type contents struct {
 	// The owner changes what follows, and holds the lock while it does.
 	accounts  accountTable
 	sorted    []string // ids of the accounts; made anew when their number differs
@@ -30,7 +36,6 @@ type State struct {
 	durable   uint32            // number of the last generation that is
 	carries   map[uint32][]byte // what slots were left by the period before, by slot number
 	parked    map[parkedKey]Parked
-	followers []*Follower
 	reopened  map[parkedKey]Reopened
 	rules     map[PeriodKey]RulesRef
 	overrides map[[16]byte]Override  // the owner alone reads them
@@ -46,8 +51,7 @@ type State struct {
 	turn     uint32                // number of the next slot that is looked at for its full record
 	letters  letters
 	spare    chan *Generation // one that is durable, for its memory
-	tracks   bool             // accounts whose slots change are noted
-	touched  []*rate.Account  // those
+	touched  []*rate.Account  // those whose slots have changed, when they are noted
 }
 
 // span is an open period of a calendar.
@@ -62,8 +66,10 @@ func newHeader() Header {
 }
 
 // NewState makes the state before the first message.
-func NewState() *State {
-	return &State{
+func NewState() *State { return &State{contents: newContents()} }
+
+func newContents() contents {
+	return contents{
 		latest: newHeader(), committed: newHeader(), header: newHeader(),
 		open:    map[rate.Calendar]map[int64]*span{},
 		filling: &Generation{number: 1, round: roundFirst},
@@ -77,18 +83,11 @@ func NewState() *State {
 }
 
 // Reset makes the state that before the first message again. The owner must be at
-// rest; readers see the one or the other.
+// rest; readers see the one or the other, and followers go on.
 func (s *State) Reset() {
-	fresh := NewState()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accounts, s.sorted, s.slots, s.open, s.counted, s.span = fresh.accounts, fresh.sorted, fresh.slots, fresh.open, fresh.counted, fresh.span
-	s.latest, s.committed, s.header = fresh.latest, fresh.committed, fresh.header
-	s.filling, s.flying, s.durable, s.spare = fresh.filling, fresh.flying, fresh.durable, fresh.spare
-	s.carries, s.parked, s.letters, s.turn = fresh.carries, fresh.parked, fresh.letters, fresh.turn
-	s.reopened, s.rules, s.overrides, s.alerted = fresh.reopened, fresh.rules, fresh.overrides, fresh.alerted
-	s.touched = nil
-	s.plans, s.planAt, s.numbered, s.termsOf, s.terms = fresh.plans, fresh.planAt, fresh.numbered, fresh.termsOf, fresh.terms
+	s.contents = newContents()
 }
 
 // slab holds slots by number, in blocks that stay where they are.
