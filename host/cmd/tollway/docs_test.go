@@ -11,7 +11,7 @@ import (
 )
 
 // commandLine is a line of a page that a reader types.
-var commandLine = regexp.MustCompile("(?m)^(?:    )?(?:\\.build/)?tollway ([a-z].*)$")
+var commandLine = regexp.MustCompile(`(?m)^(?:    )?(?:\.build/)?tollway ([a-z].*)$`)
 
 // TestCommandsOfTheDocs: each command line in the documentation is one that the program
 // understands. Most are run as well, by the scripts that name their page; what needs a
