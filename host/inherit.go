@@ -151,8 +151,8 @@ type refold struct {
 // errRefolded ends the reading of the log.
 var errRefolded = errors.New("host: folded again")
 
-// refoldPause is the pause before the log is asked again when it cannot be read.
-const refoldPause = time.Second
+// readPause is the pause before the log is asked again when it cannot be read.
+const readPause = time.Second
 
 // run reads the log. It waits for a log that cannot be reached for the moment, as
 // the reading of new messages does.
@@ -209,7 +209,7 @@ func (r *refold) read(ctx context.Context, s *span) error {
 			return err
 		}
 		p.host.log.Warn("the log cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
-		if err := p.pause(ctx, refoldPause); err != nil {
+		if err := p.pause(ctx, readPause); err != nil {
 			return err
 		}
 	}
@@ -261,14 +261,15 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 // turnTo has what follows be priced by the catalog that was in force at a position.
 func (r *refold) turnTo(ctx context.Context, position uint64) error {
 	for len(r.stretches) > 0 && r.stretches[0].from <= position {
-		s := r.stretches[0]
-		if r.stretches = r.stretches[1:]; len(r.stretches) > 0 && r.stretches[0].from <= position {
+		if len(r.stretches) > 1 && r.stretches[1].from <= position {
+			r.stretches = r.stretches[1:]
 			continue
 		}
-		c, err := r.partition.catalogOf(ctx, &s)
+		c, err := r.partition.catalogOf(ctx, &r.stretches[0])
 		if err != nil {
-			return err
+			return err // the message is read again, and has to find its stretch
 		}
+		r.stretches = r.stretches[1:]
 		if c == r.catalog {
 			return nil
 		}

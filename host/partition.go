@@ -226,7 +226,7 @@ func readLimit() stream.Limit {
 
 // run works until the context ends or an error stops the partition.
 func (p *partition) run(ctx context.Context) error {
-	reader, err := p.host.conn.Reader(ctx, p.number, p.state.Header().Position)
+	reader, err := p.openReader(ctx)
 	if err != nil && ctx.Err() != nil {
 		return nil // ended before it began
 	}
@@ -247,6 +247,23 @@ func (p *partition) run(ctx context.Context) error {
 		return err // also of a call that was cancelled while nobody ended the partition
 	}
 	return nil
+}
+
+// openReader begins to read behind the state. While the log cannot be asked it tries
+// on, as the reader itself does later.
+func (p *partition) openReader(ctx context.Context) (LogReader, error) {
+	for {
+		reader, err := p.host.conn.Reader(ctx, p.number, p.state.Header().Position)
+		if !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil {
+			return reader, err
+		}
+		p.host.log.Warn("the log cannot be read, trying on", "partition", p.number, "error", err)
+		select {
+		case <-time.After(readPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // read reads ahead of the work.

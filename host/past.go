@@ -8,7 +8,6 @@ import (
 
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/stream"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Usage that is folded again is priced by the catalog that was in force where it
@@ -74,7 +73,7 @@ func (p *partition) readMarks(ctx context.Context, position uint64) error {
 			return err
 		}
 		p.host.log.Warn("the catalog's markers cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
-		if err := p.pause(ctx, refoldPause); err != nil {
+		if err := p.pause(ctx, readPause); err != nil {
 			return err
 		}
 	}
@@ -126,14 +125,4 @@ func (p *partition) catalogAt(ctx context.Context, account string, position uint
 		}
 	}
 	return p.catalog, nil
-}
-
-// calendarAt returns the calendar by which an account's usage at a position was taken
-// for a billing period.
-func (p *partition) calendarAt(ctx context.Context, account string, position uint64) (billing.Calendar, error) {
-	c, err := p.catalogAt(ctx, account, position)
-	if err != nil {
-		return billing.Calendar{}, err
-	}
-	return c.Calendar(billing.AccountID(account)), nil
 }

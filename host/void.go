@@ -311,7 +311,7 @@ func (p *partition) eventAt(ctx context.Context, identity ingest.Hash, position 
 	m, err := p.host.conn.Get(ctx, stream.Usage(p.number), position)
 	for err != nil && !errors.Is(err, stream.ErrNotFound) && ctx.Err() == nil {
 		p.host.log.Warn("a corrected event cannot be read, trying again", "partition", p.number, "position", position, "error", err)
-		if err := p.pause(ctx, refoldPause); err != nil {
+		if err := p.pause(ctx, readPause); err != nil {
 			return ingest.Event{}, false, err
 		}
 		m, err = p.host.conn.Get(ctx, stream.Usage(p.number), position)

@@ -68,13 +68,15 @@ const (
 	statusRoom = 64
 )
 
-// newPuller connects and starts reading behind a sequence.
+// newPuller connects and starts reading behind a sequence. That the server lets this
+// host in was seen when c was opened, so a connection that cannot be made is
+// ErrUnavailable, whatever the cause.
 func (c *Conn) newPuller(ctx context.Context, stream, filter string, after uint64) (*puller, error) {
 	p := &puller{conn: c, stream: stream, filter: filter, taken: after, idle: pullIdle, back: make(chan struct{}, 1)}
 	nc, err := c.connect(ctx, "tollway reads "+stream,
 		nats.ReconnectHandler(p.cameBack), nats.DisconnectErrHandler(func(*nats.Conn, error) {}))
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	p.nc = nc
 	if p.js, err = jetstream.New(nc); err == nil {

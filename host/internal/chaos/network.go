@@ -25,7 +25,7 @@ func natsKills(ctx context.Context, r *run, o *Outcome) error {
 				return err
 			}
 			o.Runs++
-			if took, ok := f.goesOn(ctx); ok {
+			if took, ok := f.goesOn(ctx, s.program); ok {
 				o.Recovery = append(o.Recovery, took)
 			}
 			if !s.program.Running() {
@@ -40,10 +40,16 @@ func natsKills(ctx context.Context, r *run, o *Outcome) error {
 }
 
 // goesOn waits until the next batch is taken, and returns how long that took; false
-// when there is none left.
-func (f *Feeder) goesOn(ctx context.Context) (time.Duration, bool) {
+// when there is none left, or the program has ended.
+func (f *Feeder) goesOn(ctx context.Context, p *Program) (time.Duration, bool) {
 	begun, before := time.Now(), f.sent.Load()
-	f.waitFor(ctx, before+1)
+	for f.sent.Load() == before && p.Running() && ctx.Err() == nil {
+		select {
+		case <-f.ended:
+			return 0, false
+		case <-time.After(time.Millisecond):
+		}
+	}
 	return time.Since(begun), f.sent.Load() > before
 }
 
@@ -92,7 +98,7 @@ func network(ctx context.Context, r *run, o *Outcome) error {
 			s.proxy.Set(weather{})
 			made[t.name]++
 			o.Runs++
-			if took, ok := f.goesOn(ctx); ok {
+			if took, ok := f.goesOn(ctx, s.program); ok {
 				o.Recovery = append(o.Recovery, took)
 			}
 			if !s.program.Running() {
