@@ -3,8 +3,10 @@ package host
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/query"
@@ -58,16 +60,43 @@ func (h *Host) InvoiceDocuments(f InvoiceFilter, token string, bytesMax int) (In
 	return out, err
 }
 
-// document returns the bytes of an entry's invoice.
-func (x *invoiceIndex) document(e invoiceEntry) (document []byte, err error) {
-	err = x.stores[e.partition].LogRange(accumulate.LogInvoices, e.number, 1, func(_ uint64, entry []byte) error {
-		document = bytes.Clone(entry)
+// documentWindow is a run of a partition's invoices that an export has read. The
+// invoices of a period stand in the log by account, as an export asks for them, and a
+// single one costs as much to read as the segment that it is in.
+type documentWindow struct {
+	mu        sync.Mutex
+	first     uint64 // number of the first of the documents
+	documents [][]byte
+}
+
+// windowBytes is about how much a window holds: a segment.
+const windowBytes = 1 << 20
+
+// document returns the bytes of an entry's invoice, which must not be changed.
+func (x *invoiceIndex) document(e invoiceEntry) ([]byte, error) {
+	w := &x.windows[e.partition]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.number-w.first < uint64(len(w.documents)) {
+		return w.documents[e.number-w.first], nil
+	}
+	w.first, w.documents = e.number, nil
+	size := 0
+	err := x.stores[e.partition].LogRange(accumulate.LogInvoices, e.number, documentsMax, func(_ uint64, entry []byte) error {
+		if size += len(entry); size > windowBytes && len(w.documents) > 0 {
+			return errEnough
+		}
+		w.documents = append(w.documents, bytes.Clone(entry))
 		return nil
 	})
-	if err != nil {
+	if err == nil && len(w.documents) == 0 {
+		err = errors.New("it is not in the log")
+	}
+	if err != nil && !errors.Is(err, errEnough) {
+		w.documents = nil
 		return nil, fmt.Errorf("host: invoice %s: %w", e.ID, err)
 	}
-	return document, nil
+	return w.documents[0], nil
 }
 
 // byAccount orders invoices as an export has them.

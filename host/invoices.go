@@ -20,6 +20,7 @@ type invoiceIndex struct {
 	entries []invoiceEntry // sorted by key
 	stores  []PartitionStore
 	indexed []uint64 // number of the last indexed entry, by partition
+	windows []documentWindow
 }
 
 // invoiceKey orders invoices by period and account: the same order whatever the
@@ -43,7 +44,7 @@ type invoiceEntry struct {
 }
 
 func newInvoiceIndex(partitions int) *invoiceIndex {
-	return &invoiceIndex{stores: make([]PartitionStore, partitions), indexed: make([]uint64, partitions)}
+	return &invoiceIndex{stores: make([]PartitionStore, partitions), indexed: make([]uint64, partitions), windows: make([]documentWindow, partitions)}
 }
 
 // load takes a partition's log into the index, from where it was left.
@@ -79,6 +80,10 @@ func (x *invoiceIndex) forget(partition int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.indexed[partition] = 0
+	w := &x.windows[partition]
+	w.mu.Lock()
+	w.documents = nil
+	w.mu.Unlock()
 	x.entries = slices.DeleteFunc(x.entries, func(e invoiceEntry) bool { return e.partition == partition })
 }
 

@@ -164,6 +164,7 @@ var goroutines = map[string]string{
 	"host/internal/trial/ingest.go":     "a server of the RPC interface; the call waits for its end",
 	"host/internal/trial/maps.go":       "readers of partitions; the call waits for all",
 	"host/internal/serving/serving.go":  "senders, readers of watches and probes; the measurement waits for all",
+	"host/internal/serving/month.go":    "the look at the memory of an export; the export waits",
 	"host/internal/serving/clients.go":  "openings of watches and calls of Get; the call waits for all",
 	"host/internal/trial/database.go":   "connections to PostgreSQL; the call waits for all",
 	"host/internal/trial/hosting.go":    "a host, what follows it, and comparing accounts; the call waits for all",

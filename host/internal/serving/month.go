@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/export/folder"
@@ -58,10 +61,23 @@ func (r *run) exportAs(ctx context.Context, server, format string) (Exported, er
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	begun := r.Now()
-	if err := command.Run(); err != nil {
+	err := command.Start()
+	var peak int64
+	if err == nil {
+		watched := make(chan struct{})
+		var group errgroup.Group
+		group.Go(func() error {
+			peak = peakMemory(command.Process.Pid, watched)
+			return nil
+		})
+		err = command.Wait()
+		close(watched)
+		_ = group.Wait() // it has no error
+	}
+	if err != nil {
 		return Exported{}, fmt.Errorf("serving: export as %s: %w: %s", format, err, said.Bytes())
 	}
-	e := Exported{Format: format, Took: r.Now().Sub(begun), PeakMemory: peakMemory(command.ProcessState)}
+	e := Exported{Format: format, Took: r.Now().Sub(begun), PeakMemory: peak}
 	m, err := folder.ReadManifest(to)
 	if err != nil {
 		return Exported{}, err
@@ -71,4 +87,33 @@ func (r *run) exportAs(ctx context.Context, server, format string) (Exported, er
 		e.Bytes += f.Bytes
 	}
 	return e, os.RemoveAll(to)
+}
+
+// memoryLooks is the time between two looks at the memory of a process.
+const memoryLooks = 20 * time.Millisecond
+
+// peakMemory follows the most memory that a process has had resident, bytes, until
+// done; 0 where the system does not tell. What the system says of a process that has
+// ended is no use: it counts the memory of the one that started it, which it shared
+// for a moment.
+func peakMemory(pid int, done <-chan struct{}) (peak int64) {
+	look := time.NewTicker(memoryLooks)
+	defer look.Stop()
+	for {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return peak
+		}
+		for line := range strings.Lines(string(status)) {
+			var kib int64
+			if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+				peak = kib << 10
+			}
+		}
+		select {
+		case <-look.C:
+		case <-done:
+			return peak
+		}
+	}
 }
