@@ -108,6 +108,35 @@ func (g gate) Alerts(ctx context.Context, f query.AlertFilter, page query.Page) 
 	return look(g, billing.AccountID(f.Account), func() (query.AlertPage, error) { return g.engine.Alerts(ctx, f, page) })
 }
 
+// WatchAlerts implements rpc.Engine.
+func (g gate) WatchAlerts(f query.AlertFilter, all bool, token string) (rpc.AlertWatch, error) {
+	account := billing.AccountID(f.Account)
+	return look(g, account, func() (rpc.AlertWatch, error) {
+		w, err := g.engine.WatchAlerts(f, all, token)
+		return gatedAlerts{w, g, account}, err
+	})
+}
+
+// gatedAlerts ends as gatedWatch does.
+type gatedAlerts struct {
+	watch   rpc.AlertWatch
+	gate    gate
+	account billing.AccountID
+}
+
+// Next implements rpc.AlertWatch.
+func (w gatedAlerts) Next(ctx context.Context, most time.Duration) ([]query.Alert, string, error) {
+	type next struct {
+		alerts []query.Alert
+		token  string
+	}
+	n, err := look(w.gate, w.account, func() (next, error) {
+		alerts, token, err := w.watch.Next(ctx, most)
+		return next{alerts, token}, err
+	})
+	return n.alerts, n.token, err
+}
+
 // Preview implements rpc.Engine.
 func (g gate) Preview(ctx context.Context, account billing.AccountID, period string) (rpc.Preview, error) {
 	return look(g, account, func() (rpc.Preview, error) { return g.engine.Preview(ctx, account, period) })
