@@ -112,7 +112,7 @@ checkweb: $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## proves that the dashb
 # Runs Playwright with the arguments $(2) for the target $(1).
 with-browser = $(if $(CHROMIUM),$(call with-npm,$(1),cd host/web && TOLLWAY=$(CURDIR)/$(TOLLWAY) CHROMIUM=$(CHROMIUM) npx --no-install playwright test $(2)),echo "SKIPPED: make $(1) needs Chromium, which is not on this machine: apt-get install chromium" >&2)
 
-web-test: build $(if $(NPM),$(WEB_MODULES)) ## drives the dashboard of the real binary with a real browser; ARGS="-g invoice" for some tests
+web-test: build $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## drives the dashboard of the real binary, and the example of the TypeScript client, with a real browser; ARGS="-g invoice" for some tests
 	@$(call with-browser,web-test,$(ARGS))
 
 screenshots: build $(if $(NPM),$(WEB_MODULES)) ## takes the pictures of docs/screenshots anew

@@ -1,7 +1,10 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
 import { formatDecimal } from "@tollway/client";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { accounts, apply, event, isoDay, lastMonth, send, Server, thisMonth, usageOf } from "./world";
 
 // One server for all tests of this file, which run in order: the later ones close
@@ -10,6 +13,7 @@ test.describe.configure({ mode: "serial" });
 
 let server: Server;
 const period = isoDay(lastMonth());
+const exports = mkdtempSync(join(tmpdir(), "tollway-exports-"));
 
 test.beforeAll(async () => {
   server = await Server.start("serve");
@@ -22,7 +26,10 @@ test.beforeAll(async () => {
   await server.clients.subtotals.get({ account: "emma", minPosition: { token } });
 });
 
-test.afterAll(() => server?.stop());
+test.afterAll(async () => {
+  rmSync(exports, { recursive: true, force: true });
+  await server?.stop();
+});
 
 // Nothing that a page does may be against the policy, or fail unseen.
 let complaints: string[] = [];
@@ -62,13 +69,48 @@ test("an account's subtotal moves as usage is sent, and equals the service's ans
   await expect(page.getByTestId("invoice-total")).toHaveText(`${formatDecimal(preview.invoices[0]!.total)} EUR`);
 });
 
+test("an alert stands on the account's page and on the overview as soon as it is fired", async ({ page }) => {
+  await page.goto(server.page(`account/emma?period=${period}`));
+  await expect(figure(page)).toHaveText(await total("emma"));
+  const card = page.getByTestId("alerts");
+  await expect(card.getByRole("row", { name: /traffic_budget/ })).toHaveCount(0);
+  const at = new Date(lastMonth().getTime() + 21 * 86_400_000);
+  const token = await send(server, [event("burst", "emma", "traffic.out", at, { gigabytes: "100000" })]);
+  const { alerts } = await server.clients.alerts.list({ account: "emma", alert: "traffic_budget", minPosition: { token } });
+  expect(alerts.length).toBe(1);
+  for (const next of [server.page(), ""]) {
+    const row = card.getByRole("row", { name: /traffic_budget/ });
+    await expect(row).toContainText("100,000");
+    await expect(row).toContainText(`came to ${formatDecimal(alerts[0]!.value)}`);
+    await expect(row).toContainText("units of traffic");
+    await expect(row).toContainText(period.slice(0, 7));
+    if (next) {
+      await page.goto(next);
+    }
+  }
+  await expect(card.getByRole("link", { name: "emma" }).first()).toBeVisible();
+});
+
+test("the checklist of a period is what the server says that its close waits for", async ({ page }) => {
+  await page.goto(server.page("periods"));
+  const checklist = page.locator(`[data-period="${period}"]`).getByRole("list", { name: "Before the close" });
+  await expect(async () => {
+    const { periods } = await server.clients.periods.list({ period });
+    expect(periods[0]!.waits.length).toBeGreaterThan(0);
+    for (const wait of periods[0]!.waits) {
+      await expect(checklist).toContainText(wait.detail, { timeout: 4000 });
+    }
+  }).toPass({ timeout: 40_000 });
+});
+
 test("the overview adds the accounts up, and a click leads to one", async ({ page }) => {
   await page.goto(server.page());
+  const top = page.getByRole("region", { name: "Top accounts" });
   for (const account of ["acme", "hazel"]) {
-    const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: account, exact: true }) });
+    const row = top.getByRole("row").filter({ has: page.getByRole("link", { name: account, exact: true }) });
     await expect(row).toContainText((await total(account)).split("\u00a0")[0]!);
   }
-  await page.getByRole("link", { name: "acme", exact: true }).click();
+  await top.getByRole("link", { name: "acme", exact: true }).click();
   await expect(page).toHaveURL(server.page("account/acme"));
   await expect(figure(page)).toHaveText(await total("acme"));
   await page.goBack();
@@ -140,9 +182,41 @@ test("a period is closed, and its invoice opened, printed and exported", async (
   const lines = readFileSync(await (await exporting).path(), "utf8").trimEnd().split("\n");
   expect(lines.length).toBe(accounts.length);
   expect(lines).toContain(Buffer.from(document).toString().trimEnd());
+
+  // What a browser does not make, the command line does.
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  for (const format of ["csv", "parquet", "focus", "html"]) {
+    await page.getByLabel("Format").selectOption(format);
+    await page.getByRole("button", { name: "Copy" }).click();
+    await expect(page.getByRole("button", { name: "Copied" })).toBeVisible();
+    const command = `tollway invoices export --period ${period} --format ${format} --out invoices-${period}-${format} --server ${server.url}`;
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(command);
+    const out = join(exports, format);
+    execFileSync(server.binary, command.split(" ").slice(1).map((word) => (word === `invoices-${period}-${format}` ? out : word)));
+    expect(readFileSync(join(out, "manifest.json"), "utf8")).toContain(period);
+  }
 });
 
-const paths = ["", "accounts", "account/acme", "catalog", "catalog/api_standard", "periods", "invoices", `invoice/acme.${period}.EUR.0`, "dead-letters?status=all", "plugins", "partitions", "nowhere"];
+test("what corrects a closed period is told apart: before, now, the difference, and why", async ({ page }) => {
+  const before = (await server.clients.invoices.get({ id: `acme.${period}.EUR.0` })).invoice!;
+  const token = await send(server, [
+    event("forgotten", "acme", "seat.day", new Date(lastMonth().getTime() + 86_400_000), { seats: "10" }),
+    event("current", "acme", "seat.day", thisMonth(), { seats: "1" }),
+  ]);
+  const answer = await server.clients.invoices.preview({ account: "acme", period: isoDay(thisMonth()), minPosition: { token } });
+  const line = answer.invoices[0]!.lines.find((l) => l.adjustment && l.tariff === "seats")!;
+  await page.goto(server.page(`account/acme?period=${isoDay(thisMonth())}`));
+  const adjustment = page.getByTestId("adjustment");
+  await expect(adjustment).toContainText(before.id);
+  const row = adjustment.getByRole("row", { name: /seats/ });
+  await expect(row).toContainText(formatDecimal(line.adjustment!.oldAmount));
+  await expect(row).toContainText(formatDecimal(line.adjustment!.newAmount));
+  await expect(row).toContainText(formatDecimal(line.amount));
+  await expect(adjustment).toContainText("/gateway/eu-1 forgotten came late");
+  expect(line.amount).toBe("5.50");
+});
+
+const paths = ["", "accounts", "account/acme", "catalog", "catalog/api_standard", "periods", "invoices", `invoice/acme.${period}.EUR.0`, "deliveries", "dead-letters?status=all", "plugins", "partitions", "nowhere"];
 
 for (const colorScheme of ["light", "dark"] as const) {
   test(`every page is accessible, ${colorScheme}`, async ({ browser }) => {

@@ -1,14 +1,17 @@
 import { expect, test } from "@playwright/test";
 import { mkdirSync } from "node:fs";
-import { apply, event, isoDay, lastMonth, send, Server, thisMonth, usageOf } from "./world";
+import { apply, event, isoDay, lastMonth, Receiver, send, Server, thisMonth, usageOf } from "./world";
 
+// FULL names a folder for pictures of whole pages, to be looked at.
+const full = process.env["FULL"];
 const folder = "../../docs/screenshots";
 
 // A company in the middle of its month: the month before is closed, some usage could
 // not be priced, and more comes in while the pictures are taken.
 test("pictures of every page", async ({ browser }) => {
   mkdirSync(folder, { recursive: true });
-  const server = await Server.start("serve");
+  const receiver = await Receiver.start("cobalt", "grebe");
+  const server = await Server.start("serve", "", { ledger: receiver.url });
   let flowing = true;
   const flow = async () => {
     for (let n = 0; flowing; n++) {
@@ -36,13 +39,15 @@ test("pictures of every page", async ({ browser }) => {
       const context = await browser.newContext({ colorScheme, viewport: { width: 1280, height: 800 } });
       const page = await context.newPage();
       const pages: [name: string, path: string, seconds: number][] = [
-        ["overview", "", 15],
+        ["overview", "", 45],
         ["account", "account/acme", 9],
         ["accounts", "accounts", 1],
         ["catalog", "catalog", 1],
         ["periods", "periods", 1],
         ["invoices", "invoices", 1],
         ["invoice", `invoice/acme.${isoDay(lastMonth())}.EUR.0`, 1],
+        ["adjustment", `account/emma?period=${isoDay(thisMonth())}`, 1],
+        ["deliveries", "deliveries", 1],
         ["dead-letters", "dead-letters", 1],
         ["plugins", "plugins", 1],
         ["partitions", "partitions", 9],
@@ -50,8 +55,14 @@ test("pictures of every page", async ({ browser }) => {
       for (const [name, path, seconds] of pages) {
         await page.goto(server.page(path));
         await expect(page.getByText("Loading", { exact: true })).toHaveCount(0);
+        if (name === "adjustment") {
+          await page.getByTestId("adjustment").scrollIntoViewIfNeeded();
+        }
         await page.waitForTimeout((colorScheme === "light" ? seconds : Math.min(seconds, 5)) * 1000); // for the lines to grow
         await page.screenshot({ path: `${folder}/${name}${colorScheme === "dark" ? "-dark" : ""}.png` });
+        if (full) {
+          await page.screenshot({ path: `${full}/${name}${colorScheme === "dark" ? "-dark" : ""}.png`, fullPage: true });
+        }
       }
       await context.close();
     }
@@ -60,5 +71,6 @@ test("pictures of every page", async ({ browser }) => {
   } finally {
     flowing = false;
     await server.stop();
+    await receiver.stop();
   }
 });

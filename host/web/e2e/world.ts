@@ -5,8 +5,10 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import {
   AdminService,
+  AlertService,
   CatalogService,
   DeadLetterService,
+  DeliveryService,
   InvoiceService,
   PeriodService,
   SubtotalService,
@@ -14,6 +16,8 @@ import {
 } from "@tollway/client";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server as Listener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -21,6 +25,7 @@ const binary = process.env["TOLLWAY"] ?? "../../.build/tollway";
 
 /** A running server with a folder of its own. */
 export class Server {
+  readonly binary = binary;
   readonly clients;
   private constructor(
     readonly url: string,
@@ -30,8 +35,10 @@ export class Server {
   ) {
     this.clients = {
       admin: createClient(AdminService, transport),
+      alerts: createClient(AlertService, transport),
       catalog: createClient(CatalogService, transport),
       deadLetters: createClient(DeadLetterService, transport),
+      deliveries: createClient(DeliveryService, transport),
       invoices: createClient(InvoiceService, transport),
       periods: createClient(PeriodService, transport),
       subtotals: createClient(SubtotalService, transport),
@@ -39,13 +46,25 @@ export class Server {
     };
   }
 
-  /** Starts `tollway serve`, or `tollway demo`; with a token if one is given. */
-  static async start(command: "serve" | "demo", token = ""): Promise<Server> {
+  /**
+   * Starts `tollway serve`, or `tollway demo`; with a token if one is given, and with
+   * webhooks that get its invoices, by name.
+   */
+  static async start(command: "serve" | "demo", token = "", webhooks: Record<string, string> = {}): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), "tollway-web-"));
     const args = [command, "--data", join(folder, "data"), "--listen", "127.0.0.1:0"];
+    const config: Record<string, unknown> = {};
     if (token) {
       writeFileSync(join(folder, "tokens"), `${token} tester\n`, { mode: 0o600 });
-      writeFileSync(join(folder, "config.yaml"), `token_file: ${join(folder, "tokens")}\n`);
+      config["token_file"] = join(folder, "tokens");
+    }
+    if (Object.keys(webhooks).length > 0) {
+      const secret = join(folder, "secret");
+      writeFileSync(secret, `whsec_${Buffer.alloc(32, 7).toString("base64")}\n`, { mode: 0o600 });
+      config["deliveries"] = Object.entries(webhooks).map(([name, url]) => ({ name, webhook: { url, secret_file: secret } }));
+    }
+    if (Object.keys(config).length > 0) {
+      writeFileSync(join(folder, "config.yaml"), JSON.stringify(config)); // which is YAML
       args.push("--config", join(folder, "config.yaml"));
     }
     const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -91,6 +110,41 @@ export class Server {
       await ended;
     }
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A receiver of invoices that does not want those of some accounts. */
+export class Receiver {
+  readonly taken = new Set<string>();
+  private readonly listener: Listener;
+
+  private constructor(readonly refused: Set<string>) {
+    this.listener = createServer((request, response) => {
+      const id = String(request.headers["webhook-id"]);
+      request.resume().on("end", () => {
+        if (this.refused.has(id.split(".")[0] ?? "")) {
+          response.writeHead(422).end("no such customer");
+        } else {
+          this.taken.add(id);
+          response.writeHead(204).end();
+        }
+      });
+    });
+  }
+
+  static async start(...refused: string[]): Promise<Receiver> {
+    const receiver = new Receiver(new Set(refused));
+    await new Promise<void>((resolve) => receiver.listener.listen(0, "127.0.0.1", resolve));
+    return receiver;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.listener.address() as AddressInfo).port}/invoices`;
+  }
+
+  async stop(): Promise<void> {
+    this.listener.closeAllConnections();
+    await new Promise((resolve) => this.listener.close(resolve));
   }
 }
 
@@ -148,6 +202,9 @@ ${accounts
     details: {name: ${a.name}, address: [${a.address.map((line) => `"${line}"`).join(", ")}], tax_id: ${a.tax}}`,
   )
   .join("\n")}
+alerts:
+  - {name: spend, measure: amount, currency: EUR, thresholds: ["250", "500"]}
+  - {name: traffic_budget, measure: units, meter: traffic, accounts: [emma], thresholds: ["100000"]}
 default_subscriptions: [api_standard, traffic_out, seats${storage ? ", storage_hot" : ""}]
 billing:
   grace: 72h

@@ -5,8 +5,10 @@ import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/
 import { createConnectTransport } from "@connectrpc/connect-web";
 import {
   AdminService,
+  AlertService,
   CatalogService,
   DeadLetterService,
+  DeliveryService,
   ErrorDetailSchema,
   InvoiceService,
   PeriodService,
@@ -70,6 +72,8 @@ const transport = createConnectTransport({ baseUrl: location.origin, useBinaryFo
 
 export const subtotals = createClient(SubtotalService, transport);
 export const invoices = createClient(InvoiceService, transport);
+export const alerts = createClient(AlertService, transport);
+export const deliveries = createClient(DeliveryService, transport);
 export const periods = createClient(PeriodService, transport);
 export const catalog = createClient(CatalogService, transport);
 export const deadLetters = createClient(DeadLetterService, transport);

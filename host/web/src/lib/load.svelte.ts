@@ -12,7 +12,8 @@ export interface Loaded<T> {
 /**
  * loads calls load when the part that uses it appears, when the state changes that
  * load reads before its first await, and every so many milliseconds if asked. To be
- * called while a component is made. A hidden tab does not load.
+ * called while a component is made. A hidden tab does not load; it does at once when
+ * it is seen again.
  */
 export function loads<T>(load: (signal: AbortSignal) => Promise<T>, every = 0): Loaded<T> {
   let value = $state.raw<T>();
@@ -36,9 +37,16 @@ export function loads<T>(load: (signal: AbortSignal) => Promise<T>, every = 0): 
       }
       next();
     };
+    const whenSeen = (then: () => void) => {
+      if (document.hidden) {
+        document.addEventListener("visibilitychange", then, { once: true, signal: end.signal });
+      } else {
+        then();
+      }
+    };
     const next = () => {
       if (every > 0 && !end.signal.aborted) {
-        timer = setTimeout(() => (document.hidden ? next() : void run(load(end.signal))), every);
+        timer = setTimeout(whenSeen, every, () => void run(load(end.signal)));
       }
     };
     void run(load(end.signal));
