@@ -22,14 +22,18 @@ var powerCuts = flag.Int("cuts", 50, "power cuts of TestPowerCuts")
 // checkpoint, or says that it is damaged.
 func TestPowerCuts(t *testing.T) {
 	const perDisk = 5
+	cuts := *powerCuts
+	if testing.Short() { // under the race detector a cut takes ten times as long
+		cuts = min(cuts, 2*perDisk)
+	}
 	var lost faultfs.Losses
 	last, behind, damaged := uint64(0), 0, 0
-	for n := 0; n < *powerCuts; n += perDisk {
+	for n := 0; n < cuts; n += perDisk {
 		c := &cutDisk{t: t, number: n / perDisk, disk: faultfs.New(faultfs.Options{Strict: n/perDisk%3 == 2}), strict: n/perDisk%3 == 2, want: newModel(), chance: rand.New(rand.NewPCG(uint64(n), 7))}
-		for range min(perDisk, *powerCuts-n) {
+		for range min(perDisk, cuts-n) {
 			c.cut()
 			if t.Failed() {
-				t.Fatalf("disk %d; to repeat this run: go test ./host/checkpoint -run TestPowerCuts -cuts %d", n/perDisk, *powerCuts)
+				t.Fatalf("disk %d; to repeat this run: go test ./host/checkpoint -run TestPowerCuts -cuts %d", n/perDisk, cuts)
 			}
 			if c.damaged > 0 {
 				break
@@ -42,7 +46,7 @@ func TestPowerCuts(t *testing.T) {
 		lost.NamesLost += c.lost.NamesLost
 	}
 	t.Logf("%d power cuts, %d checkpoints; lost of what was not synced: %d sectors, %d torn, %d names; with strict names %d times behind, %d times damaged and said so",
-		*powerCuts, last, lost.SectorsLost, lost.SectorsTorn, lost.NamesLost, behind, damaged)
+		cuts, last, lost.SectorsLost, lost.SectorsTorn, lost.NamesLost, behind, damaged)
 	if last == 0 {
 		t.Error("no writer lived long enough to commit")
 	}
