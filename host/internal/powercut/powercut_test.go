@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	cuts = flag.Int("cuts", 12, "power cuts of TestPowerCuts, shared between the kinds of disks")
+	cuts = flag.Int("cuts", 6, "power cuts of TestPowerCuts, shared between the kinds of disks")
 	seed = flag.Uint64("cutseed", 1, "seed of what goes wrong; 0 draws one, which is printed")
 )
 
