@@ -25,7 +25,7 @@ RACE_PACKAGES := ./rpc/... ./host/accumulate ./host/identity ./host/intake ./hos
 
 # Of the host's tests, those in which its goroutines have most to do with each other. Each test starts a host, which
 # takes the race detector ten seconds.
-RACE_HOST := Watch|Shadow|Replay|Marker|FullDisk|Turns|Outbox|Push
+RACE_HOST := Watch|Turns|Outbox|Shadow
 
 # The folders of examples/tariffs that are built into the binary.
 BUILTINS := standard metered rules
