@@ -120,8 +120,9 @@ func TestAnchors(t *testing.T) {
 	}
 }
 
-// A host claims while the one before it writes anchors as fast as it can: from
-// the claim on none of them is written.
+// A host claims while the one before it writes anchors, first as fast as it can
+// and then ever slower, so that a claim finds its moment on a machine of any
+// speed: from the claim on none of them is written.
 func TestClaimFencesBusyHost(t *testing.T) {
 	a, b := pair(t, 4)
 	epoch := mustClaim(t, a, "data-a", false)
@@ -135,6 +136,7 @@ func TestClaimFencesBusyHost(t *testing.T) {
 					}
 					return
 				}
+				time.Sleep(time.Duration(n) * time.Millisecond)
 			}
 		})
 	}
