@@ -21,7 +21,7 @@ GO ?= go
 
 # Where goroutines meet. The race detector makes code five to ten times slower, so elsewhere it is left to
 # `make nightly`, and the long tests as well.
-RACE_PACKAGES := ./rpc/... ./host/accumulate ./host/identity ./host/intake ./host/query ./host/stream
+RACE_PACKAGES := ./rpc/... ./host/accumulate ./host/identity ./host/intake ./host/query
 
 # Of the host's tests, those in which its goroutines have most to do with each other. Each test starts a host, which
 # takes the race detector ten seconds.
