@@ -36,6 +36,9 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the wall clock. It decides when periods are due, never a price.
 	Now func() time.Time
+	// Turns is how many partitions work at once; 0 means as many as Go's scheduler has
+	// processors. What [ShareProcessors] returns keeps some of them for queries.
+	Turns int
 	// PluginCache holds compiled plugins; empty is a folder of the data directory.
 	// Hosts may share one.
 	PluginCache string

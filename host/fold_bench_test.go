@@ -53,7 +53,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	}
 	must(r.close())
 	var views []query.Partition
-	turns := newTurns()
+	turns := newTurns(0)
 	for n := range partitions {
 		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(1), rater: rate.NewRater(h.registry), turn: turn{turns: turns}, health: newHealth(config.Now())}
 		h.partitions = append(h.partitions, p)

@@ -92,7 +92,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	}
 	begun := config.Now()
 	h.log.Info("reading the state", "data", config.DataDir, "partitions", config.Partitions)
-	turns := newTurns()
+	turns := newTurns(config.Turns)
 	for n := range config.Partitions {
 		h.partitions = append(h.partitions, &partition{
 			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()),

@@ -12,7 +12,12 @@ import (
 // little to do, such as each of the steps of a commit, would wait behind them.
 type turns chan struct{}
 
-func newTurns() turns { return make(turns, runtime.GOMAXPROCS(0)) }
+func newTurns(n int) turns {
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return make(turns, n)
+}
 
 // turn is a partition's part in the turns. It belongs to one goroutine.
 type turn struct {

@@ -45,6 +45,9 @@ func asOfOut(a query.AsOf) *tollwayv1.AsOf {
 }
 
 func groupOut(fields []billing.Field) map[string]string {
+	if len(fields) == 0 {
+		return nil
+	}
 	group := make(map[string]string, len(fields))
 	for _, f := range fields {
 		group[f.Key] = f.Text
@@ -63,25 +66,30 @@ func totalsOut(totals []query.Total) []*tollwayv1.Money {
 
 func subtotalsOut(subtotals []query.Subtotal) []*tollwayv1.Subtotal {
 	out := make([]*tollwayv1.Subtotal, 0, len(subtotals))
+	var period *tollwayv1.Period // of the row before: rows share it, since a message is not changed any more
 	for i := range subtotals {
-		out = append(out, subtotalOut(&subtotals[i]))
+		s := &subtotals[i]
+		if i == 0 || s.Period != subtotals[i-1].Period {
+			period = periodOut(s.Period)
+		}
+		out = append(out, subtotalOut(s, period))
 	}
 	return out
 }
 
-func subtotalOut(s *query.Subtotal) *tollwayv1.Subtotal {
+func subtotalOut(s *query.Subtotal, period *tollwayv1.Period) *tollwayv1.Subtotal {
 	out := &tollwayv1.Subtotal{
 		Id: subtotalID(s), Account: string(s.Account), Subscription: s.Subscription,
 		Tariff: s.Tariff, Meter: s.Meter, Currency: string(s.Currency),
-		Period: periodOut(s.Period), Group: groupOut(s.Group),
+		Period: period, Group: groupOut(s.Group),
 		Lines:  make([]*tollwayv1.SubtotalLine, 0, len(s.Lines)),
 		Amount: s.AmountText, Events: s.Events, LastEventTime: timestamp(s.LastEventTime), Final: s.Final,
 		EffectiveFrom: timestamp(s.Version), Plugin: s.Module,
 	}
-	for _, l := range s.Lines {
-		out.Lines = append(out.Lines, &tollwayv1.SubtotalLine{
-			Id: l.ID, Description: l.Description, Quantity: l.Quantity.String(), Amount: l.AmountText,
-		})
+	lines := make([]tollwayv1.SubtotalLine, len(s.Lines))
+	for i, l := range s.Lines {
+		out.Lines = append(out.Lines, &lines[i])
+		lines[i].Id, lines[i].Description, lines[i].Quantity, lines[i].Amount = l.ID, l.Description, l.Quantity.String(), l.AmountText
 	}
 	return out
 }
@@ -89,23 +97,25 @@ func subtotalOut(s *query.Subtotal) *tollwayv1.Subtotal {
 // subtotalID is short, the same on every host, and made of what makes a
 // subtotal one of its own.
 func subtotalID(s *query.Subtotal) string {
-	const idLen = 12
-	var key []byte
-	part := func(text string) {
-		key = binary.AppendUvarint(key, uint64(len(text)))
-		key = append(key, text...)
-	}
-	part(string(s.Account))
-	part(s.Subscription)
-	part(s.Tariff)
-	part(s.Version.UTC().Format(time.RFC3339Nano))
-	part(s.Period.Start.UTC().Format(time.RFC3339Nano))
+	const idLen, usual = 12, 256
+	var room [usual]byte
+	var at [len(time.RFC3339Nano)]byte
+	key := appendPart(room[:0], s.Account)
+	key = appendPart(key, s.Subscription)
+	key = appendPart(key, s.Tariff)
+	key = appendPart(key, s.Version.UTC().AppendFormat(at[:0], time.RFC3339Nano))
+	key = appendPart(key, s.Period.Start.UTC().AppendFormat(at[:0], time.RFC3339Nano))
 	for _, f := range s.Group {
-		part(f.Key)
-		part(f.Text)
+		key = appendPart(key, f.Key)
+		key = appendPart(key, f.Text)
 	}
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:idLen])
+}
+
+// appendPart appends a text with its length before it.
+func appendPart[T ~string | ~[]byte](key []byte, text T) []byte {
+	return append(binary.AppendUvarint(key, uint64(len(text))), text...)
 }
 
 func periodStatusOut(p *query.PeriodState) *tollwayv1.PeriodStatus {

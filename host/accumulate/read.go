@@ -56,24 +56,53 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	return slots, s.headerOf(v)
 }
 
+// SlotsSince does the same, and says of each slot whether a generation behind the one
+// given has changed it. Of the latest state it may say so of one that has only been
+// looked at.
+func (s *State) SlotsSince(id string, v View, since uint32) (slots []*rate.Slot, changed []bool, h Header) {
+	hash := accountHash(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a := s.accounts.find(id, hash)
+	if a == nil {
+		return nil, nil, s.headerOf(v)
+	}
+	slots, changed = make([]*rate.Slot, 0, len(a.Slots)), make([]bool, 0, len(a.Slots))
+	for _, l := range a.Slots {
+		c, epoch, ok := s.contentAt(l, v)
+		if !ok {
+			continue
+		}
+		slots, changed = append(slots, rate.NewSlot(a.ID, l.Terms, l.Group(), c)), append(changed, epoch > since)
+	}
+	return slots, changed, s.headerOf(v)
+}
+
 // content returns what a slot is in a state, false when it is not there.
 func (s *State) content(l *rate.Live, v View) (rate.Content, bool) {
-	c := l.Content()
+	c, _, ok := s.contentAt(l, v)
+	return c, ok
+}
+
+// contentAt returns the number of the generation that has made it so as well; 0 for
+// what was loaded.
+func (s *State) contentAt(l *rate.Live, v View) (c rate.Content, epoch uint32, ok bool) {
+	c, epoch = l.Content(), l.Epoch
 	if v == Latest {
-		return c, true
+		return c, epoch, true
 	}
-	for epoch, before := l.Epoch, l.Before; epoch > s.durable; {
+	for before := l.Before; epoch > s.durable; {
 		g := s.filling
 		if epoch != g.number {
 			g = s.flying
 		}
 		was := &g.images[before]
 		if was.absent {
-			return rate.Content{}, false
+			return rate.Content{}, 0, false
 		}
 		c, epoch, before = was.Content, was.epoch, was.before
 	}
-	return c, true
+	return c, epoch, true
 }
 
 // AccountsFrom returns the ids of the accounts, sorted, from first on; those among

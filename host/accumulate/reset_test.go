@@ -22,7 +22,11 @@ func TestResetForgets(t *testing.T) {
 	if s.Override([16]byte{1}).Voided {
 		t.Error("the override of an event has outlived the state")
 	}
+	if s.filling.number != 2 {
+		t.Errorf("generations are counted from %d again", s.filling.number)
+	}
 	fresh := newContents()
+	fresh.durable = 1
 	s.spare, s.filling, fresh.spare, fresh.filling = nil, nil, nil, nil
 	if !reflect.DeepEqual(s.contents, fresh) {
 		t.Errorf("got %+v, want %+v", s.contents, fresh)

@@ -83,11 +83,15 @@ func newContents() contents {
 }
 
 // Reset makes the state that before the first message again. The owner must be at
-// rest; readers see the one or the other, and followers go on.
+// rest; readers see the one or the other, and followers go on. Generations are
+// counted on, so that what is made again counts as changed for those who remember
+// one from before.
 func (s *State) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	last := s.filling.number
 	s.contents = newContents()
+	s.durable, s.filling.number = last, last+1
 }
 
 // slab holds slots by number, in blocks that stay where they are.

@@ -215,26 +215,46 @@ var ErrInvalid = errors.New("invalid query")
 
 // Account returns the subtotals of the filter's account, all of them, from one
 // checkpoint of its partition.
-func (e *Engine) Account(f Filter) (Subtotals, error) {
+func (e *Engine) Account(f Filter) (Subtotals, error) { return e.account(f, nil) }
+
+// account does the same, and leaves out what no generation behind its partition's one
+// of since has changed; nil leaves out nothing. The totals count it all the same.
+func (e *Engine) account(f Filter, since []uint32) (Subtotals, error) {
 	if err := f.Account.Validate(); err != nil {
 		return Subtotals{}, fmt.Errorf("%w: account: %w", ErrInvalid, err)
 	}
 	p := billing.Partition(f.Account, len(e.partitions))
-	slots, header := e.partitions[p].State.Slots(string(f.Account), f.view())
+	state := e.partitions[p].State
+	var slots []*rate.Slot
+	var changed []bool
+	var header accumulate.Header
+	if since == nil {
+		slots, header = state.Slots(string(f.Account), f.view())
+	} else {
+		slots, changed, header = state.SlotsSince(string(f.Account), f.view(), since[p])
+	}
 	out := Subtotals{AsOf: e.asOf([]int{p}, []accumulate.Header{header})}
 	match, err := f.matcher(slots)
 	if err != nil {
 		return Subtotals{}, err
 	}
-	for _, s := range slots {
-		if !match(s) {
+	if changed == nil {
+		out.Subtotals = make([]Subtotal, 0, len(slots))
+	}
+	for i, s := range slots {
+		add := out.add
+		switch {
+		case !match(s):
 			continue
+		case changed != nil && !changed[i]:
+			add = out.addUnshown
 		}
-		if err := out.add(s); err != nil {
+		if err := add(s); err != nil {
 			return Subtotals{}, err
 		}
 	}
-	return out, out.total()
+	out.total()
+	return out, nil
 }
 
 // listTries is how often a page is read again because a checkpoint came between.
@@ -264,7 +284,8 @@ func (e *Engine) List(f Filter, page Page) (Subtotals, error) {
 				return Subtotals{}, err
 			}
 		}
-		return out, out.total()
+		out.total()
+		return out, nil
 	}
 }
 

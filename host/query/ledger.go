@@ -22,7 +22,6 @@ type ledger struct {
 	leafOf   map[leafKey]uint32
 	accounts []accountEntry
 	number   map[*rate.Account]uint32
-	zones    map[rate.Calendar]*time.Location
 	problem  error // the first that was met
 }
 
@@ -88,7 +87,7 @@ func accountLedger(s *accumulate.State, account string) *ledger {
 func (l *ledger) begin(fresh bool) {
 	if fresh {
 		l.facts, l.leaves, l.accounts = l.facts[:0], nil, nil
-		l.leafOf, l.number, l.zones = map[leafKey]uint32{}, map[*rate.Account]uint32{}, map[rate.Calendar]*time.Location{}
+		l.leafOf, l.number = map[leafKey]uint32{}, map[*rate.Account]uint32{}
 		l.problem = nil
 	}
 }
@@ -152,13 +151,9 @@ func (l *ledger) leaf(slot *rate.Live) (uint32, error) {
 	if n, known := l.leafOf[key]; known {
 		return n, nil
 	}
-	zone := l.zones[slot.Terms.Calendar]
-	if zone == nil {
-		var err error
-		if zone, err = time.LoadLocation(slot.Terms.Calendar.Zone); err != nil {
-			return 0, fmt.Errorf("query: time zone of account %q: %w", slot.Account.ID, err)
-		}
-		l.zones[slot.Terms.Calendar] = zone
+	zone, err := slot.Terms.Calendar.Location()
+	if err != nil {
+		return 0, fmt.Errorf("query: account %q: %w", slot.Account.ID, err)
 	}
 	values, err := rate.DecodeGroup(slot.Group())
 	if err != nil || len(values) != len(slot.Terms.Plan.GroupBy) {

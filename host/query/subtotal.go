@@ -17,29 +17,9 @@ func (f Filter) matcher(slots []*rate.Slot) (func(*rate.Slot) bool, error) {
 	for _, s := range slots {
 		newest = max(newest, s.Period)
 	}
-	zones := map[rate.Calendar]*time.Location{}
-	for _, s := range slots {
-		if zones[s.Calendar] == nil {
-			zone, err := time.LoadLocation(s.Calendar.Zone)
-			if err != nil {
-				return nil, fmt.Errorf("query: time zone of account %q: %w", s.Account, err)
-			}
-			zones[s.Calendar] = zone
-		}
-	}
-	starts := map[rate.Calendar]int64{}
-	if f.Period != "" {
-		if _, err := (billing.Calendar{Zone: time.UTC, AnchorDay: 1}).Parse(f.Period); err != nil && len(f.Period) != len("2026-10-01") {
-			return nil, fmt.Errorf("%w: period %q: write 2026-10 or the start date 2026-10-01", ErrInvalid, f.Period)
-		}
-		for c, zone := range zones {
-			p, err := billing.Calendar{Zone: zone, AnchorDay: c.AnchorDay}.Parse(f.Period)
-			if err != nil {
-				starts[c] = rate.Beginning // this calendar has no such period
-				continue
-			}
-			starts[c] = p.Start.UnixNano()
-		}
+	starts, err := f.starts(slots)
+	if err != nil {
+		return nil, err
 	}
 	return func(s *rate.Slot) bool {
 		switch {
@@ -53,6 +33,32 @@ func (f Filter) matcher(slots []*rate.Slot) (func(*rate.Slot) bool, error) {
 		}
 		return true
 	}, nil
+}
+
+// starts returns when the period begins that the filter names, by calendar, unix ns;
+// nil when it names none.
+func (f Filter) starts(slots []*rate.Slot) (map[rate.Calendar]int64, error) {
+	if f.Period == "" {
+		return nil, nil
+	}
+	if _, err := (billing.Calendar{Zone: time.UTC, AnchorDay: 1}).Parse(f.Period); err != nil && len(f.Period) != len("2026-10-01") {
+		return nil, fmt.Errorf("%w: period %q: write 2026-10 or the start date 2026-10-01", ErrInvalid, f.Period)
+	}
+	starts := map[rate.Calendar]int64{}
+	for _, s := range slots {
+		if _, known := starts[s.Calendar]; known {
+			continue
+		}
+		zone, err := s.Calendar.Location()
+		if err != nil {
+			return nil, fmt.Errorf("query: account %q: %w", s.Account, err)
+		}
+		starts[s.Calendar] = rate.Beginning // should this calendar have no such period
+		if p, err := (billing.Calendar{Zone: zone, AnchorDay: s.Calendar.AnchorDay}).Parse(f.Period); err == nil {
+			starts[s.Calendar] = p.Start.UnixNano()
+		}
+	}
+	return starts, nil
 }
 
 // Select returns those of an account's slots that the filter selects.
@@ -72,9 +78,9 @@ func (f Filter) Select(slots []*rate.Slot) ([]*rate.Slot, error) {
 
 // FromSlot shows a slot as a subtotal: its lines rounded as on the invoice.
 func FromSlot(s *rate.Slot) (Subtotal, error) {
-	zone, err := time.LoadLocation(s.Calendar.Zone)
+	zone, err := s.Calendar.Location()
 	if err != nil {
-		return Subtotal{}, fmt.Errorf("query: time zone of account %q: %w", s.Account, err)
+		return Subtotal{}, fmt.Errorf("query: account %q: %w", s.Account, err)
 	}
 	t := Subtotal{
 		Account: billing.AccountID(s.Account), Subscription: s.Subscription, Tariff: s.Tariff,
@@ -93,6 +99,7 @@ func FromSlot(s *rate.Slot) (Subtotal, error) {
 	for i, v := range values {
 		t.Group = append(t.Group, billing.Field{Key: s.Plan.GroupBy[i], Text: v})
 	}
+	t.Lines = make([]Line, 0, len(s.Lines))
 	for i, l := range s.Lines {
 		line := Line{Quantity: billing.Quantity(l.Quantity)}
 		if i < len(s.Plan.Lines) {
@@ -128,45 +135,70 @@ func (q *Subtotals) add(s *rate.Slot) error {
 	}
 	q.Subtotals = append(q.Subtotals, t)
 	q.last = s.Key
-	if q.scales == nil {
-		q.scales = map[billing.Currency]int{}
-	}
-	scale := max(q.scales[t.Currency], s.Plan.Rounding.Scale)
-	if s.Plan.Rounding.Mode == billing.RoundNone || q.scales[t.Currency] < 0 {
-		scale = -1 // some line keeps all its digits, so does the total
-	}
-	q.scales[t.Currency] = scale
+	q.count(s, t.Amount)
 	return nil
 }
 
-// total sums the answer's subtotals by currency, in order of first appearance. A
-// sum that no amount can hold is left out.
-func (q *Subtotals) total() error {
-	at, overflown := map[billing.Currency]int{}, map[billing.Currency]bool{}
-	for _, t := range q.Subtotals {
-		i, ok := at[t.Currency]
-		if !ok {
-			i = len(q.Totals)
-			at[t.Currency] = i
-			q.Totals = append(q.Totals, Total{Currency: t.Currency})
+// addUnshown counts a slot in the totals alone.
+func (q *Subtotals) addUnshown(s *rate.Slot) error {
+	var whole billing.Amount
+	for i := range s.Lines {
+		amount, err := billing.Amount(s.Lines[i].Amount).Round(s.Plan.Rounding)
+		if err == nil {
+			whole, err = whole.Add(amount)
 		}
-		sum, err := q.Totals[i].Amount.Add(t.Amount)
 		if err != nil {
-			overflown[t.Currency] = true // the others' subtotals are still there to be read
+			return fmt.Errorf("query: account %q, tariff %q: %w", s.Account, s.Tariff, err)
+		}
+	}
+	q.count(s, whole)
+	return nil
+}
+
+// sum is a total that is being made.
+type sum struct {
+	currency billing.Currency
+	amount   billing.Amount
+	scale    int  // the finest rounding scale; -1 when some line is unrounded
+	overflow bool // no amount can hold it
+}
+
+// count adds a slot's amount to the total of its currency.
+func (q *Subtotals) count(s *rate.Slot, amount billing.Amount) {
+	i := slices.IndexFunc(q.sums, func(t sum) bool { return t.currency == s.Plan.Currency })
+	if i < 0 {
+		i = len(q.sums)
+		q.sums = append(q.sums, sum{currency: s.Plan.Currency})
+	}
+	t := &q.sums[i]
+	if s.Plan.Rounding.Mode == billing.RoundNone || t.scale < 0 {
+		t.scale = -1 // some line keeps all its digits, so does the total
+	} else {
+		t.scale = max(t.scale, s.Plan.Rounding.Scale)
+	}
+	whole, err := t.amount.Add(amount)
+	if err != nil {
+		t.overflow = true // the subtotals are still there to be read
+		return
+	}
+	t.amount = whole
+}
+
+// total makes the totals, in order of first appearance. A sum that no amount can hold
+// is left out.
+func (q *Subtotals) total() {
+	for _, s := range q.sums {
+		if s.overflow {
 			continue
 		}
-		q.Totals[i].Amount = sum
-	}
-	q.Totals = slices.DeleteFunc(q.Totals, func(t Total) bool { return overflown[t.Currency] })
-	for i := range q.Totals {
-		t := &q.Totals[i]
-		if scale := q.scales[t.Currency]; scale >= 0 {
-			t.AmountText = t.Amount.Fixed(scale)
+		t := Total{Currency: s.currency, Amount: s.amount}
+		if s.scale >= 0 {
+			t.AmountText = s.amount.Fixed(s.scale)
 		} else {
-			t.AmountText = t.Amount.String()
+			t.AmountText = s.amount.String()
 		}
+		q.Totals = append(q.Totals, t)
 	}
-	return nil
 }
 
 // encodeToken makes the page token that continues behind a key. cut has the

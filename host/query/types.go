@@ -105,9 +105,9 @@ type Subtotals struct {
 	// checkpoint came while it was read: the pages together are no single cut.
 	Moved bool
 
-	last   rate.Key                 // of the last row
-	more   bool                     // there is a row behind it
-	scales map[billing.Currency]int // finest rounding scale; -1 when some line is unrounded
+	last rate.Key // of the last row
+	more bool     // there is a row behind it
+	sums []sum    // what Totals are made of, in order of first appearance
 }
 
 // PeriodState says how far a billing period of one calendar has come.

@@ -51,7 +51,7 @@ type Watcher struct {
 
 	dirty  atomic.Bool // the one account has changed
 	signal chan struct{}
-	shown  []Subtotal // of the latest state, what was shown last
+	shown  []Subtotal // of the one account's latest state, what was shown last
 }
 
 // Watch begins to follow the filter's subtotals. heartbeat is the longest time
@@ -181,7 +181,7 @@ func (w *Watcher) scanned(ctx context.Context) (Update, error) {
 		return Update{Kind: kind, Subtotals: page, More: true}, nil
 	}
 	w.scan, w.reached = false, w.begun
-	if w.filter.Account != "" {
+	if w.filter.Latest {
 		w.shown = page.Subtotals
 	}
 	if kind == UpdateChanged && len(page.Subtotals) == 0 {
@@ -223,7 +223,7 @@ func (w *Watcher) take() (u Update, some bool, err error) {
 	for _, a := range accounts {
 		f := w.filter
 		f.Account = billing.AccountID(a)
-		page, err := e.Account(f)
+		page, err := e.account(f, w.reached)
 		if err != nil {
 			return Update{}, false, err
 		}
@@ -238,19 +238,34 @@ func (w *Watcher) takeAccount() (u Update, some bool, err error) {
 	if !w.dirty.Swap(false) {
 		return Update{}, false, nil
 	}
-	e := w.engine
-	e.mu.Lock()
-	generations := slices.Clone(e.generations)
-	e.mu.Unlock()
-	page, err := e.Account(w.filter)
+	if w.filter.Latest {
+		return w.takeLatest()
+	}
+	generations := w.engine.generationsNow()
+	page, err := w.engine.account(w.filter, w.reached)
 	if err != nil {
 		return Update{}, false, err
 	}
 	w.reached = generations
-	if w.filter.Latest && slices.EqualFunc(w.shown, page.Subtotals, sameSubtotal) {
-		return Update{}, false, nil
+	return w.update(UpdateChanged, page), len(page.Subtotals) > 0, nil
+}
+
+// takeLatest does the same in the latest state, which has no generations that a
+// checkpoint ends: what was shown says what has changed.
+func (w *Watcher) takeLatest() (u Update, some bool, err error) {
+	page, err := w.engine.Account(w.filter)
+	if err != nil {
+		return Update{}, false, err
 	}
+	before := w.shown
 	w.shown = page.Subtotals
+	page.Subtotals = nil
+	for i, s := range w.shown {
+		// They are in order: what stands behind a new one is sent once more.
+		if i >= len(before) || !sameSubtotal(before[i], s) {
+			page.Subtotals = append(page.Subtotals, s)
+		}
+	}
 	return w.update(UpdateChanged, page), len(page.Subtotals) > 0, nil
 }
 

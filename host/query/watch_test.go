@@ -225,3 +225,40 @@ func TestWatchLatest(t *testing.T) {
 		wantRows(t, next(t.Context(), t, watch), query.UpdateChanged, fmt.Sprintf("emma a %d.00", 2+i))
 	}
 }
+
+// A change is told without what has not changed; the totals count that all the same.
+func TestWatchTellsWhatHasChanged(t *testing.T) {
+	w := newWorld(t, 1)
+	w.commit(slot("emma", "a", october, "1", cents), slot("emma", "b", october, "2", cents), slot("emma", "c", october, "4", cents))
+	one, all := w.engine.Watch(query.Filter{Account: "emma"}, time.Minute), w.engine.Watch(query.Filter{}, time.Minute)
+	defer one.Close()
+	defer all.Close()
+	for _, watch := range []*query.Watcher{one, all} {
+		wantRows(t, next(t.Context(), t, watch), query.UpdateSnapshot, "emma a 1.00", "emma b 2.00", "emma c 4.00")
+	}
+	w.commit(slot("emma", "b", october, "20", cents))
+	u := next(t.Context(), t, one)
+	wantRows(t, u, query.UpdateChanged, "emma b 20.00")
+	if len(u.Totals) != 1 || u.Totals[0].AmountText != "25.00" {
+		t.Errorf("the totals are %+v, want 25.00", u.Totals)
+	}
+	wantRows(t, next(t.Context(), t, all), query.UpdateChanged, "emma b 20.00")
+}
+
+// A partition's state that is made again has changed for those who remember it.
+func TestWatchResumesOverAStateMadeAgain(t *testing.T) {
+	w := newWorld(t, 1)
+	w.commit(slot("emma", "a", october, "1", cents))
+	w.commit(slot("emma", "a", october, "2", cents))
+	first := w.engine.Watch(query.Filter{Account: "emma"}, time.Minute)
+	snapshot := next(t.Context(), t, first)
+	first.Close()
+	w.states[0].Reset()
+	w.commit(slot("emma", "a", october, "3", cents))
+	again := w.engine.Watch(query.Filter{Account: "emma"}, time.Minute)
+	defer again.Close()
+	if !again.Resume(snapshot.Resume) {
+		t.Fatal("the token was refused")
+	}
+	wantRows(t, next(t.Context(), t, again), query.UpdateChanged, "emma a 3.00")
+}

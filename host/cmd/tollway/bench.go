@@ -22,6 +22,7 @@ type benchCommand struct {
 	Growth   benchGrowthCommand   `cmd:"" help:"Measure the cost of an event, and memory, as keys and identities grow."`
 	Recovery benchRecoveryCommand `cmd:"" help:"Measure from the start of a process to its first answer, after a clean stop and after kill -9."`
 	Serving  benchServingCommand  `cmd:"" help:"Measure what those wait for who look at figures while usage flows."`
+	Clients  benchClientsCommand  `cmd:"" hidden:"" help:"Be the clients of a measurement."`
 	Worker   benchWorkerCommand   `cmd:"" hidden:"" help:"Be a process of a measurement."`
 }
 

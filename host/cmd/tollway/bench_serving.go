@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host"
 	figures "github.com/tollway/tollway/host/internal/serving"
 )
 
@@ -20,12 +20,21 @@ type benchServingCommand struct {
 	Events     int           `default:"100000" help:"Usage events a second while everything is measured."`
 	Gets       int           `default:"2000" help:"Calls of SubtotalService.Get a second."`
 	Watches    int           `default:"1000" help:"Open watches, each of one account."`
+	Hot        bool          `help:"Have all watches follow the probes' accounts, which change all the time."`
 	Probes     int           `default:"8" help:"Of them, those that latencies are measured with."`
 	Duration   time.Duration `default:"30s" help:"How long is measured."`
 	Partitions int           `default:"8" help:"Partitions of the log."`
 	Formats    []string      `name:"export" default:"csv,parquet" placeholder:"FORMAT,…" help:"Then close the month and export it in these formats; \"none\" does not."`
 	Dir        string        `placeholder:"DIR" type:"existingdir" help:"Where a temporary directory is made: on the disk that is to be measured. Default: the system's."`
-	CPUProfile string        `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the processor time, for go tool pprof."`
+	CPUProfile string        `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the server's processor time while it is measured, for go tool pprof."`
+}
+
+// benchClientsCommand is the process of a measurement's clients.
+type benchClientsCommand struct{}
+
+// Run does what is ordered on standard input.
+func (benchClientsCommand) Run(ctx context.Context, s streams) error {
+	return figures.Work(ctx, s.in, s.out, time.Now)
 }
 
 // What is promised of serving.
@@ -47,7 +56,7 @@ func (c *benchServingCommand) Run(ctx context.Context, s streams) (err error) {
 	}
 	config := figures.Config{
 		Keys: c.Keys, Events: c.Events, Gets: c.Gets, Watches: c.Watches, Probes: c.Probes, Duration: c.Duration, Partitions: c.Partitions,
-		Dir: c.Dir, Now: time.Now,
+		Hot: c.Hot, Turns: host.ShareProcessors(), Dir: c.Dir, Now: time.Now,
 		Progress: func(what string) { fmt.Fprintf(s.err, "%s  %s\n", time.Now().Format(time.TimeOnly), what) },
 		Launch: func(ctx context.Context, args ...string) *exec.Cmd {
 			command := exec.CommandContext(ctx, program, args...)
@@ -58,17 +67,14 @@ func (c *benchServingCommand) Run(ctx context.Context, s streams) (err error) {
 	if c.Formats[0] != "none" {
 		config.Formats = c.Formats
 	}
+	if c.CPUProfile != "" {
+		config.Profile = func() (func() error, error) { return profileTo(c.CPUProfile) }
+	}
 	if err := config.Validate(); err != nil {
 		return usageError{err}
 	}
-	stop := func() error { return nil }
-	if c.CPUProfile != "" {
-		if stop, err = profileTo(c.CPUProfile); err != nil {
-			return err
-		}
-	}
 	r, err := figures.Run(ctx, config)
-	if err = errors.Join(err, stop()); err != nil {
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
@@ -92,12 +98,13 @@ func (c *benchServingCommand) print(s streams, r *figures.Report) error {
 	rate := func(figure string, n int64, goal int) {
 		row(figure, fmt.Sprintf("%d/s", goal), fmt.Sprintf("%d/s", n), n*100 >= int64(goal)*servingRatePercent)
 	}
-	rate("usage events that flow meanwhile", r.Events, c.Events)
+	rate("usage events accepted meanwhile", r.Events, c.Events)
+	rate("usage events priced meanwhile", r.Priced, c.Events)
 	atMost("accepted to a watching client, p99", r.Seen.P99, servingSeenMax)
 	rate(fmt.Sprintf("SubtotalService.Get, of %d keys", r.Keys), r.Gets, c.Gets)
 	atMost("SubtotalService.Get, p99", r.Get.P99, servingGetMax)
 	row("watches held open", fmt.Sprint(c.Watches), fmt.Sprint(r.Watches), r.Watches == c.Watches)
-	memory("memory of each watch, both ends", r.WatchBytes, servingWatchMax)
+	memory("memory of each watch", r.WatchBytes, servingWatchMax)
 	for _, e := range r.Exports {
 		name := fmt.Sprintf("month end of %d lines as %s", e.Lines, strings.ToUpper(e.Format))
 		atMost(name, e.Took, servingExportMax)
@@ -108,9 +115,10 @@ func (c *benchServingCommand) print(s streams, r *figures.Report) error {
 	}
 	fmt.Fprintf(s.out, `
 Accepted to a watching client: %d samples, p50 %s, max %s. Get: %d samples from when each was due, p50 %s, max %s, %d failed.
-The %d watches received %d updates. Memory of a watch is what heap and stacks grew by when they were opened, both ends of the
-connection being in this process, by their number. Everything shares this machine's processors.
-`, r.Seen.Samples, shortTime(r.Seen.P50), shortTime(r.Seen.Max), r.Get.Samples, shortTime(r.Get.P50), shortTime(r.Get.Max), r.GetFailures, r.Watches, r.Updates)
+The %d watches received %d updates. Memory of a watch is what the server's heap and stacks grew by when they were opened, by their number.
+The server used %d %% of a processor, and the clients, a process of their own on the same machine, %d %%.
+`, r.Seen.Samples, shortTime(r.Seen.P50), shortTime(r.Seen.Max), r.Get.Samples, shortTime(r.Get.P50), shortTime(r.Get.Max), r.GetFailures, r.Watches, r.Updates,
+		r.ServerCPU, r.ClientCPU)
 	if len(r.Exports) > 0 {
 		fmt.Fprintf(s.out, "The month of %d invoices was closed in %s. Each export is `tollway invoices export`, a process of its own: time and memory are that process's.\n",
 			r.Exports[0].Invoices, shortTime(r.Closed))

@@ -125,7 +125,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	}
 	log := slog.New(handler)
 	running := serve.Config{
-		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks(), Now: failpoint.Clock()},
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks(), Now: failpoint.Clock(), Turns: host.ShareProcessors()},
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},

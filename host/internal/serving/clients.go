@@ -3,20 +3,88 @@ package serving
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/cloud"
+	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
+// clients are those who call the server.
+type clients struct {
+	order
+	now   func() time.Time
+	world *cloud.World
+	calls *rpc.Clients
+	// chunks are sent one after the other.
+	chunks []*tollwayv1.UsageServiceIngestStreamRequest
+
+	accepted, gets, failures, updates atomic.Int64
+	seen, get                         times
+}
+
+// carryOut opens the watches, waits for ready, and has usage flow while the probes and
+// the calls of Get are measured.
+func (o order) carryOut(ctx context.Context, now func() time.Time, ready func() error) (result, error) {
+	c := &clients{order: o, now: now}
+	var err error
+	if c.world, err = cloud.New(o.Accounts, true); err != nil {
+		return result{}, err
+	}
+	if err := c.prepare(); err != nil {
+		return result{}, err
+	}
+	if c.calls, err = rpc.NewClients(o.URL, "", nil); err != nil {
+		return result{}, err
+	}
+	defer c.calls.Close()
+	group, working := errgroup.WithContext(ctx)
+	working, stop := context.WithCancel(working)
+	defer stop()
+	watches, err := c.open(working)
+	if err == nil {
+		err = ready()
+	}
+	if err != nil {
+		return result{}, err
+	}
+	for _, w := range watches {
+		group.Go(func() error { return w.follow(working) })
+	}
+	begun, used := now(), processorTime()
+	// No deadline, which calls would take to the server.
+	limited, cancel := context.WithCancel(working)
+	defer cancel()
+	defer time.AfterFunc(o.Duration, cancel).Stop()
+	work, limited := errgroup.WithContext(limited)
+	work.Go(func() error { return c.send(limited) })
+	work.Go(func() error { return c.ask(limited) })
+	for _, w := range watches[:o.Probes] {
+		work.Go(func() error { return w.probe(limited) })
+	}
+	if err := work.Wait(); err != nil {
+		return result{}, err
+	}
+	r := result{Took: now().Sub(begun), CPU: processorTime() - used}
+	stop()
+	err = group.Wait()
+	r.Accepted, r.Gets, r.Failures, r.Updates = c.accepted.Load(), c.gets.Load(), c.failures.Load(), c.updates.Load()
+	r.Seen, r.Get = c.seen.spread(), c.get.spread()
+	return r, err
+}
+
 // watch is a client with an open stream.
 type watch struct {
-	run     *run
+	of      *clients
 	account billing.AccountID
 	stream  tollwayv1connect.SubtotalServiceWatchClientStream
 
@@ -27,26 +95,27 @@ type watch struct {
 
 // pending is an event that was accepted and not seen yet.
 type pending struct {
-	position query.Position
+	position *tollwayv1.Position
 	at       time.Time
 }
 
-// open opens the watches and reads their snapshots. The first are the probes'.
-func (r *run) open(ctx context.Context) ([]*watch, error) {
-	watches := make([]*watch, r.Watches)
+// open opens the watches and reads their snapshots. The first are the probes'; the
+// others are of one account each, or all of the first probe's.
+func (c *clients) open(ctx context.Context) ([]*watch, error) {
+	watches := make([]*watch, c.Watches)
 	group, opening := errgroup.WithContext(ctx)
 	const together = 32
 	group.SetLimit(together)
 	for i := range watches {
-		w := &watch{run: r, account: r.world.Account(i % r.world.Accounts()), arrived: make(chan struct{}, 1)}
-		if i < r.Probes {
-			w.account = billing.AccountID(fmt.Sprint("probe-", i))
+		w := &watch{of: c, account: c.world.Account(i % c.world.Accounts()), arrived: make(chan struct{}, 1)}
+		if i < c.Probes || c.Hot {
+			w.account = billing.AccountID(fmt.Sprint("probe-", i%c.Probes))
 		}
 		watches[i] = w
 		group.Go(func() error {
 			var err error
 			// The stream outlives its opening.
-			w.stream, err = r.clients.Subtotals.Watch(ctx, &tollwayv1.SubtotalServiceWatchRequest{Account: string(w.account)})
+			w.stream, err = c.calls.Subtotals.Watch(ctx, &tollwayv1.SubtotalServiceWatchRequest{Account: string(w.account)})
 			if err == nil {
 				_, err = w.stream.Receive()
 			}
@@ -65,12 +134,12 @@ func (w *watch) follow(ctx context.Context) error {
 		m, err := w.stream.Receive()
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // the run is over: what it broke off is no failure
+				return nil //nolint:nilerr // the measurement is over: what it broke off is no failure
 			}
 			return fmt.Errorf("watch of account %s: %w", w.account, err)
 		}
-		w.run.updates.Add(1)
-		w.take(m.GetAsOf(), w.run.Now())
+		w.of.updates.Add(1)
+		w.take(m.GetAsOf(), w.of.now())
 	}
 }
 
@@ -83,12 +152,12 @@ func (w *watch) take(seen *tollwayv1.AsOf, now time.Time) {
 		first := w.waiting[0]
 		reached := false
 		for _, p := range seen.GetPositions() {
-			reached = reached || int(p.GetPartition()) == first.position.Partition && p.GetSequence() >= first.position.Sequence
+			reached = reached || p.GetPartition() == first.position.GetPartition() && p.GetSequence() >= first.position.GetSequence()
 		}
 		if !reached {
 			return
 		}
-		w.run.seen.add(max(0, now.Sub(first.at)))
+		w.of.seen.add(max(0, now.Sub(first.at)))
 		w.waiting = w.waiting[1:]
 		select {
 		case w.arrived <- struct{}{}:
@@ -103,22 +172,20 @@ const probeRest = 20 * time.Millisecond
 // probe sends one event after the other and waits until it is seen.
 func (w *watch) probe(ctx context.Context) error {
 	for n := 0; ; n++ {
-		if !w.run.sleep(ctx, w.run.Now().Add(probeRest)) {
+		if !w.of.sleep(ctx, w.of.now().Add(probeRest)) {
 			return nil
 		}
 		w.mu.Lock() // the message must not come before what waits for it
-		results, err := w.run.host.Ingest(ctx, []billing.UsageEvent{w.run.probeEvent(w.account, n)})
-		if err == nil && results[0].Problem == nil {
-			w.waiting = append(w.waiting, pending{results[0].Position, w.run.Now()})
+		position, err := w.of.sendProbe(ctx, w.account, n)
+		if err == nil {
+			w.waiting = append(w.waiting, pending{position, w.of.now()})
 		}
 		w.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the run is over: what it broke off is no failure
+			return nil //nolint:nilerr // the measurement is over: what it broke off is no failure
 		case err != nil:
 			return err
-		case results[0].Problem != nil:
-			return results[0].Problem
 		}
 		select {
 		case <-w.arrived:
@@ -128,35 +195,109 @@ func (w *watch) probe(ctx context.Context) error {
 	}
 }
 
-// askers is how many calls of Get are open at a time at most.
-const askers = 32
-
-// ask calls Get at the rate that is wanted, each call at its time: one that begins
-// late, because those before have not ended, counts from when it was due.
-func (r *run) ask(ctx context.Context) error {
-	start := r.Now()
-	group, ctx := errgroup.WithContext(ctx)
-	for n := range askers {
-		group.Go(func() error {
-			for turn := n; ; turn += askers {
-				due := start.Add(time.Duration(int64(turn) * int64(time.Second) / int64(r.Config.Gets)))
-				if !r.sleep(ctx, due) {
-					return nil
-				}
-				const step = 7_919 // a prime: over all accounts, and not one behind the other
-				account := r.world.Account(turn * step % r.world.Accounts())
-				_, err := r.clients.Subtotals.Get(ctx, &tollwayv1.SubtotalServiceGetRequest{Account: string(account)})
-				if ctx.Err() != nil {
-					return nil //nolint:nilerr // the run is over: what it broke off is no failure
-				}
-				if err != nil {
-					r.failures.Add(1)
-					continue
-				}
-				r.gets.Add(1)
-				r.get.add(r.Now().Sub(due))
-			}
-		})
+// sendProbe sends an event of a probe's account, like those that flow, and returns
+// where the log has it.
+func (c *clients) sendProbe(ctx context.Context, account billing.AccountID, n int) (*tollwayv1.Position, error) {
+	e := c.world.Event(0)
+	data := map[string]string{}
+	for _, f := range e.Data {
+		data[f.Key] = f.Text
 	}
+	answer, err := c.calls.Usage.Ingest(ctx, &tollwayv1.UsageServiceIngestRequest{Events: []*tollwayv1.UsageEvent{{
+		Id: string(account) + "/" + strconv.Itoa(n), Source: e.Source, Type: e.Type, Subject: string(account), Time: timestamppb.New(e.Time), Data: data,
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	if results := answer.GetResults(); len(results) == 1 && results[0].GetAccepted() != nil {
+		return results[0].GetAccepted(), nil
+	}
+	return nil, fmt.Errorf("an event of a probe was not accepted: %v", answer)
+}
+
+// How usage is sent: so many events of one partition make a body, so many bodies a
+// chunk, and so many chunks may be unanswered.
+const (
+	bodyEvents  = 250
+	chunkBodies = 8
+	chunksOpen  = 6
+)
+
+// prepare makes the chunks of usage that will be sent, before anything is measured.
+func (c *clients) prepare() error {
+	events := int(int64(c.Events) * int64(c.Duration) / int64(time.Second))
+	s := cloud.Stretch{From: c.From, To: c.From + events + bodyEvents*chunkBodies, Partitions: c.Partitions, PerMessage: bodyEvents}
+	chunk := &tollwayv1.UsageServiceIngestStreamRequest{}
+	return c.world.Messages(cloud.Packed, s, func(_ int, body []byte) error {
+		chunk.Bodies = append(chunk.Bodies, &tollwayv1.UsageBody{ContentType: ingest.ContentTypePacked, Data: body})
+		if len(chunk.Bodies) == chunkBodies {
+			c.chunks = append(c.chunks, chunk)
+			chunk = &tollwayv1.UsageServiceIngestStreamRequest{}
+		}
+		return nil
+	})
+}
+
+// send has usage flow at the rate that is wanted, or as near as it comes, over one
+// stream.
+func (c *clients) send(ctx context.Context) error {
+	stream, err := c.calls.Usage.IngestStream(ctx)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	open := make(chan struct{}, chunksOpen)
+	group.Go(func() error {
+		for ctx.Err() == nil {
+			answer, err := stream.Receive()
+			if err != nil {
+				return unlessOver(ctx, err)
+			}
+			if n := answer.GetOutcome().GetRejected(); n > 0 || len(answer.GetOutcome().GetUnconfirmed()) > 0 {
+				return fmt.Errorf("%d events of a chunk were rejected, %v not confirmed", n, answer.GetOutcome().GetUnconfirmed())
+			}
+			c.accepted.Add(int64(answer.GetOutcome().GetAccepted()))
+			<-open
+		}
+		return nil
+	})
+	group.Go(func() error {
+		start := c.now()
+		for n, chunk := range c.chunks {
+			if !c.sleep(ctx, start.Add(time.Duration(int64(n)*bodyEvents*chunkBodies*int64(time.Second)/int64(c.Events)))) {
+				return nil
+			}
+			select {
+			case open <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			if err := stream.Send(chunk); err != nil {
+				return unlessOver(ctx, err)
+			}
+		}
+		<-ctx.Done() // the last ones are answered
+		return nil
+	})
 	return group.Wait()
+}
+
+// unlessOver is the error of a call, nil when the measurement broke it off.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// sleep waits for a time; false when ctx ended before.
+func (c *clients) sleep(ctx context.Context, until time.Time) bool {
+	timer := time.NewTimer(until.Sub(c.now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
 }

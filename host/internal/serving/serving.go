@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +39,15 @@ type Config struct {
 	Dir      string // where a temporary directory is made
 	Now      func() time.Time
 	Progress func(what string)
-	// Launch makes a command of `tollway`, to be started; needed with Formats.
+	// Hot has all watches follow the probes' accounts, which change all the time.
+	Hot bool
+	// Turns is [host.Config.Turns].
+	Turns int
+	// Profile begins a profile of the server while it is measured; nil for none. What it
+	// returns ends it.
+	Profile func() (stop func() error, err error)
+	// Launch makes a command of `tollway`, to be started: of the clients, which are in
+	// this process without it, and of exports.
 	Launch func(ctx context.Context, args ...string) *exec.Cmd
 }
 
@@ -71,13 +78,16 @@ func (c Config) Validate() error {
 type Report struct {
 	Keys        int    `json:"keys"`
 	Watches     int    `json:"watches"`
-	Events      int64  `json:"events_per_second"` // reached
+	Events      int64  `json:"events_per_second"` // accepted
+	Priced      int64  `json:"priced_per_second"` // events in checkpoints meanwhile
 	Gets        int64  `json:"gets_per_second"`   // reached
-	WatchBytes  int64  `json:"bytes_per_watch"`   // of memory, both ends
+	WatchBytes  int64  `json:"bytes_per_watch"`   // of the server's memory
 	Updates     int64  `json:"updates"`           // that the watches received
 	Seen        Spread `json:"seen"`              // from the producer's answer to a watching client
 	Get         Spread `json:"get"`               // from when a call was due to its answer
 	GetFailures int64  `json:"get_failures"`
+	ServerCPU   int64  `json:"server_cpu_percent"`  // of one processor
+	ClientCPU   int64  `json:"clients_cpu_percent"` // likewise
 
 	Closed  time.Duration `json:"closed_ns"` // what closing the month took; 0 without an export
 	Exports []Exported    `json:"exports,omitempty"`
@@ -117,17 +127,11 @@ func (t *times) spread() Spread {
 // run is one measurement.
 type run struct {
 	Config
-	host    *host.Host
-	dir     string
-	world   *cloud.World
-	clients *rpc.Clients
-	report  Report
-
-	next      atomic.Int64 // event
-	gets      atomic.Int64
-	failures  atomic.Int64
-	updates   atomic.Int64
-	seen, get times
+	host   *host.Host
+	dir    string
+	world  *cloud.World
+	report Report
+	next   atomic.Int64 // event
 }
 
 // Run measures.
@@ -151,13 +155,16 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 	settings := serve.Config{
 		Host: host.Config{
 			DataDir: dir, Partitions: config.Partitions, NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}},
-			PluginCache: host.UserPluginCache(), Now: config.Now,
+			PluginCache: host.UserPluginCache(), Now: config.Now, Turns: config.Turns,
 		},
 		RPC: rpc.Config{Listen: "127.0.0.1:0"},
 	}
 	err = serve.Run(ctx, settings, func(url string, h *host.Host) error {
 		defer stop()
 		r.host = h
+		if err := r.fill(ctx); err != nil {
+			return err
+		}
 		if err := r.measure(ctx, url); err != nil || len(r.Formats) == 0 {
 			return err
 		}
@@ -169,49 +176,50 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 	return r.report, err
 }
 
-// measure fills the state and then measures while usage flows.
+// measure has the clients do their work, and notes what the server does meanwhile.
 func (r *run) measure(ctx context.Context, url string) (err error) {
-	if r.clients, err = rpc.NewClients(url, "", nil); err != nil {
-		return err
-	}
-	defer r.clients.Close()
-	if err := r.fill(ctx); err != nil {
-		return err
-	}
 	r.Progress(fmt.Sprintf("opening %d watches", r.Watches))
 	before := memory()
-	group, measuring := errgroup.WithContext(ctx)
-	measuring, stop := context.WithCancel(measuring)
-	defer stop()
-	watches, err := r.open(measuring)
+	clients, err := r.invite(ctx, order{
+		URL: url, Accounts: r.world.Accounts(), Partitions: r.Partitions, From: int(r.next.Load()), Events: r.Config.Events, Gets: r.Config.Gets,
+		Watches: r.Watches, Hot: r.Hot, Probes: r.Probes, Duration: r.Duration,
+	})
 	if err != nil {
+		return err
+	}
+	if _, err := clients.answer(); err != nil {
 		return err
 	}
 	r.report.WatchBytes = max(0, memory()-before) / int64(r.Watches)
 	r.Progress(fmt.Sprintf("measuring for %s", r.Duration))
-	for _, w := range watches {
-		group.Go(func() error { return w.follow(measuring) })
+	stop := func() error { return nil }
+	if r.Profile != nil {
+		if stop, err = r.Profile(); err != nil {
+			return err
+		}
 	}
-	from, begun := r.next.Load(), r.Now()
-	limited, cancel := context.WithTimeout(measuring, r.Duration)
-	defer cancel()
-	work, limited := errgroup.WithContext(limited)
-	work.Go(func() error { return r.send(limited) })
-	work.Go(func() error { return r.ask(limited) })
-	for _, w := range watches[:r.Probes] {
-		work.Go(func() error { return w.probe(limited) })
-	}
-	if err := work.Wait(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	begun, used, read := r.Now(), processorTime(), r.host.Counters().Read
+	if err := clients.say.Encode(true); err != nil {
 		return err
 	}
-	took := r.Now().Sub(begun)
-	r.report.Events = (r.next.Load() - from) * int64(time.Second) / int64(took)
-	r.report.Gets = r.gets.Load() * int64(time.Second) / int64(took)
-	stop()
-	err = group.Wait()
-	r.report.Seen, r.report.Get = r.seen.spread(), r.get.spread()
-	r.report.GetFailures, r.report.Updates = r.failures.Load(), r.updates.Load()
-	return err
+	a, err := clients.answer()
+	took, cpu := r.Now().Sub(begun), processorTime()-used
+	priced := int64(r.host.Counters().Read-read) * int64(time.Second) / int64(took)
+	if err = errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if a.Result == nil {
+		return errors.New("serving: the clients have measured nothing")
+	}
+	per := func(n int64) int64 { return n * int64(time.Second) / int64(a.Result.Took) }
+	p := &r.report
+	p.Events, p.Priced, p.Gets = per(a.Result.Accepted), priced, per(a.Result.Gets)
+	p.Seen, p.Get, p.GetFailures, p.Updates = a.Result.Seen, a.Result.Get, a.Result.Failures, a.Result.Updates
+	p.ServerCPU, p.ClientCPU = int64(cpu)*100/int64(took), int64(a.Result.CPU)*100/int64(a.Result.Took)
+	if r.Launch == nil {
+		p.ClientCPU = 0 // it is in the server's
+	}
+	return clients.leave()
 }
 
 // memory is what the process uses for objects and stacks, bytes.
@@ -222,12 +230,10 @@ func memory() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// How usage is sent.
+// How the keys are made.
 const (
 	fillBatch   = 2_000
 	fillSenders = 8
-	sendBatch   = 500
-	sendSenders = 16
 )
 
 // fill puts the catalog in force and uses each slot once.
@@ -268,45 +274,4 @@ func positions(results []host.Ingested) []query.Position {
 		list[i] = results[i].Position
 	}
 	return list
-}
-
-// send has usage flow at the rate that is wanted, or as near as it comes.
-func (r *run) send(ctx context.Context) error {
-	start := r.Now()
-	group, ctx := errgroup.WithContext(ctx)
-	for n := range sendSenders {
-		group.Go(func() error {
-			source, events := r.world.NewEvents(), make([]billing.UsageEvent, sendBatch)
-			for turn := n; ; turn += sendSenders {
-				due := start.Add(time.Duration(int64(turn) * sendBatch * int64(time.Second) / int64(r.Events)))
-				if !r.sleep(ctx, due) {
-					return nil
-				}
-				source.Make(events, int(r.next.Add(sendBatch))-sendBatch)
-				if _, err := r.host.Ingest(ctx, events); err != nil && ctx.Err() == nil {
-					return err
-				}
-			}
-		})
-	}
-	return group.Wait()
-}
-
-// sleep waits for a time; false when ctx ended before.
-func (r *run) sleep(ctx context.Context, until time.Time) bool {
-	timer := time.NewTimer(until.Sub(r.Now()))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// probeEvent is an event of a probe's account, like those that flow.
-func (r *run) probeEvent(account billing.AccountID, n int) billing.UsageEvent {
-	e := r.world.Event(0)
-	e.Account, e.ID = account, string(account)+"/"+strconv.Itoa(n)
-	return e
 }
