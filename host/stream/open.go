@@ -28,6 +28,7 @@ type Conn struct {
 	nc         *nats.Conn
 	js         jetstream.JetStream
 	acks       *ackInbox
+	ends       *ends
 	closing    atomic.Bool
 	closed     func() error // does the closing, once
 	partitions atomic.Int32 // 0 before EnsureStreams
@@ -58,7 +59,7 @@ func Open(ctx context.Context, config Config) (*Conn, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	c := &Conn{config: config, log: config.Log, handles: map[string]jetstream.Stream{}, created: map[string]time.Time{}}
+	c := &Conn{config: config, log: config.Log, handles: map[string]jetstream.Stream{}, created: map[string]time.Time{}, ends: newEnds()}
 	c.closed = sync.OnceValue(c.shut)
 	if err := c.open(ctx); err != nil {
 		return nil, fmt.Errorf("stream: %w", errors.Join(err, c.Close()))

@@ -42,8 +42,14 @@ func (c *Conn) Publish(ctx context.Context, out []Outgoing) ([]uint64, error) {
 	sequences := make([]uint64, len(out))
 	failures := make([]error, len(out))
 	groups := map[string][]int{}
+	before := map[string]uint64{}
 	for i := range out {
 		stream, err := streamOf(out[i].Subject)
+		if _, asked := before[stream]; err == nil && !asked {
+			if before[stream], err = c.ends.before(stream); err != nil {
+				delete(before, stream)
+			}
+		}
 		if err != nil {
 			failures[i] = err
 			continue
@@ -73,7 +79,22 @@ func (c *Conn) Publish(ctx context.Context, out []Outgoing) ([]uint64, error) {
 	failpoint.Hit("publish.before-acks")
 	waitBatches(sequences)
 	waitSingles(sequences)
+	for stream, members := range groups {
+		c.believe(stream, before[stream], members, sequences, failures)
+	}
 	return sequences, publishError(failures)
+}
+
+// believe takes back what was acknowledged by a stream that is not the one that it was.
+func (c *Conn) believe(stream string, before uint64, members []int, sequences []uint64, failures []error) {
+	for _, i := range members {
+		if failures[i] != nil {
+			continue
+		}
+		if err := c.ends.acknowledged(stream, before, sequences[i]); err != nil {
+			sequences[i], failures[i] = 0, err
+		}
+	}
 }
 
 // unsynced reports whether the server is known not to sync.

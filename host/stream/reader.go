@@ -42,6 +42,7 @@ func (c *Conn) Follow(ctx context.Context, stream string, after uint64) (*Reader
 	if err != nil {
 		return nil, fmt.Errorf("stream: read %s: %w", stream, err)
 	}
+	c.ends.reached(stream, after)
 	linger := time.NewTimer(0)
 	linger.Stop()
 	return &Reader{pull: p, linger: linger}, nil
@@ -93,6 +94,7 @@ func (r *Reader) Next(ctx context.Context, limit Limit) ([]Message, error) {
 		}
 		bytes += r.add(m, d)
 	}
+	r.pull.conn.ends.reached(r.pull.stream, r.pull.taken)
 	return r.batch, nil
 }
 

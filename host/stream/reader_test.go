@@ -212,6 +212,7 @@ func TestReaderNoticesNewStream(t *testing.T) {
 	if err := c.js.DeleteStream(ctx, Usage(0)); err != nil {
 		t.Fatal(err)
 	}
+	c.ends = newEnds() // another producer knows nothing of the old one
 	gappy(t, c)
 	_, err := r.Next(ctx, Limit{})
 	mustFail(t, err, "USAGE-0", "made anew at")

@@ -32,6 +32,7 @@ func TestReaderNoticesRewrittenTail(t *testing.T) {
 	copyDir(t, saved, p.store)
 	p.start()
 	waitConnected(t, c)
+	c.ends = newEnds() // another producer knows nothing of what was lost
 	mustPublish(t, c, events(0, 8, "other"))
 	_, err := r.Next(testContext(t), Limit{})
 	mustFail(t, err, "USAGE-0", "up to 10", "another message stands at that position")
