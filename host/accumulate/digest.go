@@ -393,7 +393,10 @@ func (a *Auditor) Journal(entry []byte) error {
 		return err
 	}
 	t := a.tally
-	for _, r := range slices.Backward(a.spots) {
+	for i, r := range slices.Backward(a.spots) {
+		if i >= tallyAhead && a.spots[i-tallyAhead].number < a.slots {
+			memory.Ahead(unsafe.Pointer(&t.slots[a.spots[i-tallyAhead].number]), unsafe.Sizeof(slotSum{}))
+		}
 		if r.number >= a.slots {
 			return fmt.Errorf("%w: slot %d of %d", errRecord, r.number, a.slots)
 		}

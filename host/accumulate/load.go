@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
+	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -121,12 +123,51 @@ func (l *Loader) Journal(entry []byte) error {
 			l.starts = append(l.starts, uint32(start))
 		}
 	}
-	for _, start := range slices.Backward(l.starts) {
-		if err := l.take(entry[start:]); err != nil {
-			return err
+	for end := len(l.starts); end > 0; end -= min(end, loadAhead) {
+		list := l.starts[max(0, end-loadAhead):end]
+		l.ahead(entry, list)
+		for _, start := range slices.Backward(list) {
+			if err := l.take(entry[start:]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// loadAhead is how many records have their accounts read ahead before the first of
+// them is taken.
+const loadAhead = 16
+
+// ahead has the accounts of records read ahead that will be placed.
+func (l *Loader) ahead(entry []byte, starts []uint32) {
+	table := &l.state.accounts
+	if table.n == 0 {
+		return
+	}
+	var hashes [loadAhead]uint32
+	n := 0
+	for _, start := range starts {
+		b := entry[start:]
+		if number := binary.LittleEndian.Uint32(b[1:]); b[0] != recordFull || number >= l.header.Slots || l.named.has(number) {
+			continue
+		}
+		r := reader{b: b[1+4:]}
+		body := reader{b: r.bytes()}
+		body.uvarint() // the terms
+		hashes[n] = accountHash(string(body.bytes()))
+		memory.Ahead(unsafe.Pointer(&table.places[table.spread(hashes[n])]), 1)
+		n++
+	}
+	var accounts [loadAhead]*rate.Account
+	for i, hash := range hashes[:n] {
+		accounts[i] = table.like(hash)
+	}
+	for _, a := range accounts[:n] {
+		if a != nil {
+			memory.Ahead(unsafe.Pointer(unsafe.StringData(a.ID)), uintptr(len(a.ID)))
+		}
+	}
 }
 
 // take takes what the record that b begins with says and none behind it has said:
