@@ -31,12 +31,13 @@ type Config struct {
 	Flips       int           // bits
 	Full        int           // times that the disk is full
 	Clocks      int           // jumps of the wall clock
+	Streams     int           // accidents of the log's streams
 }
 
 // Default is what `make chaos` does: the sizes that the project asks of itself.
 func Default() Config {
 	return Config{
-		Kills: 200, Events: 1_000_000, Accounts: 120, PointRounds: 2, NATSKills: 100, Cuts: 100, Away: 10 * time.Minute, Flips: 500, Full: 20, Clocks: 20,
+		Kills: 200, Events: 1_000_000, Accounts: 120, PointRounds: 2, NATSKills: 100, Cuts: 100, Away: 10 * time.Minute, Flips: 500, Full: 20, Clocks: 20, Streams: 20,
 	}
 }
 
@@ -61,6 +62,7 @@ func campaigns() []campaignOf {
 		{"full disk", fullDisk, func(c *Config) string { return fmt.Sprintf("-full %d -events %d", c.Full, c.Events) }},
 		{"clock jumps", clocks, func(c *Config) string { return fmt.Sprintf("-clocks %d -events %d", c.Clocks, c.Events) }},
 		{"months again", again, func(c *Config) string { return fmt.Sprintf("-events %d", c.Events) }},
+		{"streams", accidents, func(c *Config) string { return fmt.Sprintf("-streams %d -events %d", c.Streams, c.Events) }},
 		{"downstream", downstream, func(c *Config) string { return fmt.Sprintf("-away %s -events %d", c.Away, c.Events) }},
 	}
 }

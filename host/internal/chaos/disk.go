@@ -38,43 +38,80 @@ func fullDisk(ctx context.Context, r *run, o *Outcome) (err error) {
 		}
 	}()
 	world := r.world(max(1000, r.Events/10))
+	p.batchMax = int(max(1, world.Events/int64(4*max(1, r.Full)))) // so that none of them goes beyond its turn by much
 	return r.under(ctx, o, p, world, func(ctx context.Context, s *site, f *Feeder) error {
 		choose := chance(r.Seed, forFaults)
-		for n := range int64(r.Full) {
-			share := max(1, world.Events/int64(r.Full))
-			f.waitFor(ctx, share*n+choose.Int64N(share))
-			if err := fill(filepath.Join(s.data, "ballast"), diskBytes-choose.Int64N(400<<20)); err != nil {
-				return err
+		for n := range r.Full {
+			if err := r.fillOnce(ctx, o, s, f, n, choose.Int64N(400<<20)); err != nil {
+				return fmt.Errorf("full disk %d: %w", n+1, err)
 			}
-			pause(ctx, time.Second+time.Duration(choose.Int64N(int64(2*time.Second))))
-			clients := s.program.Clients()
-			if clients == nil {
-				return fmt.Errorf("a full disk has ended the program: %s", s.program.lastWords())
-			}
-			if _, err := clients.Subtotals.List(ctx, &tollwayv1.SubtotalServiceListRequest{PageSize: 10}); err != nil {
-				return fmt.Errorf("no answer while the disk is full: %w", err)
-			}
-			if err := os.Remove(filepath.Join(s.data, "ballast")); err != nil {
-				return err
-			}
-			o.Runs++
-			begun := time.Now()
-			if err := s.settle(ctx); err != nil {
-				return err
-			}
-			o.Recovery = append(o.Recovery, time.Since(begun))
 		}
-		text, err := os.ReadFile(s.program.log)
+		f.limit.Store(0)
+		return nil
+	})
+}
+
+// Lines of the program's log about the disk.
+const (
+	saysFull  = "the disk is full"
+	saysSpace = "the disk has space again"
+)
+
+// fillOnce fills the disk but for some bytes while usage comes in, waits until the
+// program says so, asks it, and makes space again.
+func (r *run) fillOnce(ctx context.Context, o *Outcome, s *site, f *Feeder, n int, left int64) error {
+	share := max(1, f.world.Events/int64(r.Full))
+	f.limit.Store(share*int64(n) + max(1, share/2))
+	f.waitFor(ctx, f.limit.Load())
+	if err := fill(filepath.Join(s.data, "ballast"), diskBytes-left); err != nil {
+		return err
+	}
+	f.limit.Store(share * int64(n+1)) // what comes now finds no space
+	if err := s.awaitLines(ctx, saysFull, n+1); err != nil {
+		return err
+	}
+	clients := s.program.Clients()
+	if clients == nil {
+		return fmt.Errorf("it has ended the program: %s", s.program.lastWords())
+	}
+	if _, err := clients.Subtotals.List(ctx, &tollwayv1.SubtotalServiceListRequest{PageSize: 10}); err != nil {
+		return fmt.Errorf("no answer meanwhile: %w", err)
+	}
+	if err := os.Remove(filepath.Join(s.data, "ballast")); err != nil {
+		return err
+	}
+	o.Runs++
+	begun := time.Now()
+	if err := s.awaitLines(ctx, saysSpace, n+1); err != nil {
+		return err
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	o.Recovery = append(o.Recovery, time.Since(begun))
+	return nil
+}
+
+// awaitLines waits until the program has said something so many times.
+func (s *site) awaitLines(ctx context.Context, text string, times int) error {
+	ctx, cancel := context.WithTimeout(ctx, insistMax)
+	defer cancel()
+	for {
+		log, err := os.ReadFile(s.program.log)
 		if err != nil {
 			return err
 		}
-		o.note("the program said %d times that the disk is full, and %d times that it has space again",
-			bytes.Count(text, []byte("the disk is full")), bytes.Count(text, []byte("the disk has space again")))
-		if !bytes.Contains(text, []byte("the disk is full")) {
-			o.Problems = append(o.Problems, "the program never said that the disk is full")
+		said := bytes.Count(log, []byte(text))
+		switch {
+		case said >= times:
+			return nil
+		case !s.program.Running():
+			return fmt.Errorf("the program ended before it said %q: %s", text, s.program.lastWords())
+		case ctx.Err() != nil:
+			return fmt.Errorf("the program said %d times %q, and not %d times", said, text, times)
 		}
-		return nil
-	})
+		pause(ctx, 20*time.Millisecond)
+	}
 }
 
 // fill writes a file until it has a size, or the disk has no more.

@@ -24,6 +24,7 @@ type Feeder struct {
 	sent     atomic.Int64                                   // events taken for the first time
 	doubled  atomic.Uint64                                  // events sent again on purpose and taken
 	failed   atomic.Uint64                                  // calls that failed
+	limit    atomic.Int64                                   // events after which it waits; 0 for none
 	ended    chan struct{}                                  // closed when nothing more is sent
 }
 
@@ -43,6 +44,7 @@ func (f *Feeder) run(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
+		f.held(ctx)
 		if err := f.send(ctx, batch); err != nil {
 			return err
 		}
@@ -69,6 +71,16 @@ func (f *Feeder) run(ctx context.Context) error {
 		}
 	}
 	return flush()
+}
+
+// held waits while as many events have been taken as may be for now.
+func (f *Feeder) held(ctx context.Context) {
+	for ctx.Err() == nil {
+		if limit := f.limit.Load(); limit == 0 || f.sent.Load() < limit {
+			return
+		}
+		pause(ctx, time.Millisecond)
+	}
 }
 
 // monthMargin is how far usage is in the next month when one is closed, in twentieths.

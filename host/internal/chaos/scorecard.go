@@ -25,7 +25,7 @@ func (m *Mark) OK() bool { return len(m.Problems) == 0 && m.Figures != "" }
 
 // sizes of a score card: about two minutes on two processors.
 func (c Config) small() Config {
-	c.Kills, c.Events, c.Accounts, c.NATSKills, c.Cuts, c.Away, c.Flips = 3, 40_000, 20, 3, 5, 3*time.Second, 6
+	c.Kills, c.Events, c.Accounts, c.NATSKills, c.Cuts, c.Away, c.Flips, c.Streams = 3, 40_000, 20, 3, 5, 3*time.Second, 6, 3
 	return c
 }
 
@@ -79,6 +79,7 @@ func proofs() []proof {
 		ofCampaign("Worker failure", "kill -9 loses and doubles nothing", "kills", runs("kills")),
 		ofCampaign("Coordinator failure", "a killed NATS server loses and doubles nothing", "nats kills", runs("kills of NATS")),
 		ofCampaign("Network failure", "connections that break, crawl or fall silent lose and double nothing", "network", runs("breaks of the network")),
+		ofCampaign("Log accidents", "a log that is deleted, made anew or cut short is refused and named, and bills nothing else; put back, it goes on", "streams", runs("streams spoilt")),
 		ofCampaign("Downstream failure", "a receiver that fails, dawdles or is away gets every invoice, with the bytes it was issued with", "downstream", runs("moods of the receiver")),
 		ofCampaign("Duplicates", "a period that is sent again is priced once", "months again", runs("months sent again")),
 		ofCampaign("Corruption", "a flipped bit in the stored state is never served", "bit flips", runs("bits flipped")),

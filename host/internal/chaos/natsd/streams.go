@@ -3,6 +3,7 @@ package natsd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -92,4 +93,40 @@ func (s *Server) Messages(ctx context.Context, name string) (map[string][]byte, 
 		return nil
 	})
 	return bodies, err
+}
+
+// Purge empties a stream.
+func (s *Server) Purge(ctx context.Context, name string) error {
+	return s.with(func(js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		return stream.Purge(ctx)
+	})
+}
+
+// DeleteMessage deletes a message of a stream.
+func (s *Server) DeleteMessage(ctx context.Context, name string, sequence uint64) error {
+	return s.with(func(js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		return stream.DeleteMsg(ctx, sequence)
+	})
+}
+
+// LimitStream sets how old a stream's messages become; 0 is any age.
+func (s *Server) LimitStream(ctx context.Context, name string, age time.Duration) error {
+	return s.with(func(js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		config := stream.CachedInfo().Config
+		config.MaxAge = age
+		_, err = js.UpdateStream(ctx, config)
+		return err
+	})
 }

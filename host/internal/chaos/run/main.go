@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) int {
 	flags.IntVar(&c.Flips, "flips", c.Flips, "flipped bits")
 	flags.IntVar(&c.Full, "full", c.Full, "times that the disk is full")
 	flags.IntVar(&c.Clocks, "clocks", c.Clocks, "jumps of the wall clock")
+	flags.IntVar(&c.Streams, "streams", c.Streams, "accidents of the log's streams")
 	card := flags.Bool("scorecard", false, "show the score card instead")
 	if err := flags.Parse(args); err != nil {
 		return 2
