@@ -115,15 +115,7 @@ const (
 // context ends. What befalls one is its own: run fails only if the ledger cannot
 // be read.
 func (s *shadows) run(ctx context.Context) error {
-	records := map[string]shadowRecord{}
-	err := s.host.conn.Each(ctx, stream.Ledger, subjectShadow+"*", 0, func(m stream.Message) error {
-		var r shadowRecord
-		if err := json.Unmarshal(m.Data, &r); err != nil {
-			return fmt.Errorf("message %d of %s: %w", m.Sequence, stream.Ledger, err)
-		}
-		records[r.Tariff] = r
-		return nil
-	})
+	records, err := s.recorded(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the host is ending
@@ -147,6 +139,31 @@ func (s *shadows) run(ctx context.Context) error {
 	s.group = nil
 	s.mu.Unlock()
 	return group.Wait()
+}
+
+// recorded reads what the ledger has of shadows, the last word on each tariff. While
+// the log cannot be asked it tries on: a host whose NATS is away goes on.
+func (s *shadows) recorded(ctx context.Context) (map[string]shadowRecord, error) {
+	for {
+		records := map[string]shadowRecord{}
+		err := s.host.conn.Each(ctx, stream.Ledger, subjectShadow+"*", 0, func(m stream.Message) error {
+			var r shadowRecord
+			if err := json.Unmarshal(m.Data, &r); err != nil {
+				return fmt.Errorf("message %d of %s: %w", m.Sequence, stream.Ledger, err)
+			}
+			records[r.Tariff] = r
+			return nil
+		})
+		if !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil {
+			return records, err
+		}
+		s.host.log.Warn("the ledger cannot be read for shadows, trying on", "error", err)
+		select {
+		case <-time.After(readPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // StartShadow begins to price a tariff's live usage by a candidate, and records
