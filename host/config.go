@@ -12,6 +12,7 @@ import (
 	"github.com/tollway/tollway/host/deliver"
 	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/sdk/abi"
 )
 
 // DefaultPartitions is how many partitions a new log has.
@@ -135,6 +136,9 @@ func (c Config) Validate() error {
 	}
 	if c.Plugins.ShadowPercent < 1 || c.Plugins.ShadowPercent > 100 {
 		problems = append(problems, fmt.Errorf("shadows cannot use %d percent of a processor: there must be 1 to 100", c.Plugins.ShadowPercent))
+	}
+	if n := c.Plugins.FuelPerEventMax; n < 0 || n > abi.FuelPerEventMax {
+		problems = append(problems, fmt.Errorf("plugins cannot have %d units of fuel for an event: there must be 0 to %d", n, abi.FuelPerEventMax))
 	}
 	switch {
 	case c.Parts != nil:

@@ -28,6 +28,10 @@ type PluginPolicy struct {
 	// ShadowPercent is how much of one processor shadows may use together; 0 is
 	// DefaultShadowPercent.
 	ShadowPercent int
+	// FuelPerEventMax is the most fuel for an event that a plugin may ask for; 0 is what
+	// the ABI has at most. Beyond abi.FuelPerEvent a plugin that means harm can hold a
+	// processor for longer than 100 ms. Those that the program brings along are exempt.
+	FuelPerEventMax int64
 }
 
 // PushRequest carries a plugin.
@@ -51,8 +55,12 @@ func (h *Host) PushPlugin(ctx context.Context, r PushRequest) (query.Plugin, boo
 	}
 	// What is no plugin is told so before anybody asks who signed it; nothing is
 	// compiled before.
-	if _, err := plugins.ReadManifest(r.Wasm); err != nil {
+	manifest, err := plugins.ReadManifest(r.Wasm)
+	if err != nil {
 		return refused(err)
+	}
+	if err := h.admitFuel(plugins.Digest(r.Wasm), manifest); err != nil {
+		return query.Plugin{}, false, fault(ReasonInvalidPlugin, moreFuel, "the plugin was not stored: %v", err)
 	}
 	if err := h.admitSignature(plugins.Digest(r.Wasm), r); err != nil {
 		return query.Plugin{}, false, err
@@ -97,6 +105,20 @@ func (h *Host) keep(ctx context.Context, m *plugins.Module, r PushRequest) (bool
 		record.Tariffs = append(record.Tariffs, t.Name)
 	}
 	return h.shelf.push(ctx, record)
+}
+
+// moreFuel is what to do about a plugin that asks for more fuel than it may have.
+const moreFuel = "make its events cheaper (`tollway plugin check` measures them), or allow it: plugins.fuel_per_event_max in the server's configuration"
+
+// admitFuel refuses a plugin that asks for more fuel than one that is not the program's own
+// may have. It is asked when a plugin is pushed or applied, never when one is loaded: what
+// the log says is in force prices by its manifest's budget on every host.
+func (h *Host) admitFuel(digest string, m plugins.Manifest) error {
+	limit := h.config.Plugins.FuelPerEventMax
+	if _, own := h.registry.builtIn[digest]; own || limit == 0 || m.FuelPerEvent <= limit {
+		return nil
+	}
+	return fmt.Errorf("it asks for %d units of fuel for an event, and this server gives at most %d", m.FuelPerEvent, limit)
 }
 
 // admitSignature refuses a signature that is not one of these bytes, and, where
@@ -360,6 +382,13 @@ func (h *Host) mayApply(current *catalog.Catalog, digest string, wasm []byte, si
 	st := h.shelf.standing(h.trust, digest, wasm)
 	if st.revoked != "" {
 		return fmt.Errorf("plugin %s must not be applied: %s", digest, st.revoked)
+	}
+	m, err := plugins.ReadManifest(wasm)
+	if err == nil {
+		err = h.admitFuel(digest, m)
+	}
+	if err != nil {
+		return fmt.Errorf("plugin %s must not be applied: %w: %s", digest, err, moreFuel)
 	}
 	if !h.config.Plugins.RequireSignature || st.trusted {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/plugins/builtin"
+	"github.com/tollway/tollway/plugins/hostile"
 	"github.com/tollway/tollway/plugins/sign"
 )
 
@@ -191,6 +192,48 @@ func TestSignaturesAreRequired(t *testing.T) {
 		if p.Digest == digest && (!p.Trusted || p.Comment != "test") {
 			t.Errorf("%+v", p)
 		}
+	}
+}
+
+// A plugin that asks for more fuel than the operator gives is neither stored nor
+// applied, signed or not; with the operator's leave it is.
+func TestFuelNeedsLeave(t *testing.T) {
+	t.Parallel()
+	modules, err := hostile.Always()
+	if err != nil {
+		t.Fatal(err)
+	}
+	greedy := modules["memory"]
+	manifest, err := plugins.ReadManifest(greedy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(most int64) *running {
+		r := &running{t: t, dir: t.TempDir(), now: newClock("2026-10-10T00:00:00Z"), parts: 1}
+		r.config.Plugins = host.PluginPolicy{FuelPerEventMax: most}
+		r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
+		return r
+	}
+	push := func(r *running) error {
+		_, _, err := r.PushPlugin(r.wait(), host.PushRequest{Wasm: greedy, By: "anna"})
+		return err
+	}
+	given := func(a *host.ApplyRequest) { a.Plugins = map[string][]byte{"own.wasm": greedy} }
+	catalog := strings.Replace(manual(""), "billing:", `  - {name: greedy, meter: calls, currency: EUR, versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: "own.wasm#hostile"}]}
+billing:`, 1)
+	careful := open(manifest.FuelPerEvent - 1)
+	if err := push(careful); reasonOf(err) != host.ReasonInvalidPlugin || !strings.Contains(err.Error(), "units of fuel") {
+		t.Errorf("pushed: %v", err)
+	}
+	if problems := careful.problemsOf(catalog, given); !strings.Contains(problems, "fuel_per_event_max") {
+		t.Errorf("applied: %q", problems)
+	}
+	lenient := open(manifest.FuelPerEvent)
+	if err := push(lenient); err != nil {
+		t.Error(err)
+	}
+	if problems := lenient.problemsOf(catalog, given); problems != "" {
+		t.Error(problems)
 	}
 }
 

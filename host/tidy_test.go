@@ -53,7 +53,7 @@ var direction = map[string][]string{
 	"plugins/scaffold":          {"sdk", "sdk/abi", "sdk/assemblyscript", "sdk/c", "sdk/rust"},
 	"plugins/languages":         {"plugins", "plugins/build", "sdk/billing"},
 	"plugins/internal/wasmtest": {},
-	"plugins/hostile":           {"plugins", "plugins/internal/wasmtest", "sdk/billing", "golang.org/x/sys"},
+	"plugins/hostile":           {"plugins", "plugins/internal/wasmtest", "sdk/abi", "sdk/billing", "golang.org/x/sys"},
 	"plugins/hostile/run":       {"plugins/hostile"},
 	"plugins/sign":              {"aead.dev/minisign"},
 
@@ -82,7 +82,7 @@ var direction = map[string][]string{
 	// The wiring.
 	"host": {
 		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/internal/failpoint", "host/query", "host/rate",
-		"host/internal/memory", "host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/billing", "golang.org/x/sync",
+		"host/internal/memory", "host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/abi", "sdk/billing", "golang.org/x/sync",
 	},
 	"rpc": {
 		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/deliver", "host/export", "host/ingest", "host/query", "sdk/billing",

@@ -270,7 +270,8 @@ func (i *Instance) configureOne(handle uint32, request []byte) (*Plan, error) {
 	copy(i.arena[abi.HeaderSize:], request)
 	i.used = abi.HeaderSize + len(request)
 	i.stack[0], i.stack[1] = uint64(handle), uint64(len(request))
-	result, err := i.call(i.configure, budget{fuel: abi.FuelInitialize})
+	// Whoever wrote many parameters waits for them; whoever wrote few must not be made to.
+	result, err := i.call(i.configure, budget{fuel: abi.FuelInitialize + abi.FuelPerParamByte*int64(len(request))})
 	if err != nil {
 		return nil, &ConfigError{Message: "the plugin failed on its parameters: " + err.Error(), cause: err}
 	}

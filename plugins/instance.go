@@ -58,7 +58,7 @@ type control struct {
 // A plugin that traps or exits while it is initialized, or that was built for a newer minor of the
 // ABI; too little memory on this machine.
 func (m *Module) NewInstance(ctx context.Context) (*Instance, error) {
-	i := &Instance{module: m, log: make([]byte, 0, logMax), pool: min(max(4*m.fuelPerUnit, poolFirst), poolMax)}
+	i := &Instance{module: m, log: make([]byte, 0, logMax), pool: m.poolAtFirst()}
 	if err := i.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("plugin %s cannot be started: %w", m.label(), err), i.Close(ctx))
 	}

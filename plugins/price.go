@@ -59,6 +59,7 @@ const (
 func (i *Instance) priceAll(ctx context.Context) error {
 	w := &i.work
 	next, limit, alone, single := 0, abi.BatchEventsDefault, -1, 0
+	fit := limit // as many as the pool was enough for, when it was not enough
 	growths := 0
 	for next < w.units() {
 		if err := ctx.Err(); err != nil {
@@ -90,7 +91,7 @@ func (i *Instance) priceAll(ctx context.Context) error {
 			next++
 		case priced:
 			next, growths = w.to, 0
-			limit = min(2*limit, abi.BatchEventsDefault)
+			limit = min(2*limit, fit)
 		case needsMore:
 			growths++
 		case tooLarge, faulted, trapped:
@@ -102,6 +103,7 @@ func (i *Instance) priceAll(ctx context.Context) error {
 				next, growths = next+1, 0
 			case t.cause == fuel.CausePool && i.paidFor() > 0:
 				limit = i.paidFor()
+				fit = limit
 			case result != trapped:
 				limit = max(1, n/2)
 			case i.together():

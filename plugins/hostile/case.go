@@ -38,8 +38,6 @@ type Case struct {
 	// All says that every event is rejected, and Free that the amount of the triggering event's line may be
 	// anything, so long as it is the same each time.
 	All, Free bool
-	// Slow says that a call may take longer than [CallMax].
-	Slow bool
 
 	wasm    func() ([]byte, error)
 	tariff  string // "" = hostile
@@ -68,7 +66,7 @@ func (c *Case) At() int64 {
 // Corpus returns all cases.
 func Corpus() []Case {
 	return slices.Concat(formCases(), contractCases(), sizeCases(), manifestCases(), startCases(), configureCases(),
-		trapCases(), announceCases(), answerCases(), harmlessCases(), worldCases(), guestCases())
+		trapCases(), costlyCases(), announceCases(), answerCases(), harmlessCases(), worldCases(), guestCases())
 }
 
 // Find returns a case by its name; it panics when there is none, which is a mistake in the program.

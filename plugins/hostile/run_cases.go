@@ -127,7 +127,6 @@ func trapCases() []Case {
 		t.fuel = 50_000_000 // the most that a manifest may ask for
 		return t
 	}
-	spin := func(body ...[]byte) []byte { return w.Loop(w.Void, w.Cat(body...), w.Br(0)) }
 	void := w.Func{Code: w.Op(w.End)}
 	indirect := w.Cat(w.I32Const(0), w.Op(0x11, typeVoid, 0))
 	return []Case{
@@ -158,8 +157,6 @@ func trapCases() []Case {
 		c("copies that overlap without end", outOfFuel, big(tariff{bad: spin(w.I32Const(1<<16+1), w.I32Const(1<<16), w.I32Const(62<<16), w.MemoryCopy())})),
 		bad("empty fills without end", outOfFuel, spin(repeat(100, w.I32Const(0), w.I32Const(0), w.I32Const(0), w.MemoryFill()))),
 		c("a byte on every page", outOfFuel, tariff{bad: w.Cat(w.I32Const(960), w.MemoryGrow(), drop, touchPages())}),
-		c("loads that miss every cache", outOfFuel, tariff{bad: w.Cat(w.I32Const(960), w.MemoryGrow(), drop, chain(1<<16), chase())}),
-		slow(c("loads that miss every cache, with all the fuel there is", outOfFuel, big(tariff{bad: w.Cat(w.I32Const(960), w.MemoryGrow(), drop, chain(1<<20), chase())}))),
 		c("divisions", outOfFuel, big(tariff{bad: spin(w.I64Const(-5), repeat(100, w.I64Const(3), w.Op(0x80), w.I64Const(-7), w.Op(0x84)), w.LocalSet(wide))})),
 		c("calls of an empty function", outOfFuel, big(tariff{bad: spin(repeat(100, w.Call(funcFirst))), funcs: []w.Func{void}})),
 		c("calls through a table at random", outOfFuel, big(tariff{
@@ -219,28 +216,6 @@ func touchPages() []byte {
 	return w.Loop(w.Void,
 		w.LocalGet(scratch), w.I32Const(4_096), w.Op(w.I32Add), w.I32Const(1<<26-4_096), w.Op(0x71), w.LocalTee(scratch),
 		w.I32Const(1), w.Store32(0), w.Br(0))
-}
-
-// chain writes a chain of addresses through so many lines of 64 bytes, by a generator of full period.
-func chain(lines int32) []byte {
-	return w.Loop(w.Void,
-		w.LocalGet(scratch), w.I32Const(64), w.Op(w.I32Mul),
-		w.LocalGet(scratch), w.I32Const(0x5851f42d), w.Op(w.I32Mul), w.I32Const(0x12345677), w.Op(w.I32Add),
-		w.I32Const(lines-1), w.Op(0x71), w.I32Const(64), w.Op(w.I32Mul), // and
-		w.Store32(0),
-		w.LocalGet(scratch), w.I32Const(1), w.Op(w.I32Add), w.LocalTee(scratch), w.I32Const(lines), w.Op(w.I32LtU), w.BrIf(0))
-}
-
-// chase walks along the chain: each load needs the one before.
-func chase() []byte {
-	return w.Loop(w.Void, w.LocalGet(scratch2), repeat(200, w.Load32(0)), w.LocalSet(scratch2), w.Br(0))
-}
-
-// slow marks a case whose call takes longer than others may: loads that miss every cache, on fuel that only a
-// manifest grants, which somebody has signed.
-func slow(c Case) Case {
-	c.Slow = true
-	return c
 }
 
 // Where code with an import goes.

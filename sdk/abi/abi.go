@@ -158,11 +158,12 @@ const (
 	TextMax            = 4096    // bytes of a fault's text
 	HandlesMax         = 1 << 20 // configurations of one instance
 	ModuleMaxBytes     = 16 << 20
-	MemoryMaxBytes     = 64 << 20  // of a guest, unless the manifest asks for less
-	FuelPerEvent       = 1_000_000 // unless the manifest says otherwise
-	FuelPerEventMax    = 50_000_000
+	MemoryMaxBytes     = 64 << 20    // of a guest, unless the manifest asks for less
+	FuelPerEvent       = 1_000_000   // unless the manifest says otherwise; a server gives more by its operator's leave
+	FuelPerEventMax    = 50_000_000  // whatever the operator allows
 	FuelBase           = 1_000_000   // of a call, before the first begin
 	FuelInitialize     = 100_000_000 // of _initialize and of one configure
+	FuelPerParamByte   = 2_000       // of one configure beyond that, for each byte of its request
 	CallDepthMax       = 1_000
 	ManifestMaxBytes   = 1 << 20
 	TariffsPerModule   = 256

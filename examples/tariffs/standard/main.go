@@ -14,6 +14,8 @@ import (
 var module = tariff.Register(tariff.Module{
 	Name:    "standard",
 	Version: "1.1.0",
+	// No event needs it. With the usual budget a batch goes in shorter calls, since anybody may have that.
+	FuelPerEvent: 2_000_000,
 	Tariffs: []tariff.Tariff{
 		flat, perUnit, graduated, graduatedPercentage, volume, stairstep, packaged, percentage, dynamic, priceTable,
 	},

@@ -119,7 +119,11 @@ func (p *inspectedPlugin) text(tariff string) string {
 	line("digest", "%s", p.Digest)
 	line("size", "%s bytes", thousands(int64(p.Size)))
 	line("memory", "%s bytes at start, %s at most", thousands(p.MemoryMinBytes), thousands(p.MemoryMaxBytes))
-	line("fuel", "%s for an event", thousands(p.FuelPerEvent))
+	more := ""
+	if p.FuelPerEvent > abi.FuelPerEvent {
+		more = " (a server takes that only where plugins.fuel_per_event_max allows it)"
+	}
+	line("fuel", "%s for an event%s", thousands(p.FuelPerEvent), more)
 	if m := p.Manifest; m != nil {
 		sdk := "no SDK that it names"
 		if m.SDK != "" {

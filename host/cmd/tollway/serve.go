@@ -17,6 +17,7 @@ import (
 	"github.com/tollway/tollway/host/serve"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/rpc"
+	"github.com/tollway/tollway/sdk/abi"
 )
 
 // serveCommand runs the host.
@@ -55,6 +56,9 @@ type serveConfig struct {
 		RequireSignature *bool `yaml:"require_signature"`
 		// ShadowPercent is how much of one processor shadows use together; default 25.
 		ShadowPercent int `yaml:"shadow_percent"`
+		// FuelPerEventMax is the most fuel for an event that a plugin may ask for;
+		// default abi.FuelPerEvent.
+		FuelPerEventMax int64 `yaml:"fuel_per_event_max"`
 	} `yaml:"plugins"`
 	NATS struct {
 		// URL of an external server, or several with commas. Empty: an embedded
@@ -144,7 +148,11 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 // applied. What is not said is required.
 func (c serveConfig) plugins() host.PluginPolicy {
 	required := c.Plugins.RequireSignature == nil || *c.Plugins.RequireSignature
-	return host.PluginPolicy{Trust: c.Plugins.Trust, RequireSignature: required, ShadowPercent: c.Plugins.ShadowPercent}
+	fuel := c.Plugins.FuelPerEventMax
+	if fuel == 0 {
+		fuel = abi.FuelPerEvent
+	}
+	return host.PluginPolicy{Trust: c.Plugins.Trust, RequireSignature: required, ShadowPercent: c.Plugins.ShadowPercent, FuelPerEventMax: fuel}
 }
 
 // nats is the part of the configuration that says where the log is.

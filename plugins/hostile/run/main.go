@@ -40,7 +40,7 @@ func run(ctx context.Context, cache string, names []string) (err error) {
 	cases := hostile.Corpus()
 	if len(names) > 0 {
 		cases = slices.DeleteFunc(cases, func(c hostile.Case) bool {
-			return !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(c.Name, name) })
+			return !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(c.Name, name) || c.Group == name })
 		})
 	}
 	write(fmt.Sprintf(row, "", "case", "must end", "load", "call", "memory") + "ended")
