@@ -23,11 +23,15 @@ func configureCustom(c *tariff.Config) tariff.Pricer {
 	rounding := p.Rounding("rounding", tariff.AboutRounding)
 	attribute, hasAttribute := p.OptionalDimension("attribute", "attribute_tiers: the dimension that chooses the price in a tier.")
 	tiers := readCustomTiers(p)
-	initial := p.IntOr("initial_count", "ordinal_fee and ordinal_rate: events that were counted before the first.", 0, 1_000_000_000, 0)
+	initial, _ := p.OptionalQuantity("initial_count", "ordinal_fee and ordinal_rate: events that were counted before the first.")
+	if whole, err := initial.D().Round(billing.Rounding{Mode: billing.RoundFloor}); err != nil || initial.Sign() < 0 || whole != initial.D() {
+		p.Fail("initial_count", "must be a whole number, and not below 0")
+	}
 	fx, hasRate := p.OptionalDecimal("fx_rate", "ordinal_rate: what the rate is multiplied with.")
 	if !hasRate {
 		fx = one
 	}
+	fxOf, fxByEvent := p.OptionalDimension("fx_rate_dimension", "ordinal_rate: the dimension that brings the event's own fx_rate.")
 	text := p.TextOr("expression", "expression: the quantity, made of dimensions, numbers, + - * / and round, ceil, floor, abs, min and max.", "")
 	price, _ := p.OptionalDecimal("unit_price", "expression: the price of one computed unit.")
 	switch kind {
@@ -41,7 +45,7 @@ func configureCustom(c *tariff.Config) tariff.Pricer {
 			p.Fail("tiers", "is missing")
 		}
 		return &ordinal{
-			line: line, tiers: tiers, initial: int64(initial), fx: fx, isRate: kind == "ordinal_rate", rounding: rounding,
+			line: line, tiers: tiers, initial: initial, fx: fx, fxOf: fxOf, fxByEvent: fxByEvent, isRate: kind == "ordinal_rate", rounding: rounding,
 			count: c.State.Int(), sum: c.State.Sum(),
 		}
 	case "expression":
@@ -73,7 +77,14 @@ func readCustomTiers(p tariff.Params) []customTier {
 		}
 		t := customTier{upTo: upTo}
 		t.prices = entry.OptionalDecimalMap("prices", "attribute_tiers: the price of a unit by the attribute's value.")
-		t.fee, _ = entry.OptionalDecimal("fee", "ordinal_fee: what an event costs.")
+		fee, short := entry.OptionalDecimal("fee", "ordinal_fee: what an event costs.")
+		flat, long := entry.OptionalDecimal("flat_fee", "ordinal_fee: another name of fee.")
+		if t.fee = fee; !short {
+			t.fee = flat
+		}
+		if short && long {
+			entry.Fail("fee", "and flat_fee are the same: only one may be given")
+		}
 		percent, _ := entry.OptionalDecimal("rate_percent", "ordinal_rate: what an event costs, in percent of its quantity.")
 		rate, given := entry.OptionalDecimal("rate", "ordinal_rate: the same as a fraction of it.")
 		if t.rate = rate; !given {
@@ -173,20 +184,37 @@ func (a *attributeTiers) Price(s *tariff.Slot, e *tariff.Event) error {
 
 // ordinal prices an event by its number: initial_count plus 1 for the first.
 type ordinal struct {
-	line     tariff.Line
-	tiers    []customTier
-	initial  int64
-	fx       billing.Decimal
-	isRate   bool
-	rounding billing.Rounding
-	count    tariff.IntCell
-	sum      tariff.SumCell
+	line      tariff.Line
+	tiers     []customTier
+	initial   billing.Quantity
+	fx        billing.Decimal
+	fxOf      tariff.Dimension // an event without it has fx
+	fxByEvent bool
+	isRate    bool
+	rounding  billing.Rounding
+	count     tariff.IntCell
+	sum       tariff.SumCell
+}
+
+// exchange is what the rate of an event is multiplied with.
+func (o *ordinal) exchange(e *tariff.Event) (billing.Decimal, error) {
+	if !o.fxByEvent || e.Value(o.fxOf) == "" {
+		return o.fx, nil
+	}
+	fx, err := billing.ParseDecimal(e.Value(o.fxOf))
+	if err != nil {
+		return fx, tariff.Reject("bad_fx_rate", "the fx_rate is not a decimal number")
+	}
+	return fx, nil
 }
 
 func (o *ordinal) Price(s *tariff.Slot, e *tariff.Event) error {
 	count := o.count.Get(s) + 1
 	o.count.Set(s, count)
-	number := billing.Quantity(billing.DecimalFromInt(o.initial + count))
+	number, err := o.initial.Add(billing.Quantity(billing.DecimalFromInt(count)))
+	if err != nil {
+		return err
+	}
 	t := &o.tiers[len(o.tiers)-1]
 	for i := range o.tiers[:len(o.tiers)-1] {
 		if number.Cmp(o.tiers[i].upTo) <= 0 {
@@ -194,10 +222,13 @@ func (o *ordinal) Price(s *tariff.Slot, e *tariff.Event) error {
 			break
 		}
 	}
-	sum, err := o.sum.Get(s), error(nil)
+	sum := o.sum.Get(s)
 	if o.isRate {
 		var rate billing.Decimal
-		if rate, err = t.rate.Mul(o.fx, tariff.Exact); err == nil {
+		if rate, err = o.exchange(e); err == nil {
+			rate, err = t.rate.Mul(rate, tariff.Exact)
+		}
+		if err == nil {
 			sum, err = sum.AddProduct(e.Quantity().D(), rate)
 		}
 	} else {

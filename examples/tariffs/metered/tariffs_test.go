@@ -122,6 +122,9 @@ func TestCustom(t *testing.T) {
 		{Name: "no price", Params: `{"kind":"attribute_tiers","attribute":"a","tiers":[{"prices":{"x":"1"}}]}`, Events: []tarifftest.Event{of("1", "a", "y")}, Rejects: []string{`0 no_price: "y" has no price`}},
 		{Name: "a price in one tier only", Params: `{"kind":"attribute_tiers","attribute":"a","tiers":[{"up_to":"1","prices":{"x":"1"}},{"prices":{"y":"1"}}]}`, Refused: `params.tiers: tier 1 has a price for "x" and another has none; params.tiers: tier 2 has a price for "y" and another has none`},
 		{Name: "no tiers", Params: `{"kind":"ordinal_fee"}`, Refused: "params.tiers: is missing"},
+		{Name: "a part of an event", Params: `{"kind":"ordinal_fee","tiers":[{"fee":"1"}],"initial_count":"1.5"}`, Refused: "params.initial_count: must be a whole number, and not below 0"},
+		{Name: "two fees", Params: `{"kind":"ordinal_fee","tiers":[{"fee":"1","flat_fee":"1"}]}`, Refused: "params.tiers[0].fee: and flat_fee are the same: only one may be given"},
+		{Name: "no rate", Params: `{"kind":"ordinal_rate","tiers":[{"rate":"1"}],"fx_rate_dimension":"fx"}`, Events: []tarifftest.Event{of("1", "fx", "one")}, Rejects: []string{`0 bad_fx_rate: the fx_rate is not a decimal number`}},
 	})
 }
 

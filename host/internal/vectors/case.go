@@ -160,6 +160,10 @@ func (p *plan) chain(c *testCase) error {
 		if strings.Contains(string(p.params["tie_break"]), "key") {
 			p.params["tie_break"] = json.RawMessage(`"key_order"`)
 		}
+	case "custom":
+		if p.params["fx_rate"] == nil && slices.ContainsFunc(c.Events, func(e testEvent) bool { return e.Attributes["fx_rate"] != "" }) {
+			p.params["fx_rate_dimension"] = json.RawMessage(`"fx_rate"`)
+		}
 	case "invoice_totals":
 		p.params["line_items"] = json.RawMessage(fmt.Sprint(len(c.Events)))
 	case "prorated_graduated":
