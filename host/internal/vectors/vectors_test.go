@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 		says []string
 	}{
 		{"cases.jsonl", vectors.Tally{Passed: 13}, []string{"13 passed, 0 failed, 0 unsupported\n"}},
-		{"own.jsonl", vectors.Tally{Passed: 9}, nil},
+		{"own.jsonl", vectors.Tally{Passed: 11}, nil},
 		{"unsupported.jsonl", vectors.Tally{Unsupported: 2}, nil},
 		{"wrong.jsonl", vectors.Tally{Failed: 6}, []string{
 			"FAIL amount\n  amount: want 11, got 10\n",
