@@ -56,6 +56,7 @@ func (x *alertList) load(partition int, store PartitionStore) error {
 	if x.indexed[partition] >= last {
 		return nil
 	}
+	var added []alertEntry
 	for x.indexed[partition] < last {
 		err := store.LogRange(accumulate.LogAlerts, x.indexed[partition]+1, alertsRead, func(n uint64, entry []byte) error {
 			a, err := decodeAlert(partition, n, entry)
@@ -66,8 +67,7 @@ func (x *alertList) load(partition int, store PartitionStore) error {
 			if at, err := time.Parse(time.RFC3339Nano, a.At); err == nil { // it is empty where nobody knows
 				e.At = at.UnixNano()
 			}
-			at, _ := slices.BinarySearchFunc(x.entries, e.alertKey, func(e alertEntry, k alertKey) int { return e.compare(k) })
-			x.entries = slices.Insert(x.entries, at, e)
+			added = append(added, e)
 			x.indexed[partition] = n
 			return nil
 		})
@@ -75,9 +75,27 @@ func (x *alertList) load(partition int, store PartitionStore) error {
 			return fmt.Errorf("host: partition %d: %w", partition, err)
 		}
 	}
+	x.add(added)
 	close(x.more)
 	x.more = make(chan struct{})
 	return nil
+}
+
+// alertsInserted are put in their places one by one; of more, as a start brings them, all
+// are sorted again, since each that is inserted moves those behind it.
+const alertsInserted = 16
+
+// add takes entries into the list. The lock is held.
+func (x *alertList) add(entries []alertEntry) {
+	if len(entries) > alertsInserted {
+		x.entries = append(x.entries, entries...)
+		slices.SortFunc(x.entries, func(a, b alertEntry) int { return a.compare(b.alertKey) })
+		return
+	}
+	for _, e := range entries {
+		at, _ := slices.BinarySearchFunc(x.entries, e.alertKey, func(e alertEntry, k alertKey) int { return e.compare(k) })
+		x.entries = slices.Insert(x.entries, at, e)
+	}
 }
 
 // alertsRead are read at a time.
@@ -225,6 +243,9 @@ func (w *AlertWatch) Next(ctx context.Context, most time.Duration) (alerts []que
 		reached, more := w.host.alerts.reached()
 		for p := range w.behind {
 			for w.behind[p] < reached[p] && len(alerts) < alertsRead {
+				if err := ctx.Err(); err != nil {
+					return nil, "", err // many that do not match may be looked at
+				}
 				if alerts, err = w.read(p, alerts); err != nil {
 					return nil, "", err
 				}

@@ -287,16 +287,26 @@ func cross(now *accumulate.Alerted, alert *catalog.Alert, i int, value billing.D
 	return r.Times, true
 }
 
+// calendarSuffix is what an alert's id says of a calendar that is not that of most
+// accounts: an account that changes its time zone within a month has two periods of one
+// id, and reaches thresholds in each.
+func calendarSuffix(c rate.Calendar) string {
+	if c.Zone == "UTC" && c.AnchorDay == 1 {
+		return ""
+	}
+	return fmt.Sprintf(".%s.%d", billing.AccountID(c.Zone).Token(), c.AnchorDay)
+}
+
 // firedAlert makes the record of an alert.
 func firedAlert(account string, span *alertSpan, alert *catalog.Alert, i int, value billing.Decimal, times int, cause alertCause) (*accumulate.Alert, error) {
-	zone, err := time.LoadLocation(span.calendar.Zone)
+	zone, err := span.calendar.Location()
 	if err != nil {
-		return nil, fmt.Errorf("time zone %q is not known on this machine: %w", span.calendar.Zone, err)
+		return nil, err
 	}
 	period := billing.Period{Start: time.Unix(0, span.start).In(zone), End: time.Unix(0, span.end).In(zone)}
 	fired := &accumulate.Alert{
 		ID: fmt.Sprintf("%s.%s.%s.%s.%d", alert.Name, billing.AccountID(account).Token(), period.ID(),
-			strings.ReplaceAll(alert.Texts[i], ".", "_"), times),
+			strings.ReplaceAll(alert.Texts[i], ".", "_"), times) + calendarSuffix(span.calendar),
 		Alert: alert.Name, Account: account,
 		Period:  accumulate.AlertPeriod{ID: period.ID(), Start: period.Start.Format(time.RFC3339), End: period.End.Format(time.RFC3339)},
 		Measure: string(alert.Measure), Currency: string(alert.Currency), Meter: alert.Meter, Tariffs: alert.Tariffs,

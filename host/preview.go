@@ -34,8 +34,8 @@ type previewer struct {
 }
 
 // Preview makes the invoices of an account and a period that is open, from all that
-// has been read. An empty period is the one that holds the time now; with clock:
-// event, the latest event time.
+// has been read. An empty period is the one that holds the time now, with clock: event
+// the latest event time, or the first that is open where that one is closed.
 func (h *Host) Preview(ctx context.Context, account billing.AccountID, name string) (Preview, error) {
 	asOf := h.queries.AsOf()
 	p := h.partitions[billing.Partition(account, h.config.Partitions)]
@@ -58,6 +58,9 @@ func (h *Host) Preview(ctx context.Context, account billing.AccountID, name stri
 	period, err := h.previewPeriod(v.catalog.Calendar(account), name, header, v.catalog.Billing.Clock)
 	if err != nil {
 		return Preview{}, err
+	}
+	if closed := header.ClosedUntil(c); name == "" && period.Start.UnixNano() < closed {
+		period = v.catalog.Calendar(account).PeriodOf(time.Unix(0, closed))
 	}
 	if period.Start.UnixNano() < header.ClosedUntil(c) {
 		return Preview{}, fault(ReasonInvalidPeriod, "see its invoices with: tollway invoices list --period "+period.ID(), "period %s is closed in %s", period.ID(), c.Zone)

@@ -11,6 +11,7 @@ import (
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // AlertEngine is the part of an [Engine] that tells of thresholds.
@@ -33,8 +34,29 @@ type AlertWatch interface {
 // alertService implements AlertService.
 type alertService struct{ *services }
 
+// alertFilter reads the fields of a request that select alerts, and refuses what can
+// select none.
+func alertFilter(r interface {
+	GetAccount() string
+	GetAlert() string
+	GetPeriod() string
+},
+) (query.AlertFilter, error) {
+	f := query.AlertFilter{Account: r.GetAccount(), Alert: r.GetAlert(), Period: r.GetPeriod()}
+	if f.Account != "" {
+		if err := billing.AccountID(f.Account).Validate(); err != nil {
+			return f, refuse(ReasonInvalidRequest, "", "account %q: %v", f.Account, err)
+		}
+	}
+	return f, checkPeriod(f.Period)
+}
+
 // List returns a page of alerts.
 func (s alertService) List(ctx context.Context, r *tollwayv1.AlertServiceListRequest) (*tollwayv1.AlertServiceListResponse, error) {
+	filter, err := alertFilter(r)
+	if err != nil {
+		return nil, err
+	}
 	pages := newPager("AlertService/List", r.GetAccount(), r.GetAlert(), r.GetPeriod())
 	page, err := pages.page(r.GetPageSize(), r.GetPageToken())
 	if err != nil {
@@ -43,7 +65,7 @@ func (s alertService) List(ctx context.Context, r *tollwayv1.AlertServiceListReq
 	if err := s.wait(ctx, r.GetMinPosition()); err != nil {
 		return nil, err
 	}
-	answer, err := s.engine.Alerts(ctx, query.AlertFilter{Account: r.GetAccount(), Alert: r.GetAlert(), Period: r.GetPeriod()}, page)
+	answer, err := s.engine.Alerts(ctx, filter, page)
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +77,16 @@ func (s alertService) List(ctx context.Context, r *tollwayv1.AlertServiceListReq
 // Watch sends alerts as they are fired. It waits for the caller with each message and
 // reads the next ones only then, so a slow caller costs no memory.
 func (s alertService) Watch(ctx context.Context, r *tollwayv1.AlertServiceWatchRequest, stream tollwayv1connect.AlertServiceWatchServerStream) error {
+	filter, err := alertFilter(r)
+	if err != nil {
+		return err
+	}
 	resumes := newPager("AlertService/Watch", r.GetAccount(), r.GetAlert(), r.GetPeriod(), strconv.FormatBool(r.GetAll()))
 	resumed, err := resumes.page(0, r.GetResumeToken())
 	if err != nil {
 		return refuse(ReasonInvalidPageToken, "repeat the fields of the watch that gave the token, or leave it out", "resume_token is damaged, or of another watch")
 	}
-	watch, err := s.engine.WatchAlerts(query.AlertFilter{Account: r.GetAccount(), Alert: r.GetAlert(), Period: r.GetPeriod()}, r.GetAll(), resumed.Token)
+	watch, err := s.engine.WatchAlerts(filter, r.GetAll(), resumed.Token)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const (
 // Alert says that an account has reached a threshold, as it is kept and published.
 // It says nothing that the log does not decide.
 type Alert struct {
-	ID        string      `json:"id"`    // alert, account token, period, threshold, crossing
+	ID        string      `json:"id"`    // alert, account token, period, threshold, crossing; its calendar, but for UTC from the 1st
 	Alert     string      `json:"alert"` // its name in the catalog
 	Account   string      `json:"account"`
 	Period    AlertPeriod `json:"period"`

@@ -37,6 +37,7 @@ type Engine struct {
 
 	rollup *rollup
 
+	watching  atomic.Int32  // watches that are open
 	impatient atomic.Int32  // how many wait for the latest state
 	advanced  chan struct{} // closed and replaced whenever it moves, while there are any
 }

@@ -14,7 +14,7 @@ var zones sync.Map //nolint:gochecknoglobals // what it holds depends on names a
 // Location returns the calendar's time zone.
 func (c Calendar) Location() (*time.Location, error) {
 	if known, ok := zones.Load(c.Zone); ok {
-		return known.(*time.Location), nil //nolint:forcetypeassert,revive // nothing else is stored
+		return known.(*time.Location), nil //nolint:forcetypeassert // nothing else is stored
 	}
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {

@@ -20,7 +20,7 @@ type benchServingCommand struct {
 	Events     int           `default:"100000" help:"Usage events a second while everything is measured."`
 	Gets       int           `default:"2000" help:"Calls of SubtotalService.Get a second."`
 	Watches    int           `default:"1000" help:"Open watches, each of one account."`
-	Hot        bool          `help:"Have all watches follow the probes' accounts, which change all the time."`
+	Hot        bool          `help:"Have all watches follow one account, which changes in every checkpoint."`
 	Probes     int           `default:"8" help:"Of them, those that latencies are measured with."`
 	Duration   time.Duration `default:"30s" help:"How long is measured."`
 	Partitions int           `default:"8" help:"Partitions of the log."`

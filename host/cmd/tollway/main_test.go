@@ -197,6 +197,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"rated":    extractRated,
 	"tutorial": followTutorial,
 	"page":     runPage,
+	"spans":    runSpans,
 	"yaml":     saveYAML,
 	"guide":    followGuide,
 	"module":   copyModule,

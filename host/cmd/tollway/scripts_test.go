@@ -165,25 +165,91 @@ func followTutorial(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// runPage (page FILE) runs the commands of a page of the documentation in a shell,
-// one after the other: the indented lines that begin with tollway or curl, and with
-// buf where that is.
+// runPage (page FILE [HEADING] [OLD=NEW...]) runs the commands of a page of the
+// documentation, or of one of its sections, in a shell, one after the other: the lines,
+// indented or fenced, that begin with tollway, curl or cp, and with buf where that is. Of
+// paths and names that are not those of the script the old one is replaced by the new.
+// `tollway serve` becomes the script's server.
 func runPage(ts *testscript.TestScript, _ bool, args []string) {
-	ran := 0
+	text, args := ts.ReadFile(args[0]), args[1:]
+	if len(args) > 0 && !strings.Contains(args[0], "=") {
+		text = sectionOf(ts, text, args[0])
+		args = args[1:]
+	}
 	_, noBuf := exec.LookPath("buf")
-	for line := range strings.Lines(ts.ReadFile(args[0])) {
-		line = strings.TrimRight(line, "\n")
-		if !strings.HasPrefix(line, "    tollway ") && !strings.HasPrefix(line, "    curl ") && (noBuf != nil || !strings.HasPrefix(line, "    buf ")) {
-			continue
+	replace := replacer(args)
+	runLines(ts, pageCommand, text, func(line string) bool {
+		if strings.HasPrefix(line, "buf ") && noBuf != nil {
+			return false
+		}
+		line = replace.Replace(line)
+		if serve, ok := strings.CutPrefix(line, "tollway serve "); ok {
+			ts.Setenv("TOLLWAY_SERVER", background(ts, serving, "tollway", append([]string{"serve", "--listen", "127.0.0.1:0"}, strings.Fields(serve)...)...))
+			return true
 		}
 		out, err := program(ts, "sh", "-c", line).CombinedOutput()
-		ts.Logf("$ %s\n%s", strings.TrimSpace(line), out)
+		ts.Logf("$ %s\n%s", line, out)
 		ts.Check(err)
-		ran++
+		return true
+	})
+}
+
+// pageCommand is a line of a page that is a command.
+var pageCommand = regexp.MustCompile("(?m)^(?:    )?((?:tollway|curl|cp|buf) .*)$")
+
+// spanCommand is a command in the text of a page.
+var spanCommand = regexp.MustCompile("`(tollway [a-z][^`]*)`")
+
+// runSpans (spans FILE HEADING [OLD=NEW...]) runs the commands that stand in the text of
+// a section, as runPage does. What is a part of a command, with nothing to replace
+// its capitals by, is left out.
+func runSpans(ts *testscript.TestScript, _ bool, args []string) {
+	replace := replacer(args[2:])
+	placeholder := regexp.MustCompile(`\b[A-Z]{2,}\b`)
+	text := strings.ReplaceAll(sectionOf(ts, ts.ReadFile(args[0]), args[1]), "\n", " ")
+	runLines(ts, spanCommand, text, func(line string) bool {
+		line = replace.Replace(line)
+		if placeholder.MatchString(line) {
+			return false
+		}
+		out, err := program(ts, "sh", "-c", line).CombinedOutput()
+		ts.Logf("$ %s\n%s", line, out)
+		ts.Check(err)
+		return true
+	})
+}
+
+// runLines hands each command to run, of which at least one must be run.
+func runLines(ts *testscript.TestScript, command *regexp.Regexp, text string, run func(line string) bool) {
+	ran := 0
+	for _, m := range command.FindAllStringSubmatch(text, -1) {
+		if run(m[1]) {
+			ran++
+		}
 	}
 	if ran == 0 {
-		ts.Fatalf("%s has no commands", args[0])
+		ts.Fatalf("there are no commands in\n%s", text)
 	}
+}
+
+// sectionOf returns a section of a page.
+func sectionOf(ts *testscript.TestScript, text, heading string) string {
+	_, section, found := strings.Cut(text, "\n## "+heading+"\n")
+	if !found {
+		ts.Fatalf("there is no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
+}
+
+// replacer replaces what OLD=NEW... says.
+func replacer(pairs []string) *strings.Replacer {
+	var list []string
+	for _, pair := range pairs {
+		from, to, _ := strings.Cut(pair, "=")
+		list = append(list, from, to)
+	}
+	return strings.NewReplacer(list...)
 }
 
 // saveYAML (yaml FILE TO) saves the first block of YAML of a page of the documentation.

@@ -46,7 +46,7 @@ func (c *clients) ask(ctx context.Context) error {
 				account := string(c.world.Account(turn * step % c.world.Accounts()))
 				err := a.get(account, turn/askers%looked == 0)
 				if ctx.Err() != nil {
-					return nil //nolint:nilerr // the measurement is over: what it broke off is no failure
+					return nil // the measurement is over: what it broke off is no failure
 				}
 				if err != nil {
 					c.failures.Add(1)

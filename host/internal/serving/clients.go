@@ -68,6 +68,9 @@ func (o order) carryOut(ctx context.Context, now func() time.Time, ready func() 
 	work, limited := errgroup.WithContext(limited)
 	work.Go(func() error { return c.send(limited) })
 	work.Go(func() error { return c.ask(limited) })
+	if o.Hot {
+		work.Go(func() error { return c.heat(limited) })
+	}
 	for _, w := range watches[:o.Probes] {
 		work.Go(func() error { return w.probe(limited) })
 	}
@@ -108,8 +111,11 @@ func (c *clients) open(ctx context.Context) ([]*watch, error) {
 	group.SetLimit(together)
 	for i := range watches {
 		w := &watch{of: c, account: c.world.Account(i % c.world.Accounts()), arrived: make(chan struct{}, 1)}
-		if i < c.Probes || c.Hot {
-			w.account = billing.AccountID(fmt.Sprint("probe-", i%c.Probes))
+		switch {
+		case i < c.Probes:
+			w.account = billing.AccountID(fmt.Sprint("probe-", i))
+		case c.Hot:
+			w.account = "probe-0"
 		}
 		watches[i] = w
 		group.Go(func() error {
@@ -176,7 +182,7 @@ func (w *watch) probe(ctx context.Context) error {
 			return nil
 		}
 		w.mu.Lock() // the message must not come before what waits for it
-		position, err := w.of.sendProbe(ctx, w.account, n)
+		position, err := w.of.sendProbe(ctx, w.account, strconv.Itoa(n))
 		if err == nil {
 			w.waiting = append(w.waiting, pending{position, w.of.now()})
 		}
@@ -197,14 +203,14 @@ func (w *watch) probe(ctx context.Context) error {
 
 // sendProbe sends an event of a probe's account, like those that flow, and returns
 // where the log has it.
-func (c *clients) sendProbe(ctx context.Context, account billing.AccountID, n int) (*tollwayv1.Position, error) {
+func (c *clients) sendProbe(ctx context.Context, account billing.AccountID, id string) (*tollwayv1.Position, error) {
 	e := c.world.Event(0)
 	data := map[string]string{}
 	for _, f := range e.Data {
 		data[f.Key] = f.Text
 	}
 	answer, err := c.calls.Usage.Ingest(ctx, &tollwayv1.UsageServiceIngestRequest{Events: []*tollwayv1.UsageEvent{{
-		Id: string(account) + "/" + strconv.Itoa(n), Source: e.Source, Type: e.Type, Subject: string(account), Time: timestamppb.New(e.Time), Data: data,
+		Id: string(account) + "/" + id, Source: e.Source, Type: e.Type, Subject: string(account), Time: timestamppb.New(e.Time), Data: data,
 	}}})
 	if err != nil {
 		return nil, err
@@ -213,6 +219,22 @@ func (c *clients) sendProbe(ctx context.Context, account billing.AccountID, n in
 		return results[0].GetAccepted(), nil
 	}
 	return nil, fmt.Errorf("an event of a probe was not accepted: %v", answer)
+}
+
+// heatRest is the time between two events of the account that all watch: there is one in
+// every checkpoint.
+const heatRest = 10 * time.Millisecond
+
+// heat has the first probe's account change all the time.
+func (c *clients) heat(ctx context.Context) error {
+	for n := 0; ; n++ {
+		if !c.sleep(ctx, c.now().Add(heatRest)) {
+			return nil
+		}
+		if _, err := c.sendProbe(ctx, "probe-0", fmt.Sprint("heat-", n)); err != nil {
+			return unlessOver(ctx, err)
+		}
+	}
 }
 
 // How usage is sent: so many events of one partition make a body, so many bodies a
@@ -284,10 +306,10 @@ func (c *clients) send(ctx context.Context) error {
 
 // unlessOver is the error of a call, nil when the measurement broke it off.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // sleep waits for a time; false when ctx ended before.

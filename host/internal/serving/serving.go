@@ -39,7 +39,7 @@ type Config struct {
 	Dir      string // where a temporary directory is made
 	Now      func() time.Time
 	Progress func(what string)
-	// Hot has all watches follow the probes' accounts, which change all the time.
+	// Hot has all watches but the probes' follow one account, which changes all the time.
 	Hot bool
 	// Turns is [host.Config.Turns].
 	Turns int

@@ -25,7 +25,8 @@ const (
 // Alert says that an account has reached a threshold.
 type Alert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Made of alert, account, period, threshold and crossing: the same whoever asks.
+	// Made of alert, account, period, threshold and crossing, and of the account's
+	// calendar where that is not UTC from the 1st on: the same whoever asks.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Name of the alert in the catalog.
 	Alert string `protobuf:"bytes,2,opt,name=alert,proto3" json:"alert,omitempty"`

@@ -90,7 +90,8 @@ type PeriodStatus struct {
 	OpenPartitions []uint32 `protobuf:"varint,5,rep,packed,name=open_partitions,json=openPartitions,proto3" json:"open_partitions,omitempty"`
 	// The partitions in which it is closed.
 	ClosedPartitions []uint32 `protobuf:"varint,6,rep,packed,name=closed_partitions,json=closedPartitions,proto3" json:"closed_partitions,omitempty"`
-	// When it closes by itself if the catalog says so: the end of the grace time.
+	// The end of its grace time. With `close: automatic` the period closes by itself
+	// then; with `close: manual` a close waits for it unless skip_grace is set.
 	ClosesAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
 	// The accounts that have no invoice of the period although it is closed for them,
 	// because a plugin failed: at most the first 1,000, by account. A catalog that

@@ -25,7 +25,8 @@ export const file_tollway_v1_alert_service: GenFile = /*@__PURE__*/
  */
 export type Alert = Message<"tollway.v1.Alert"> & {
   /**
-   * Made of alert, account, period, threshold and crossing: the same whoever asks.
+   * Made of alert, account, period, threshold and crossing, and of the account's
+   * calendar where that is not UTC from the 1st on: the same whoever asks.
    *
    * @generated from field: string id = 1;
    */

@@ -67,7 +67,8 @@ export type PeriodStatus = Message<"tollway.v1.PeriodStatus"> & {
   closedPartitions: number[];
 
   /**
-   * When it closes by itself if the catalog says so: the end of the grace time.
+   * The end of its grace time. With `close: automatic` the period closes by itself
+   * then; with `close: manual` a close waits for it unless skip_grace is set.
    *
    * @generated from field: google.protobuf.Timestamp closes_at = 7;
    */
