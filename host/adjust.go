@@ -208,7 +208,11 @@ func (p *partition) billed(account string, r accumulate.Reopened, period billing
 		}
 	}
 	// First what may not be in the index yet: what becomes durable meanwhile is in both.
-	for _, b := range p.state.Uncommitted(accumulate.LogInvoices) {
+	unstored := p.state.Uncommitted(accumulate.LogInvoices)
+	if p.trial != nil {
+		unstored = append(unstored, p.trial.part.Invoices...)
+	}
+	for _, b := range unstored {
 		inv, err := export.DecodeInvoice(b)
 		if err != nil {
 			return nil, fmt.Errorf("host: partition %d: %w", p.number, err)
@@ -276,7 +280,7 @@ func (p *partition) corrections(ctx context.Context, accounts []string, c rate.C
 		}
 		for _, c := range list {
 			if c.parked != nil {
-				p.host.log.Error("a closed period cannot be billed again; its adjustments wait", "partition", p.number, "account", c.account,
+				p.log().Error("a closed period cannot be billed again; its adjustments wait", "partition", p.number, "account", c.account,
 					"period", c.period.ID(), "reason", c.parked.Reason, "detail", c.parked.Detail)
 			}
 			if c.parked != nil || c.record.Waits != nil {

@@ -31,7 +31,7 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 	}
 	end := c.End.UnixNano()
 	if end <= h.ClosedUntil(c.Calendar) {
-		p.host.log.Warn("close ignored: the period is closed already", "partition", p.number, "zone", c.Zone, "period", c.Period)
+		p.log().Warn("close ignored: the period is closed already", "partition", p.number, "zone", c.Zone, "period", c.Period)
 		return nil
 	}
 	if p.catalog == nil {
@@ -75,7 +75,11 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 // are not final, unix ns, or rate.Forever.
 func (p *partition) firstOpen(c rate.Calendar) int64 {
 	first := rate.Forever
-	for _, open := range p.state.OpenPeriods() {
+	periods := p.state.OpenPeriods()
+	if p.trial != nil {
+		periods = append(periods, p.trial.part.Open...)
+	}
+	for _, open := range periods {
 		if open.Calendar == c {
 			first = min(first, open.Start)
 		}
@@ -163,7 +167,7 @@ func (p *partition) waits(ctx context.Context, l *bill, held map[string]bool) (b
 // take puts a bill into the state.
 func (p *partition) take(l *bill, period billing.Period) error {
 	if l.parked != nil {
-		p.host.log.Error("an account's invoices are parked", "partition", p.number, "account", l.account, "period", period.ID(),
+		p.log().Error("an account's invoices are parked", "partition", p.number, "account", l.account, "period", period.ID(),
 			"reason", l.parked.Reason, "detail", l.parked.Detail)
 		return p.state.Park(*l.parked)
 	}
@@ -238,6 +242,15 @@ func (p *partition) concerned(period billing.Period) []string {
 			ids = append(ids, a.ID)
 		}
 	})
+	if p.trial != nil {
+		for _, id := range p.trial.accounts {
+			if _, listed := p.catalog.Accounts[billing.AccountID(id)]; listed {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		return ids
+	}
 	for id := range p.catalog.Accounts {
 		if billing.Partition(id, p.host.config.Partitions) == p.number {
 			ids = append(ids, string(id))

@@ -81,7 +81,7 @@ func (p *partition) badControl(m stream.Message, err error) error {
 func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) error {
 	header := p.state.Now()
 	if c.Revision <= header.CatalogRevision {
-		p.host.log.Warn("catalog marker ignored: its revision is not newer than the one in force", "partition", p.number,
+		p.log().Warn("catalog marker ignored: its revision is not newer than the one in force", "partition", p.number,
 			"revision", c.Revision, "in_force", header.CatalogRevision)
 		return nil
 	}

@@ -78,6 +78,9 @@ func (p *partition) reached(m *stream.Message) {
 	p.last = *m
 	p.state.Now().Position = m.Sequence
 	p.state.Publish()
+	if p.trial != nil {
+		return
+	}
 	p.host.queries.Advanced()
 	p.committer.changed(m.Time)
 }

@@ -54,12 +54,14 @@ type Host struct {
 	epoch      uint64
 	invoices   *invoiceIndex
 	alerts     *alertList
-	preview    *previewer
+	trials     *trials // of previews
+	backfills  *backfills
 	histories  *histories
 	deliverer  *deliver.Deliverer
 
 	applying sync.Mutex // one catalog is applied at a time
 	running  atomic.Bool
+	ended    chan struct{} // closed when Run has ended
 	failure  atomic.Pointer[error]
 }
 
@@ -70,7 +72,7 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	h := &Host{config: config, log: config.Log}
+	h := &Host{config: config, log: config.Log, ended: make(chan struct{})}
 	h.shadows = newShadows(h)
 	h.histories = newHistories(h)
 	if err := h.open(ctx); err != nil {
@@ -95,7 +97,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	turns := newTurns(config.Turns)
 	for n := range config.Partitions {
 		h.partitions = append(h.partitions, &partition{
-			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()),
+			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()), asks: make(chan func()),
 		})
 	}
 	// Reading the state takes longest, and needs neither the log nor plugins.
@@ -114,6 +116,9 @@ func (h *Host) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := h.openDeliveries(ctx); err != nil {
+		return err
+	}
+	if err := h.openBackfills(ctx); err != nil {
 		return err
 	}
 	if _, err = h.revokedInUse(ctx); err != nil {
@@ -222,7 +227,7 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 		h.outboxes = append(h.outboxes, newOutbox(h, p))
 	}
 	h.queries = query.NewEngine(views)
-	h.preview = &previewer{rater: rate.NewRater(h.registry)}
+	h.trials = newTrials(h)
 	return nil
 }
 
@@ -275,6 +280,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.watchStreams(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
 	group.Go(func() error { return h.deliverer.Run(ctx) })
+	group.Go(func() error { return h.backfills.run(ctx) })
 	if _, ok := h.store.(resettable); ok { // else nothing could be done about what it finds
 		group.Go(func() error { return h.scrub(ctx) })
 	}
@@ -282,6 +288,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.running.Store(true)
 	err := group.Wait()
 	h.running.Store(false)
+	close(h.ended)
 	if err != nil {
 		h.failure.Store(&err)
 	}
@@ -341,8 +348,11 @@ func (h *Host) Close() error {
 		problems = append(problems, p.close(ctx))
 	}
 	problems = append(problems, h.histories.close(ctx))
-	if h.preview != nil {
-		problems = append(problems, h.preview.rater.Close(ctx))
+	if h.backfills != nil {
+		problems = append(problems, h.backfills.close(ctx))
+	}
+	if h.trials != nil {
+		problems = append(problems, h.trials.rater.Close(ctx))
 	}
 	if h.endRuntime != nil {
 		problems = append(problems, h.endRuntime(ctx))

@@ -72,9 +72,19 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 	if !known {
 		return fmt.Errorf("period %s has usage of a tariff that carries, but it is not known since when", next.ID())
 	}
+	spans := []span{{from, position - 1}}
+	if p.trial != nil { // of few accounts: most of the log has none of their events
+		s := sought{from: start, until: next.End.UnixNano()}
+		for id := range again {
+			s.places = append(s.places, accountPlace(billing.AccountID(id).TokenHash()))
+		}
+		if spans, err = p.find(s, position-1); err != nil {
+			return err
+		}
+	}
 	r := &refold{
 		partition: p, accounts: again, calendar: c, start: start, end: next.End.UnixNano(),
-		book: openBook{State: p.state, calendar: c, until: start}, spans: []span{{from, position - 1}},
+		book: openBook{State: p.state, calendar: c, until: start}, spans: spans,
 	}
 	return r.run(ctx)
 }
@@ -89,7 +99,7 @@ func (p *partition) takers(ctx context.Context, heirs []*rate.Slot) ([]*rate.Slo
 	var takers []*rate.Slot
 	for i, s := range heirs {
 		if f := faults[i]; f != nil {
-			p.host.log.Warn("a tariff does not take what the period before left, and begins anew", "partition", p.number, "account", s.Account,
+			p.log().Warn("a tariff does not take what the period before left, and begins anew", "partition", p.number, "account", s.Account,
 				"tariff", s.Tariff, "period", time.Unix(0, s.Period).UTC(), "detail", f.Detail)
 			continue
 		}
@@ -181,7 +191,7 @@ func (r *refold) run(ctx context.Context) error {
 		}
 	}
 	err = r.flush(ctx)
-	p.host.log.Info("usage folded again", "partition", p.number, "accounts", len(r.accounts), "period", time.Unix(0, r.start).UTC(),
+	p.log().Info("usage folded again", "partition", p.number, "accounts", len(r.accounts), "period", time.Unix(0, r.start).UTC(),
 		"messages", messages, "took", p.host.config.Now().Sub(begun))
 	return err
 }
@@ -190,7 +200,7 @@ func (r *refold) run(ctx context.Context) error {
 func (r *refold) read(ctx context.Context, s *span) error {
 	p := r.partition
 	for s.first <= s.last {
-		err := p.host.conn.Each(ctx, stream.Usage(p.number), "", s.first-1, func(m stream.Message) error {
+		err := p.conn().Each(ctx, stream.Usage(p.number), "", s.first-1, func(m stream.Message) error {
 			if m.Sequence > s.last {
 				return errRefolded
 			}
@@ -208,7 +218,7 @@ func (r *refold) read(ctx context.Context, s *span) error {
 		if !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		p.host.log.Warn("the log cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
+		p.log().Warn("the log cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
 		if err := p.pause(ctx, readPause); err != nil {
 			return err
 		}
@@ -235,10 +245,15 @@ func (r *refold) message(ctx context.Context, m stream.Message) error {
 	}
 	first := len(r.events)
 	r.events = r.decoder.Decode(m.Header.Get, m.Data, r.events)
+	if p.trial != nil {
+		if err := p.trial.lookUp(ctx, r.events[first:], r.accounts); err != nil {
+			return err
+		}
+	}
 	kept := r.events[:first]
 	for i := first; i < len(r.events); i++ {
 		e := &r.events[i]
-		takes, err := r.takes(e, m.Sequence)
+		takes, err := r.takes(ctx, e, m.Sequence)
 		if err == nil && takes {
 			err = p.amend(ctx, r.decoder, e)
 		}
@@ -283,14 +298,14 @@ func (r *refold) turnTo(ctx context.Context, position uint64) error {
 
 // takes reports whether an event is folded again: it belongs to the slots
 // concerned, and was priced from the message at a position.
-func (r *refold) takes(e *ingest.Event, position uint64) (bool, error) {
+func (r *refold) takes(ctx context.Context, e *ingest.Event, position uint64) (bool, error) {
 	// An amended event stays in its period, so its own time tells whether it is of this one.
 	concerned := e.Problem == nil && !isCorrection(e) && r.accounts[e.Account] && e.Time >= r.start && e.Time < r.end && !r.taken[e.Identity] && !r.leaveOut[e.Identity]
 	if !concerned || r.partition.state.Override(e.Identity).Gone() ||
 		rate.CalendarName(r.catalog.Calendar(billing.AccountID(e.Account))) != r.calendar {
 		return false, nil
 	}
-	seen, known, err := r.partition.seen.Find(e.Identity)
+	seen, known, err := r.partition.priced(ctx, e.Identity)
 	if err != nil || !known || seen.Position != position || seen.Content != e.Content {
 		return false, err
 	}
@@ -322,7 +337,7 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 			if events[i].Index != ref.Index {
 				continue
 			}
-			takes, err := r.takes(&events[i], m.Sequence)
+			takes, err := r.takes(ctx, &events[i], m.Sequence)
 			if err == nil && takes {
 				err = r.partition.amend(ctx, r.decoder, &events[i])
 			}

@@ -205,7 +205,7 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 			return err
 		}
 	}
-	spans, err := p.positions.find(p.store, p.state, s, upTo)
+	spans, err := p.find(s, upTo)
 	if err != nil {
 		return err
 	}

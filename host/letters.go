@@ -79,7 +79,7 @@ func (p *partition) settleLetters(ctx context.Context, o letterOrder, m stream.M
 			r.back[ref.Number] = true
 		}
 		if !is || seen[ref.Number] {
-			p.host.log.Warn("order on a dead letter ignored: it is settled, or there is none such", "partition", p.number, "position", m.Sequence, "letter", ref.Number)
+			p.log().Warn("order on a dead letter ignored: it is settled, or there is none such", "partition", p.number, "position", m.Sequence, "letter", ref.Number)
 			continue
 		}
 		seen[ref.Number] = true
@@ -190,7 +190,7 @@ const (
 // hang on that.
 func (p *partition) carried(ctx context.Context, decoder *ingest.Decoder, position uint64) (events []ingest.Event, bytes int, err error) {
 	for wait := carriedRetryMin; ; wait = min(2*wait, carriedRetryMax) {
-		m, err := p.host.conn.Get(ctx, stream.Usage(p.number), position)
+		m, err := p.conn().Get(ctx, stream.Usage(p.number), position)
 		switch {
 		case err == nil:
 			return decoder.Decode(m.Header.Get, m.Data, nil), len(m.Data), nil
@@ -199,7 +199,7 @@ func (p *partition) carried(ctx context.Context, decoder *ingest.Decoder, positi
 		case ctx.Err() != nil:
 			return nil, 0, ctx.Err()
 		}
-		p.host.log.Warn("a message to be replayed cannot be read, trying again", "partition", p.number, "position", position, "after", wait, "error", err)
+		p.log().Warn("a message to be replayed cannot be read, trying again", "partition", p.number, "position", position, "after", wait, "error", err)
 		if err := p.pause(ctx, wait); err != nil {
 			return nil, 0, err
 		}

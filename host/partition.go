@@ -46,7 +46,9 @@ type partition struct {
 	committer committer
 	turn      turn
 	positions positions
-	marks     []mark // of catalogs in the log, in order; nil: not read yet
+	marks     []mark      // of catalogs in the log, in order; nil: not read yet
+	asks      chan func() // are called between two messages
+	trial     *trial      // what makes it a copy that folds on trial; nil for the partition itself
 	sighted   sighted
 
 	tally *accumulate.Tally // the committing goroutine's, while the partition runs
@@ -293,7 +295,7 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 	c := &p.committer
 	defer c.stop()
 	for {
-		if !c.heard() {
+		if !c.heard() && !p.answered() {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -310,6 +312,8 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 				c.landed(done)
 			case <-c.due.C:
 				c.late = true
+			case fn := <-p.asks:
+				fn()
 			}
 		}
 		if err := c.offer(ctx); err != nil {

@@ -52,7 +52,7 @@ func (p *partition) marksUpTo(ctx context.Context, position uint64) ([]mark, err
 func (p *partition) readMarks(ctx context.Context, position uint64) error {
 	for {
 		marks := []mark{}
-		err := p.host.conn.Each(ctx, stream.Usage(p.number), p.controlPrefix()+"catalog.*", 0, func(m stream.Message) error {
+		err := p.conn().Each(ctx, stream.Usage(p.number), p.controlPrefix()+"catalog.*", 0, func(m stream.Message) error {
 			if m.Sequence > position {
 				return errRefolded
 			}
@@ -72,7 +72,7 @@ func (p *partition) readMarks(ctx context.Context, position uint64) error {
 		case !errors.Is(err, stream.ErrUnavailable) || ctx.Err() != nil:
 			return err
 		}
-		p.host.log.Warn("the catalog's markers cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
+		p.log().Warn("the catalog's markers cannot be read to fold usage again, trying on", "partition", p.number, "error", err)
 		if err := p.pause(ctx, readPause); err != nil {
 			return err
 		}

@@ -159,8 +159,16 @@ const blocksAtOnce = 256
 
 // find returns the stretches of the log up to a position that may have what is
 // sought, in order and apart.
-func (x *positions) find(store PartitionStore, state *accumulate.State, s sought, upTo uint64) ([]span, error) {
-	var spans []span
+func (p *partition) find(s sought, upTo uint64) ([]span, error) {
+	if p.trial != nil {
+		return p.trial.find(s, upTo)
+	}
+	return p.positions.find(p.store, p.state.Uncommitted(accumulate.LogIndex), nil, s, upTo)
+}
+
+// find does that with the entries of the index that are not stored yet, and with
+// stretches that may have anything.
+func (x *positions) find(store PartitionStore, unstored [][]byte, spans []span, s sought, upTo uint64) ([]span, error) {
 	take := func(b []byte) error {
 		stretch, may, err := s.read(b)
 		if err == nil && may {
@@ -169,7 +177,7 @@ func (x *positions) find(store PartitionStore, state *accumulate.State, s sought
 		return err
 	}
 	// What becomes durable meanwhile is in both.
-	for _, b := range state.Uncommitted(accumulate.LogIndex) {
+	for _, b := range unstored {
 		if err := take(b); err != nil {
 			return nil, err
 		}

@@ -3,8 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -24,114 +22,61 @@ type Preview struct {
 	AsOf     query.AsOf
 }
 
-// previewer makes previews, one at a time, beside the partitions: a preview is the
-// computation of a close, on a copy.
-type previewer struct {
-	mu       sync.Mutex
-	rater    *rate.Rater
-	revision uint64 // of the catalog that the rater has
-	catalog  *catalog.Catalog
-}
-
 // Preview makes the invoices of an account and a period that is open, from all that
-// has been read. An empty period is the one that holds the time now, with clock: event
-// the latest event time, or the first that is open where that one is closed.
+// has been read: it closes the period, and what is open before it, on a copy of the
+// account. An empty period is the one that holds the time now, with clock: event the
+// latest event time, or the first that is open where that one is closed.
 func (h *Host) Preview(ctx context.Context, account billing.AccountID, name string) (Preview, error) {
 	asOf := h.queries.AsOf()
 	p := h.partitions[billing.Partition(account, h.config.Partitions)]
-	slots, header := p.state.Slots(string(account), accumulate.Latest)
+	if err := h.trials.take(ctx); err != nil {
+		return Preview{}, err
+	}
+	defer h.trials.give()
+	taken, err := h.trials.begin(ctx, p, []string{string(account)})
+	if err != nil {
+		return Preview{}, err
+	}
+	header := taken.part.Header
 	if header.CatalogRevision == 0 {
 		return Preview{}, fault(ReasonInvalidPeriod, "apply a catalog first: tollway apply -f FILE", "there are no billing periods without a catalog")
 	}
-	v := h.preview
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.revision != header.CatalogRevision {
-		snapshot, err := h.catalogs.at(ctx, header.CatalogRevision, header.CatalogDigest)
-		if err != nil {
-			return Preview{}, err
-		}
-		v.rater.SetCatalog(snapshot)
-		v.revision, v.catalog = header.CatalogRevision, snapshot
-	}
-	c := v.rater.CalendarOf(string(account))
-	period, err := h.previewPeriod(v.catalog.Calendar(account), name, header, v.catalog.Billing.Clock)
+	calendar := taken.catalog.Calendar(account)
+	c := rate.CalendarName(calendar)
+	period, err := h.previewPeriod(calendar, name, header, taken.catalog.Billing.Clock)
 	if err != nil {
 		return Preview{}, err
 	}
 	if closed := header.ClosedUntil(c); name == "" && period.Start.UnixNano() < closed {
-		period = v.catalog.Calendar(account).PeriodOf(time.Unix(0, closed))
+		period = calendar.PeriodOf(time.Unix(0, closed))
 	}
 	if period.Start.UnixNano() < header.ClosedUntil(c) {
 		return Preview{}, fault(ReasonInvalidPeriod, "see its invoices with: tollway invoices list --period "+period.ID(), "period %s is closed in %s", period.ID(), c.Zone)
 	}
-	if !concerns(v.catalog, account, slots, period) {
-		return Preview{Period: period, AsOf: asOf}, nil
+	t, err := h.trials.over(p, taken, []string{string(account)}, nil)
+	if err == nil {
+		err = t.closeUpTo(ctx, c, period)
 	}
-	var open []*rate.Slot
-	for _, s := range slots {
-		if s.Calendar == c && s.Period == period.Start.UnixNano() && !s.Final {
-			open = append(open, s)
-		}
-	}
-	l := due(v.rater, string(account), c, period, open)
-	if l.corrections, err = h.previewCorrections(ctx, p, account, slots); err != nil {
-		return Preview{}, err
-	}
-	maker := biller{rater: v.rater, catalog: v.catalog}
-	if err := maker.make(ctx, c, period, []*bill{l}); err != nil {
+	if err != nil {
 		return Preview{}, fmt.Errorf("host: preview of account %q for period %s: %w", account, period.ID(), err)
 	}
-	out := Preview{Period: period, Invoices: l.invoices, AsOf: asOf}
-	if l.parked != nil {
-		k := parkedOf(*l.parked, p.number)
-		out.Parked = &k
+	out := Preview{Period: period, AsOf: asOf}
+	made, err := t.invoices()
+	if err != nil {
+		return Preview{}, err
+	}
+	for _, inv := range made {
+		if inv.Period.Start.Equal(period.Start) {
+			out.Invoices = append(out.Invoices, inv)
+		}
+	}
+	for _, k := range t.state.Parked() {
+		if k.Period == period.Start.UnixNano() {
+			shown := parkedOf(k, p.number)
+			out.Parked = &shown
+		}
 	}
 	return out, nil
-}
-
-// concerns reports whether the close of a period looks at an account: it stands in
-// the catalog, or has had usage by the period's end. Others have the default
-// subscriptions, but nothing is due for the time before they were heard of.
-func concerns(c *catalog.Catalog, account billing.AccountID, slots []*rate.Slot, period billing.Period) bool {
-	if _, listed := c.Accounts[account]; listed {
-		return true
-	}
-	start := period.Start.UnixNano()
-	return slices.ContainsFunc(slots, func(s *rate.Slot) bool { return s.Period <= start })
-}
-
-// previewCorrections makes what a preview tells of earlier periods of an account, from
-// its slots. What such a period leaves to the next is not followed: a close folds that
-// again.
-func (h *Host) previewCorrections(ctx context.Context, p *partition, account billing.AccountID, slots []*rate.Slot) ([]*correction, error) {
-	k := &corrector{
-		rater: h.preview.rater, catalog: h.preview.catalog, state: p.state, store: p.billed,
-		rules: func(ctx context.Context, r accumulate.RulesRef) (*catalog.Catalog, error) {
-			return h.catalogs.at(ctx, r.Revision, r.Digest)
-		},
-	}
-	var made []*correction
-	for _, r := range p.state.OpenAgain(string(account)) {
-		zone, err := time.LoadLocation(r.Calendar.Zone)
-		if err != nil {
-			return nil, fmt.Errorf("host: time zone %q is not known on this machine: %w", r.Calendar.Zone, err)
-		}
-		var open []*rate.Slot
-		for _, s := range slots {
-			if s.Calendar == r.Calendar && s.Period == r.Period && !s.Final {
-				open = append(open, s)
-			}
-		}
-		c := k.correct(r, zone, open)
-		if err := k.make(ctx, []*correction{c}); err != nil {
-			return nil, fmt.Errorf("host: preview of account %q: period %s: %w", account, c.period.ID(), err)
-		}
-		if c.parked == nil {
-			made = append(made, c)
-		}
-	}
-	return made, nil
 }
 
 // previewPeriod returns the period that a preview asks for.

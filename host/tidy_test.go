@@ -81,9 +81,10 @@ var direction = map[string][]string{
 
 	// The wiring.
 	"host": {
-		"host/accumulate", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/internal/failpoint", "host/query", "host/rate",
+		"host/accumulate", "host/backfill", "host/catalog", "host/checkpoint", "host/deliver", "host/export", "host/identity", "host/ingest", "host/intake", "host/internal/failpoint", "host/query", "host/rate",
 		"host/internal/memory", "host/internal/stage", "host/stream", "plugins", "plugins/builtin", "plugins/sign", "sdk/abi", "sdk/billing", "golang.org/x/sync",
 	},
+	"host/backfill": {"host/ingest", "sdk/billing"},
 	"rpc": {
 		"rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "host/catalog", "host/deliver", "host/export", "host/ingest", "host/query", "sdk/billing",
 		"connectrpc.com", "golang.org/x/sync", protobuf,

@@ -148,7 +148,7 @@ func (p *partition) makeFix(ctx context.Context, e *ingest.Event, carried, posit
 	case was.Voided:
 		return &refusal{ReasonVoided, "data: the event was voided, which is final; send what should be billed as an event with an id of its own"}, false, nil
 	}
-	seen, known, err := p.seen.Find(identity)
+	seen, known, err := p.priced(ctx, identity)
 	if err != nil || !known || was.TakenBack {
 		return unknown, false, err
 	}
@@ -308,13 +308,13 @@ func (p *partition) eventAt(ctx context.Context, identity ingest.Hash, position 
 		}
 		return events[i], true, nil
 	}
-	m, err := p.host.conn.Get(ctx, stream.Usage(p.number), position)
+	m, err := p.conn().Get(ctx, stream.Usage(p.number), position)
 	for err != nil && !errors.Is(err, stream.ErrNotFound) && ctx.Err() == nil {
-		p.host.log.Warn("a corrected event cannot be read, trying again", "partition", p.number, "position", position, "error", err)
+		p.log().Warn("a corrected event cannot be read, trying again", "partition", p.number, "position", position, "error", err)
 		if err := p.pause(ctx, readPause); err != nil {
 			return ingest.Event{}, false, err
 		}
-		m, err = p.host.conn.Get(ctx, stream.Usage(p.number), position)
+		m, err = p.conn().Get(ctx, stream.Usage(p.number), position)
 	}
 	if errors.Is(err, stream.ErrNotFound) {
 		return ingest.Event{}, false, nil

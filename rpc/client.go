@@ -37,6 +37,7 @@ type Clients struct {
 	Admin       tollwayv1connect.AdminServiceClient
 	Deliveries  tollwayv1connect.DeliveryServiceClient
 	Alerts      tollwayv1connect.AlertServiceClient
+	Backfills   tollwayv1connect.BackfillServiceClient
 
 	base  string
 	http  *http.Client
@@ -75,6 +76,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 	c.Periods = tollwayv1connect.NewPeriodServiceClient(client)
 	c.Deliveries = tollwayv1connect.NewDeliveryServiceClient(client)
 	c.Alerts = tollwayv1connect.NewAlertServiceClient(client)
+	c.Backfills = tollwayv1connect.NewBackfillServiceClient(client)
 	c.Catalog = tollwayv1connect.NewCatalogServiceClient(client)
 	c.DeadLetters = tollwayv1connect.NewDeadLetterServiceClient(client)
 	c.Plugins = tollwayv1connect.NewPluginServiceClient(client)

@@ -35,6 +35,7 @@ import (
 func ServiceNames() []string {
 	return []string{
 		string(tollwayv1.File_tollway_v1_admin_service_proto.Services().Get(0).FullName()),
+		string(tollwayv1.File_tollway_v1_backfill_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_catalog_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_dead_letter_service_proto.Services().Get(0).FullName()),
 		string(tollwayv1.File_tollway_v1_delivery_service_proto.Services().Get(0).FullName()),

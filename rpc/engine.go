@@ -95,6 +95,7 @@ type Engine interface {
 	PluginEngine
 	DeliveryEngine
 	AlertEngine
+	BackfillEngine
 }
 
 // Queries is the reading part of an [Engine] over a host's query engine: embed

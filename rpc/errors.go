@@ -72,6 +72,12 @@ const (
 	ReasonRevoked = "revoked_plugin"
 	// ReasonInvalidShadow: no shadow can be started so.
 	ReasonInvalidShadow = "invalid_shadow"
+	// ReasonInvalidBackfill: a set of events is not as it must be.
+	ReasonInvalidBackfill = "invalid_backfill"
+	// ReasonBackfillExists: a set of this name is there, or was committed.
+	ReasonBackfillExists = "backfill_exists"
+	// ReasonBackfillNotShown: nobody has seen what the set would change.
+	ReasonBackfillNotShown = "backfill_not_shown"
 	// ReasonNotHeld: the sink holds no such invoice.
 	ReasonNotHeld = "not_held"
 	// ReasonConflict: another change came first; read again and retry.
@@ -106,7 +112,7 @@ const (
 func codeOf(reason string) connect.Code {
 	switch reason {
 	case ReasonInvalidRequest, ReasonMalformedRequest, ReasonInvalidPageToken, ReasonInvalidPosition,
-		ReasonInvalidPeriod, ReasonInvalidCatalog, ReasonInvalidPlugin, ReasonBadSignature, ReasonInvalidShadow:
+		ReasonInvalidPeriod, ReasonInvalidCatalog, ReasonInvalidPlugin, ReasonBadSignature, ReasonInvalidShadow, ReasonInvalidBackfill:
 		return connect.CodeInvalidArgument
 	case ReasonRequestTooLarge, ReasonTooManyRows, ReasonTooManyCalls, ReasonHistoryTooLarge:
 		return connect.CodeResourceExhausted

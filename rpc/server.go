@@ -115,6 +115,7 @@ func (s *Server) handler(svc *services, open *calls, accepted tokens) http.Handl
 	tollwayv1connect.RegisterAdminServiceHandler(rpcs, adminService{svc})
 	tollwayv1connect.RegisterDeliveryServiceHandler(rpcs, deliveryService{svc})
 	tollwayv1connect.RegisterAlertServiceHandler(rpcs, alertService{svc})
+	tollwayv1connect.RegisterBackfillServiceHandler(rpcs, backfillService{svc})
 
 	guarded := http.NewServeMux()
 	connecthttp.Mount(guarded, rpcs, transportOptions()...)

@@ -71,7 +71,7 @@ func TestGetMethods(t *testing.T) {
 		}
 	}
 	want := []string{
-		"CatalogService/Get", "DeadLetterService/Get", "DeadLetterService/List", "DeliveryService/List", "InvoiceService/Get", "InvoiceService/List",
+		"BackfillService/List", "CatalogService/Get", "DeadLetterService/Get", "DeadLetterService/List", "DeliveryService/List", "InvoiceService/Get", "InvoiceService/List",
 		"PeriodService/List", "PluginService/List", "SubtotalService/Get", "SubtotalService/List", "SubtotalService/Sum", "SubtotalService/History", "SubtotalService/Forecast",
 	}
 	if !slices.Equal(allowed, want) {

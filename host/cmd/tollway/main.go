@@ -34,6 +34,7 @@ type cli struct {
 	Serve       serveCommand       `cmd:"" help:"Run the host for real use."`
 	Apply       applyCommand       `cmd:"" help:"Check a catalog and put it in force."`
 	Usage       usageCommand       `cmd:"" help:"Send or generate usage events."`
+	Backfill    backfillCommand    `cmd:"" help:"Try a named set of events: see what it would change, then commit or drop it."`
 	Subtotals   subtotalsCommand   `cmd:"" help:"Look at live subtotals."`
 	Periods     periodsCommand     `cmd:"" help:"List and close billing periods."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Show what became of all that a billing period took in; fail where it does not add up."`
