@@ -6,17 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/tollway/tollway/host/backfill"
 	"github.com/tollway/tollway/host/ingest"
-	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 )
@@ -120,7 +117,7 @@ func invalidBackfill(name string, err error) error {
 	case errors.Is(err, backfill.ErrExists):
 		return fault(ReasonBackfillExists, "choose another name, or drop that one: tollway backfill drop "+name, "there is a backfill %s already", name).because(err)
 	case errors.Is(err, backfill.ErrNone):
-		return fault(ReasonNotFound, "tollway backfill list shows which there are", "there is no backfill %s that could be worked on", name).because(err)
+		return fault(ReasonNotFound, "see which there are with: tollway backfill list", "there is no backfill %s that could be worked on", name).because(err)
 	case errors.As(err, &line), errors.Is(err, backfill.ErrName), errors.Is(err, backfill.ErrMany), errors.Is(err, backfill.ErrEmpty), errors.Is(err, backfill.ErrSequence):
 		return fault(ReasonInvalidBackfill, "nothing was billed; send it again when that is mended", "backfill %s was not taken: %v", name, err).because(err)
 	}
@@ -342,11 +339,9 @@ func (b *backfills) begin(ctx context.Context, name, by string) (moved uint64, e
 	if err != nil {
 		return 0, fmt.Errorf("host: backfill %s: %w", name, err)
 	}
-	failpoint.Hit("backfill.before-begin")
 	if _, err := b.host.conn.Append(ctx, subjectBackfill+name, 0, nil, body); err != nil {
 		return 0, fmt.Errorf("host: backfill %s: %w", name, err)
 	}
-	failpoint.Hit("backfill.begun")
 	b.keep(r)
 	return moved, nil
 }
@@ -355,125 +350,4 @@ func (b *backfills) begin(ctx context.Context, name, by string) (moved uint64, e
 func (b *backfills) recordOpen(name string) bool {
 	r, known := b.record(name)
 	return known && r.Done.IsZero()
-}
-
-// run writes the sets that are committed, until the context ends.
-func (b *backfills) run(ctx context.Context) error {
-	for {
-		again := false
-		b.mu.Lock()
-		names := slices.Sorted(maps.Keys(b.records))
-		b.mu.Unlock()
-		for _, name := range names {
-			if !b.recordOpen(name) || !b.has(name) {
-				continue
-			}
-			err := b.writeWithTurn(ctx, name)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err == nil:
-			case errors.Is(err, stream.ErrUnavailable):
-				b.host.log.Warn("a backfill cannot be written, trying on", "backfill", name, "error", err)
-				again = true
-			default:
-				b.host.log.Error("a backfill cannot be written; committing it again goes on", "backfill", name, "error", err)
-				b.mu.Lock()
-				b.failure[name] = err
-				close(b.changed)
-				b.changed = make(chan struct{})
-				b.mu.Unlock()
-			}
-		}
-		var retry <-chan time.Time
-		if again {
-			retry = time.After(backfillRetry)
-		}
-		select {
-		case <-b.wake:
-		case <-retry:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (b *backfills) writeWithTurn(ctx context.Context, name string) error {
-	if err := b.take(ctx); err != nil {
-		return err
-	}
-	defer b.give()
-	return b.write(ctx, name)
-}
-
-// write writes what is missing of a set to the log, waits until it is read, and records
-// that it is done.
-func (b *backfills) write(ctx context.Context, name string) error {
-	set, err := b.store.Get(name)
-	if err != nil {
-		return invalidBackfill(name, err)
-	}
-	r, _ := b.record(name)
-	written, last, err := b.written(ctx, r)
-	if err != nil {
-		return err
-	}
-	for _, bucket := range set.Buckets {
-		err := set.Each(bucket, func(n uint64, body []byte) error {
-			part := bucket.File + "." + strconv.FormatUint(n, 10)
-			if written[part] {
-				return nil
-			}
-			failpoint.Hit("backfill.before-message")
-			sequences, err := b.host.conn.Publish(ctx, []stream.Outgoing{{
-				Subject: stream.BatchSubject(bucket.Partition), Data: body,
-				Header: map[string]string{"Content-Type": ingest.ContentTypePacked, headerBackfill: name, headerPart: part},
-			}})
-			if err != nil {
-				return fmt.Errorf("host: backfill %s: %w", name, err)
-			}
-			last[bucket.Partition] = sequences[0]
-			failpoint.Hit("backfill.after-message")
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	var positions []query.Position
-	for _, n := range slices.Sorted(maps.Keys(last)) {
-		positions = append(positions, query.Position{Stream: stream.Usage(n), Partition: n, Sequence: last[n]})
-	}
-	if err := b.host.Wait(ctx, positions); err != nil {
-		return err
-	}
-	r.Done = b.host.config.Now().UTC()
-	failpoint.Hit("backfill.before-done")
-	if err := b.host.shelf.append(ctx, subjectBackfill+name, r); err != nil {
-		return err
-	}
-	failpoint.Hit("backfill.done")
-	if err := b.store.Drop(name); err != nil { // the log has it
-		return err
-	}
-	b.keep(r)
-	return nil
-}
-
-// written reads which messages of a set the logs have, behind where they ended when it
-// was begun, and where the last one of each partition stands.
-func (b *backfills) written(ctx context.Context, r backfillRecord) (parts map[string]bool, last map[int]uint64, err error) {
-	parts, last = map[string]bool{}, map[int]uint64{}
-	for n := range b.host.partitions {
-		err := b.host.conn.Each(ctx, stream.Usage(n), stream.BatchSubject(n), r.Ends[n], func(m stream.Message) error {
-			if m.Header.Get(headerBackfill) == r.Name {
-				parts[m.Header.Get(headerPart)], last[n] = true, m.Sequence
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("host: backfill %s: %w", r.Name, err)
-		}
-	}
-	return parts, last, nil
 }

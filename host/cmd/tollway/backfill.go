@@ -279,7 +279,7 @@ func (c *backfillCommitCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return failed(clients, err)
 	}
-	text := fmt.Sprintf("backfill %s is committed: its %d events are priced\n", c.Name, answer.GetBackfill().GetEvents())
+	text := fmt.Sprintf("backfill %s is committed: its %d events are in the log, each once, and part of what is billed\n", c.Name, answer.GetBackfill().GetEvents())
 	if n := answer.GetMoved(); n > 0 {
 		text += fmt.Sprintf("%d messages came to the log since its difference was shown, so what it changed may be something else\n", n)
 	}
