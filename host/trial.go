@@ -113,7 +113,7 @@ func (t *trials) over(p *partition, taken *trialTaken, accounts []string, usage 
 	accounts = slices.Sorted(slices.Values(accounts))
 	c := &trial{of: p, part: taken.part, accounts: accounts, position: taken.part.Header.Position, tail: usage}
 	c.partition = &partition{
-		number: p.number, host: p.host, state: state, store: taken.store, trial: c, turn: turn{turns: newTurns()},
+		number: p.number, host: p.host, state: state, store: taken.store, trial: c, turn: turn{turns: newTurns(1)},
 		rater: t.rater, decoder: ingest.NewDecoder(p.host.seed), marks: slices.Clip(taken.marks), catalog: taken.catalog,
 	}
 	if taken.catalog != nil {
