@@ -131,7 +131,7 @@ func backupBytes(m *backup.Manifest) (total uint64) {
 
 // restoreCommand makes a state from a backup.
 type restoreCommand struct {
-	From   string `required:"" placeholder:"DIR" help:"Folder that tollway backup has filled."`
+	From   string `required:"" placeholder:"DIR" help:"Folder that tollway backup has filled, or that tollway serve takes snapshots to: then the newest that is whole."`
 	Data   string `placeholder:"DIR" help:"Data directory, which must have no state (config: data)."`
 	Config string `placeholder:"FILE" help:"Configuration file of the host."`
 }
@@ -148,10 +148,7 @@ func (c *restoreCommand) Run(ctx context.Context, s streams) error {
 	if file.Data == "" {
 		return usageError{errors.New("the data directory is not set: pass --data DIR, or set data: in the configuration file")}
 	}
-	m, err := backup.Read(c.From)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no finished backup: it has no %s", c.From, backup.ManifestName)
-	}
+	m, err := c.choose(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -173,6 +170,26 @@ func (c *restoreCommand) Run(ctx context.Context, s streams) error {
 	}
 	_, err = fmt.Fprintf(s.out, "restored into %s, as it was at %s; `tollway serve` reads the rest of the log\n", file.Data, m.MadeAt.Format(time.RFC3339))
 	return err
+}
+
+// choose reads the manifest of the backup, or of the newest whole one of a folder of
+// them, and tells what it passed over.
+func (c *restoreCommand) choose(ctx context.Context, s streams) (*backup.Manifest, error) {
+	m, err := backup.Read(c.From)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return m, err
+	}
+	path, m, skipped, err := backup.Newest(ctx, c.From)
+	for _, problem := range skipped {
+		if _, err := fmt.Fprintf(s.err, "passed over: %v\n", problem); err != nil {
+			return nil, err
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no finished backup: it has no %s, and no folder with one", c.From, backup.ManifestName)
+	}
+	c.From = path
+	return m, err
 }
 
 // state says what the state is made of.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -28,6 +29,10 @@ type serveCommand struct {
 	TakeOver bool   `help:"Claim streams that another data directory owns; the ledger records it."`
 	Unsigned bool   `name:"unsigned-plugins" help:"Apply plugins that nobody has signed, for development (config: plugins.require_signature)."`
 	LogJSON  bool   `name:"log-json" help:"Log as JSON."`
+
+	SnapshotEvery time.Duration `placeholder:"1h" help:"Copy the state as often as this, while running (config: snapshots.every)."`
+	SnapshotTo    string        `placeholder:"DIR" help:"Folder that gets a folder for each copy; tollway restore takes the newest (config: snapshots.to)."`
+	SnapshotKeep  int           `placeholder:"24" help:"How many copies are kept (config: snapshots.keep)."`
 }
 
 // serveConfig is the configuration file.
@@ -75,6 +80,8 @@ type serveConfig struct {
 	} `yaml:"nats"`
 	// Deliveries are the receivers of issued invoices.
 	Deliveries []deliveryConfig `yaml:"deliveries"`
+	// Snapshots are copies of the state, taken by the clock.
+	Snapshots snapshotsConfig `yaml:"snapshots"`
 }
 
 // readServeConfig reads the file; unknown keys are errors.
@@ -123,6 +130,9 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if c.Unsigned {
 		file.Plugins.RequireSignature = new(bool)
 	}
+	if err := c.snapshots(&file.Snapshots); err != nil {
+		return err
+	}
 	var handler slog.Handler = slog.NewTextHandler(s.err, nil)
 	if c.LogJSON {
 		handler = slog.NewJSONHandler(s.err, nil)
@@ -135,13 +145,30 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		},
 		Dashboard: file.Dashboard == nil || *file.Dashboard,
 	}
-	return serve.Run(ctx, running, func(url string, _ *host.Host) error {
+	snapshots := &snapshotTaker{config: file.Snapshots, log: log}
+	defer snapshots.end()
+	return serve.Run(ctx, running, func(url string, h *host.Host) error {
+		snapshots.start(ctx, h)
 		_, err := fmt.Fprintf(s.out, "serving at %s\n", url)
 		if err == nil && running.Dashboard {
 			_, err = fmt.Fprintf(s.out, "dashboard at %s\n", serve.DashboardURL(url))
 		}
 		return err
 	})
+}
+
+// snapshots puts what the flags say into the configuration, and checks it.
+func (c *serveCommand) snapshots(into *snapshotsConfig) error {
+	if c.SnapshotEvery != 0 {
+		into.Every = c.SnapshotEvery
+	}
+	if c.SnapshotTo != "" {
+		into.To = c.SnapshotTo
+	}
+	if c.SnapshotKeep != 0 {
+		into.Keep = c.SnapshotKeep
+	}
+	return into.validate()
 }
 
 // plugins is the part of the configuration that says which plugins may be
