@@ -171,11 +171,11 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(lines, "")), 0o600))
 	},
 	// eventually REGEXP COMMAND... runs a program again until it prints what is
-	// expected, for half a minute at most.
+	// expected, for two minutes at most.
 	"eventually": func(ts *testscript.TestScript, neg bool, args []string) {
 		want := regexp.MustCompile(args[0])
 		var out []byte
-		for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
+		for begin := time.Now(); time.Since(begin) < 2*time.Minute; time.Sleep(50 * time.Millisecond) {
 			command := program(ts, args[1], args[2:]...)
 			out, _ = command.CombinedOutput() // what it prints is what counts
 			if want.Match(out) {
