@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // ruled is a catalog with a price per call and these invoice rules, for the
@@ -114,6 +115,39 @@ func TestInvoiceRules(t *testing.T) {
 	}
 	r.restart()
 	want(t, r.lines("idle.2026-10-01.EUR.0"), "rule minimum: 25.00", "rule vat: 5.00")
+}
+
+// Rules see each event once and each account's lines alone, however many partitions
+// there are and however often events come.
+func TestRulesOverManyPartitions(t *testing.T) {
+	t.Parallel()
+	const accounts = 24
+	issued := map[int][]string{}
+	for _, parts := range []int{1, 8} {
+		r := startHost(t, parts, "2026-11-10T00:00:00Z")
+		r.apply(ruled(tenOff+","+minimum+","+vat, "") + "default_subscriptions: [calls]\n")
+		for range 2 { // the second time all are duplicates
+			var events []billing.UsageEvent
+			for a := range accounts {
+				for n := range 10 + 2*a {
+					events = append(events, call(fmt.Sprint(a, ".", n), fmt.Sprint("account-", a), "2026-10-05T00:00:00Z"))
+				}
+			}
+			r.send(events...)
+		}
+		r.close("2026-10", "")
+		issued[parts] = r.bills(host.InvoiceFilter{})
+		slices.Sort(issued[parts])
+	}
+	if len(issued[1]) != accounts || !slices.Equal(issued[1], issued[8]) {
+		t.Errorf("in one partition\n%q\nand in eight\n%q", issued[1], issued[8])
+	}
+	// 10 calls: 10 - 1, up to 25, and a fifth of it; 56 calls: 56 - 5.60, and a fifth of it.
+	for _, bill := range []string{"account-0.2026-10-01.EUR.0 30.00", "account-23.2026-10-01.EUR.0 60.48"} {
+		if !slices.Contains(issued[8], bill) {
+			t.Errorf("%q is not among %q", bill, issued[8])
+		}
+	}
 }
 
 // A rule that fails keeps one account's invoice back and nobody else's. The host

@@ -8,6 +8,8 @@ import (
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/plugins"
+	"github.com/tollway/tollway/plugins/hostile"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -105,6 +107,43 @@ func TestShadowThatRefuses(t *testing.T) {
 	}
 	want(t, r.subtotals(query.Filter{}), "emma per_call 3.00 (3)")
 	r.wantCounts(3, 0, 0)
+}
+
+// A candidate that traps, or never ends, at every event is told of with its reason;
+// what is in force prices as ever, beside it and after a restart.
+func TestShadowThatTraps(t *testing.T) {
+	t.Parallel()
+	modules, err := hostile.Always()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startHost(t, 1, "2026-10-10T00:00:00Z")
+	r.apply(manual(""))
+	for i, name := range []string{"trap", "loop"} {
+		if _, _, err := r.PushPlugin(r.wait(), host.PushRequest{Wasm: modules[name]}); err != nil {
+			t.Fatal(err)
+		}
+		tariff := []string{"per_call", "rental"}[i]
+		r.shadow(host.ShadowRequest{Tariff: tariff, Plugin: "hostile@" + plugins.Digest(modules[name]), Params: `{}`})
+	}
+	r.apply(strings.Replace(manual(""), "[per_call]", "[per_call, rental]", 1))
+	for i := range 3 {
+		r.send(call(fmt.Sprint(i), "emma", "2026-10-05T10:00:00Z"))
+	}
+	check := func() {
+		t.Helper()
+		for tariff, amount := range map[string]string{"per_call": "3.00", "rental": "10.00"} {
+			report := r.caughtUp(tariff, 3)
+			if len(report.Refused) != 1 || report.Refused[0].Events != 3 || report.Refused[0].Reason != "tariff_trap" || report.Active[0].AmountText != amount || report.Ended != "" {
+				t.Errorf("%s: %+v", tariff, report)
+			}
+		}
+		want(t, r.subtotals(query.Filter{}), "emma per_call 3.00 (3)", "emma rental 10.00 (3)")
+		r.wantCounts(3, 0, 0)
+	}
+	check()
+	r.restart()
+	check()
 }
 
 func TestShadowsThatCannotBe(t *testing.T) {

@@ -3,6 +3,8 @@ package build_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +93,92 @@ func TestPagesForAuthors(t *testing.T) {
 	}
 }
 
+// rules is what the pages' invoice rule makes of line items: the same in every language.
+const rules = `cases:
+  - name: fee
+    params: {percent: "2.5", rounding: {scale: 2, mode: half_up}}
+    events: [{quantity: "3", amount: "10"}, {amount: "0.60"}, {quantity: "1", amount: "-5.60"}]
+    want:
+      lines: {service_fee: {quantity: "0", amount: "0.13"}}
+  - name: exact
+    params: {percent: "0.1"}
+    events: [{amount: "0.01"}]
+    want:
+      lines: {service_fee: {quantity: "0", amount: "0.00001"}}
+  - name: nothing
+    params: {percent: "2.5"}
+    want:
+      lines: {service_fee: {quantity: "0", amount: "0"}}
+`
+
+// The compiler of Rust takes half a minute for each module.
+var slowPages = flag.Bool("pages", false, "build the invoice rule of the page for Rust too")
+
+// TestPagesHaveARule builds the invoice rules that the pages of the SDKs show, as they stand there.
+func TestPagesHaveARule(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs compilers")
+	}
+	for language, file := range map[string]string{"c": "rule.c", "rust": "lib.rs"} {
+		t.Run(language, func(t *testing.T) {
+			if language == "rust" && !*slowPages {
+				t.Skip("slow: -pages")
+			}
+			folder := t.TempDir()
+			write(t, filepath.Join(folder, file), behind(t, "../../sdk/"+language+"/README.md", language))
+			write(t, filepath.Join(folder, "manifest.json"), behind(t, "../../sdk/c/README.md", "json"))
+			holdRule(t, folder)
+		})
+	}
+	t.Run("assemblyscript", func(t *testing.T) {
+		folder := t.TempDir()
+		example := "../../sdk/assemblyscript/examples/graduated"
+		for _, name := range []string{"package.json", "package-lock.json"} {
+			text, err := os.ReadFile(filepath.Join(example, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(folder, name), string(text))
+		}
+		packages, err := filepath.Abs(filepath.Join(example, "node_modules"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(packages); err != nil {
+			t.Skip("npm has not installed the compiler")
+		}
+		if err := errors.Join(os.Mkdir(filepath.Join(folder, "assembly"), 0o700), os.Symlink(packages, filepath.Join(folder, "node_modules"))); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder, "assembly", "index.ts"), behind(t, "../../sdk/assemblyscript/README.md", "ts"))
+		holdRule(t, folder)
+	})
+}
+
+// holdRule builds the invoice rule in a folder and holds it against rules.
+func holdRule(t *testing.T, folder string) {
+	t.Helper()
+	detected, err := build.Detect(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := detected.Available(); err != nil {
+		t.Skip(err)
+	}
+	wasm, err := build.Folder(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := plugins.ReadManifest(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rule, _ := manifest.Tariff("service_fee"); rule.Kind != plugins.KindRule {
+		t.Errorf("the manifest is %+v", manifest)
+	}
+	hold(t, wasm, rules)
+}
+
 // hold holds a module against the properties that the engine relies on, and against what cases expect.
 func hold(t *testing.T, wasm []byte, cases string) {
 	t.Helper()
@@ -142,6 +230,22 @@ func block(t *testing.T, page, language string) string {
 		t.Fatalf("%s has no block in %s", page, language)
 	}
 	return code
+}
+
+// behind returns the first block behind the heading of invoice rules.
+func behind(t *testing.T, page, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "## An invoice rule\n")
+	if !found {
+		t.Fatalf("%s has no invoice rule", page)
+	}
+	file := filepath.Join(t.TempDir(), "page.md")
+	write(t, file, rest)
+	return block(t, file, language)
 }
 
 const manifest = `{"name":"x","version":"1","tariffs":[{"name":"x","title":"X","params_schema":{}}]}`

@@ -34,7 +34,9 @@ export function tollway_manifest_length(): i32 {
 
 function writeOffer(offer: Offer): void {
   const spec = describe(offer);
-  out.str('{"name":').jsonStr(offer.name).str(',"title":').jsonStr(offer.title).str(',"params_schema":');
+  out.byte(123);
+  if (offer.isRule) out.str('"kind":"rule",');
+  out.str('"name":').jsonStr(offer.name).str(',"title":').jsonStr(offer.title).str(',"params_schema":');
   out.str('{"$schema":"https://json-schema.org/draft/2020-12/schema","title":').jsonStr(offer.title).byte(44);
   writeObject(spec, '"object"');
   out.str("}}");

@@ -28,7 +28,7 @@ export abstract class Tariff {
 /** A tariff that a catalog can name. */
 @final
 export class Offer {
-  constructor(readonly name: string, readonly title: string, readonly make: () => Tariff) {}
+  constructor(readonly name: string, readonly title: string, readonly make: () => Tariff, readonly isRule: bool) {}
 }
 
 /** The module: one or more tariffs in one file. */
@@ -44,8 +44,20 @@ export class Plugin {
 
   /** Adds a tariff, with what a catalog calls it ([a-z][a-z0-9_]{0,62}) and a short sentence for people. */
   tariff(name: string, title: string, make: () => Tariff): Plugin {
+    return this.offer(name, title, make, false);
+  }
+
+  /**
+   * Adds an invoice rule, likewise. Its events are the line items of an invoice, with quantity and amount; the lines that
+   * it claims join the invoice. It may ask for the dimensions line, tariff, meter, subscription and rule.
+   */
+  rule(name: string, title: string, make: () => Tariff): Plugin {
+    return this.offer(name, title, make, true);
+  }
+
+  private offer(name: string, title: string, make: () => Tariff, isRule: bool): Plugin {
     if (!validName(name) || this.find(name)) throw new Error("tariff name " + name + " is malformed or there twice");
-    this.offers.push(new Offer(name, title, make));
+    this.offers.push(new Offer(name, title, make, isRule));
     return this;
   }
 
