@@ -111,8 +111,8 @@ const rules = `cases:
       lines: {service_fee: {quantity: "0", amount: "0"}}
 `
 
-// The compiler of Rust takes half a minute for each module.
-var slowPages = flag.Bool("pages", false, "build the invoice rule of the page for Rust too")
+// The compilers of Rust and AssemblyScript take half a minute for each module.
+var slowPages = flag.Bool("pages", false, "build the invoice rules of the pages for Rust and AssemblyScript too")
 
 // TestPagesHaveARule builds the invoice rules that the pages of the SDKs show, as they stand there.
 func TestPagesHaveARule(t *testing.T) {
@@ -131,6 +131,9 @@ func TestPagesHaveARule(t *testing.T) {
 		})
 	}
 	t.Run("assemblyscript", func(t *testing.T) {
+		if !*slowPages {
+			t.Skip("slow: -pages")
+		}
 		folder := t.TempDir()
 		example := "../../sdk/assemblyscript/examples/graduated"
 		for _, name := range []string{"package.json", "package-lock.json"} {

@@ -127,17 +127,18 @@ function configureWith(module: Plugin, handle: u32, request: Node): i32 {
   return reply();
 }
 
-/** The tariff that a request names, or null, and why, in out. */
+/** The tariff or rule that a request names, or null, and why, in out. */
 function requested(module: Plugin, request: Node): Offer | null {
   if (request.kind != Kind.Object) return refuse("request must be an object");
-  const kind = request.member("kind");
-  if (kind && kind.kind == Kind.String && kind.textLength > 0 && !kind.is("tariff")) {
-    note.clear().str("kind ").quoted(kind.text, kind.textLength).str(" is not served: this module has tariffs only");
-    return refuse(note.toString());
-  }
   const name = request.member("tariff");
   const offer = name && name.kind == Kind.String ? module.find(name.string) : null;
-  if (offer) return offer;
+  if (offer) {
+    const own = offer.isRule ? "rule" : "tariff";
+    const kind = request.member("kind");
+    if (!kind || kind.kind != Kind.String || kind.textLength == 0 || kind.is(own)) return offer;
+    note.clear().jsonStr(offer.name).str(" is of kind ").str(own).str(", not ").quoted(kind.text, kind.textLength);
+    return refuse(note.toString());
+  }
   note.clear().str("tariff ");
   if (name && name.kind == Kind.String) note.quoted(name.text, name.textLength);
   else note.str('""');
