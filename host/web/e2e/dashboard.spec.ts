@@ -220,7 +220,7 @@ const paths = ["", "accounts", "account/acme", "catalog", "catalog/api_standard"
 
 for (const colorScheme of ["light", "dark"] as const) {
   test(`every page is accessible, ${colorScheme}`, async ({ browser }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(300_000);
     const context = await browser.newContext({ colorScheme, viewport: { width: 1360, height: 860 } });
     const page = await context.newPage();
     for (const path of paths) {
