@@ -118,7 +118,7 @@ func (p *partition) untilSighted(n int) int {
 }
 
 // alertOnUsage looks at the accounts that a piece of usage has changed.
-func (p *partition) alertOnUsage(t *triage, changes []rate.Change) (err error) {
+func (p *partition) alertOnUsage(changes []rate.Change) (err error) {
 	if !p.state.Tracks() {
 		return nil
 	}
@@ -131,7 +131,7 @@ func (p *partition) alertOnUsage(t *triage, changes []rate.Change) (err error) {
 			if at < 0 { // nothing of an open period can have changed
 				return p.causeOf(0, accumulate.AlertUsage)
 			}
-			return p.causeOf(t.pendingIndex(changes[at].First), accumulate.AlertUsage)
+			return p.causeOf(changes[at].First, accumulate.AlertUsage)
 		})
 	})
 	return err
@@ -155,14 +155,6 @@ func (p *partition) alertOnCorrection() (err error) {
 func (p *partition) causeOf(i int, kind string) alertCause {
 	carrier := p.pending.carrier(i)
 	return alertCause{kind: kind, position: carrier.position, at: carrier.at, event: &p.pending.events[i]}
-}
-
-// pendingIndex returns which pending event is the i-th of those that are rated.
-func (t *triage) pendingIndex(i int) int {
-	if t.whole {
-		return i
-	}
-	return slices.IndexFunc(t.fates, func(f fate) bool { return f.kind == fateRate && int(f.at) == i })
 }
 
 // alertSpan is an open period of an account.

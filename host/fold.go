@@ -182,7 +182,7 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		if err != nil {
 			return fmt.Errorf("host: partition %d: %w", p.number, err)
 		}
-		out, err := p.rater.Rate(ctx, p.state, t.rate)
+		out, err := p.rater.Rate(ctx, p.state, t.events, t.left...)
 		if err == nil && len(out.Rejected) > 0 {
 			out, err = p.rateLate(ctx, t, out)
 		}
@@ -201,9 +201,9 @@ func (p *partition) settle(ctx context.Context, last *stream.Message) error {
 		}
 		p.positions.note(p.pending.carrier(0).position, p.pending.carrier(n-1).position, out.Changes)
 		if p.rater.Carrying() {
-			p.sawCarrying(t, out.Changes)
+			p.sawCarrying(out.Changes)
 		}
-		if err := p.alertOnUsage(t, out.Changes); err != nil {
+		if err := p.alertOnUsage(out.Changes); err != nil {
 			return err
 		}
 		t.end()

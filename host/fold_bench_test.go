@@ -27,7 +27,7 @@ import (
 func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 	t.Helper()
 	config := Config{DataDir: t.TempDir(), Partitions: partitions}.withDefaults()
-	h := &Host{config: config, log: config.Log, invoices: newInvoiceIndex(partitions)}
+	h := &Host{config: config, log: config.Log, invoices: newInvoiceIndex(partitions), alerts: newAlertList(partitions)}
 	must := func(err error) {
 		if err != nil {
 			t.Helper()
@@ -123,6 +123,7 @@ func BenchmarkWork(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	HoldMemory(b.Context())
 	for range b.N {
 		h := newUnfed(b, partitions, world.Catalog())
 		for half := range halves {

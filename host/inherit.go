@@ -398,16 +398,12 @@ func (r *refold) flush(ctx context.Context) error {
 
 // sawCarrying notes where the first event of a period stands that a tariff which
 // carries has taken.
-func (p *partition) sawCarrying(t *triage, changes []rate.Change) {
+func (p *partition) sawCarrying(changes []rate.Change) {
 	for i := range changes {
 		c := &changes[i]
 		if !c.Terms.Plan.Carries {
 			continue
 		}
-		at := c.First
-		if !t.whole {
-			at = slices.IndexFunc(t.fates, func(f fate) bool { return f.kind == fateRate && int(f.at) == c.First })
-		}
-		p.state.Now().SawCarrying(accumulate.PeriodKey{Calendar: c.Terms.Calendar, Start: c.Terms.Period}, p.pending.carrier(at).position)
+		p.state.Now().SawCarrying(accumulate.PeriodKey{Calendar: c.Terms.Calendar, Start: c.Terms.Period}, p.pending.carrier(c.First).position)
 	}
 }

@@ -71,7 +71,7 @@ func (p *partition) rateLate(ctx context.Context, t *triage, out rate.Outcome) (
 		if !isLate(r) {
 			continue
 		}
-		e := &t.rate[r.Event]
+		e := &t.events[r.Event]
 		if g := p.periodOf(e.Account, e.Time); !p.beyondRetention(g) {
 			g.account = strings.Clone(e.Account) // it outlives the batch
 			list = append(list, g)
@@ -79,15 +79,17 @@ func (p *partition) rateLate(ctx context.Context, t *triage, out rate.Outcome) (
 	}
 	if len(list) > 0 {
 		ours := map[ingest.Hash]bool{} // known since this triage, and not priced
-		for i := range t.rate {
-			ours[t.rate[i].Identity] = true
+		for i, f := range t.fates {
+			if f.kind == fateRate {
+				ours[t.events[i].Identity] = true
+			}
 		}
 		upTo := p.pending.messages[len(p.pending.messages)-1].position
 		if err := p.reopen(ctx, list, nil, upTo, ours); err != nil {
 			return out, err
 		}
 		var err error
-		if out, err = p.rater.Rate(ctx, p.state, t.rate); err != nil {
+		if out, err = p.rater.Rate(ctx, p.state, t.events, t.left...); err != nil {
 			return out, err
 		}
 	}
@@ -95,7 +97,7 @@ func (p *partition) rateLate(ctx context.Context, t *triage, out rate.Outcome) (
 		if r := &out.Rejected[i]; isLate(*r) {
 			r.Reason = ReasonBeyondRetention
 			r.Detail = fmt.Sprintf("time: %s lies in a billing period that was closed more than %d months ago; bill it by hand",
-				time.Unix(0, t.rate[r.Event].Time).UTC().Format(time.RFC3339Nano), retentionMonths)
+				time.Unix(0, t.events[r.Event].Time).UTC().Format(time.RFC3339Nano), retentionMonths)
 		}
 	}
 	return out, nil

@@ -71,7 +71,7 @@ func (x *positions) note(first, last uint64, changes []rate.Change) {
 	var terms *rate.Terms
 	for i := range changes {
 		c := &changes[i]
-		place := accountPlace(c.Account.Hash)
+		place := accountPlace(c.AccountHash)
 		x.bits[place/64] |= 1 << (place % 64)
 		x.events += int(c.Events)
 		if c.Terms != terms {

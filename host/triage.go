@@ -24,7 +24,7 @@ const (
 // fate is what becomes of a pending event.
 type fate struct {
 	kind fateKind
-	at   int32 // fateRate and fateRepeat: index into triage.rate; fateRefused: into triage.refused
+	at   int32 // fateRepeat: index of the event that it repeats; fateRefused: into triage.refused
 }
 
 type fateKind uint8
@@ -44,12 +44,10 @@ type refusal struct{ reason, detail string }
 type triage struct {
 	fates   []fate
 	refused []refusal
-	rate    []rate.Event          // the pending events themselves, where all are rated
-	copied  []rate.Event          // memory of rate, where some are not
-	whole   bool                  // all events so far are rated
-	first   map[ingest.Hash]int32 // identity → index in rate, of the first indexed
+	events  []rate.Event          // the pending events that are sorted
+	left    []int32               // of them, those that are not rated, in order
+	first   map[ingest.Hash]int32 // identity → event, of those to be rated among the first indexed
 	indexed int
-	ids     []ingest.Hash // to be prefetched
 }
 
 // triage sorts the first n pending events. What is to be rated counts as priced
@@ -57,13 +55,15 @@ type triage struct {
 func (p *partition) triage(n int) (*triage, error) {
 	t := &p.sorted
 	t.begin(n)
+	t.events = p.pending.events[:n]
 	from := p.pending.carrier(0).position
 	ahead := p.aheadMax()
-	for i := range n {
-		if i%prefetchEvents == 0 {
-			t.prefetch(p.seen, p.pending.events[i:min(i+prefetchEvents, n)])
+	for i := -foreseeEvents; i < n; i++ {
+		p.foresee(t.events, i)
+		if i < 0 {
+			continue
 		}
-		e := &p.pending.events[i]
+		e := &t.events[i]
 		if e.Problem != nil {
 			t.refuse(i, refusal{e.Problem.Reason, e.Problem.Detail})
 			continue
@@ -77,20 +77,20 @@ func (p *partition) triage(n int) (*triage, error) {
 			t.refuse(i, tooFarAhead(e, at, ahead))
 			continue
 		}
-		seen, known, err := p.seen.Add(e.Identity, e.Content, p.pending.carrier(i).position, keptUntil(e.Time))
+		seen, err := p.seen.Add(&e.Identity, &e.Content, p.pending.carrier(i).position, keptUntil(e.Time))
 		if err != nil {
 			return nil, err
 		}
-		if !known {
-			t.take(p.pending.events, i)
+		if seen == nil {
+			t.take(i)
 			continue
 		}
 		if r := p.pending.replay; r != nil && r.back[r.letters[i]] && e.Content == seen.Content {
-			t.take(p.pending.events, i) // known, but not priced any more
+			t.take(i) // known, but not priced any more
 			continue
 		}
 		if seen.Position >= from { // remembered by this triage, or by the one before
-			if at, ok := t.find(e.Identity); ok {
+			if at, ok := t.find(e.Identity, i); ok {
 				t.leave(i, fate{kind: fateRepeat, at: at})
 				continue
 			}
@@ -104,16 +104,29 @@ func (p *partition) triage(n int) (*triage, error) {
 	return t, nil
 }
 
-// prefetchEvents are looked for in memory at once, so that the latencies of that
-// overlap.
-const prefetchEvents = 64
+// Events are foreseen in three steps, so many events apart: enough that what a step has
+// the caches read is there for the next, and few enough that it still is.
+const (
+	foreseeStep   = 10
+	foreseeEvents = 3 * foreseeStep
+)
 
-func (t *triage) prefetch(seen *identity.Set, events []ingest.Event) {
-	t.ids = t.ids[:0]
-	for i := range events {
-		t.ids = append(t.ids, events[i].Identity)
+// foresee has the caches read, while the i-th event is at hand, what those behind it
+// will need: of their identities here, of their accounts when they are rated.
+func (p *partition) foresee(events []ingest.Event, i int) {
+	if far := i + foreseeEvents; far < len(events) {
+		e := &events[far]
+		p.seen.Foresee(&e.Identity)
+		p.state.ForeseePlace(e.AccountHash)
 	}
-	seen.Prefetch(t.ids...)
+	if near := i + 2*foreseeStep; uint(near) < uint(len(events)) {
+		e := &events[near]
+		p.seen.Approach(&e.Identity)
+		p.state.ForeseeAccount(e.AccountHash)
+	}
+	if next := i + foreseeStep; uint(next) < uint(len(events)) {
+		p.state.ForeseeID(events[next].AccountHash)
+	}
 }
 
 // keptUntil is the end of the stretch of time, long as a billing period, that an
@@ -127,35 +140,20 @@ func keptUntil(at int64) int64 {
 func (t *triage) begin(n int) {
 	t.fates = slices.Grow(t.fates[:0], n)[:n]
 	t.refused = t.refused[:0]
-	t.rate, t.whole = nil, true
+	t.left = t.left[:0]
 	clear(t.first)
 	t.indexed = 0
 }
 
 // end lets go of the events.
-func (t *triage) end() {
-	if !t.whole {
-		clear(t.rate)
-		t.copied = t.rate[:0]
-	}
-	t.rate = nil
-}
+func (t *triage) end() { t.events = nil }
 
 // take has the i-th event rated.
-func (t *triage) take(events []ingest.Event, i int) {
-	t.fates[i] = fate{kind: fateRate, at: int32(len(t.rate))}
-	if t.whole {
-		t.rate = events[:i+1]
-		return
-	}
-	t.rate = append(t.rate, events[i])
-}
+func (t *triage) take(i int) { t.fates[i] = fate{kind: fateRate} }
 
 // leave gives the i-th event, which is not rated, its fate.
 func (t *triage) leave(i int, f fate) {
-	if t.whole {
-		t.rate, t.whole = append(t.copied, t.rate...), false
-	}
+	t.left = append(t.left, int32(i))
 	t.fates[i] = f
 }
 
@@ -165,13 +163,15 @@ func (t *triage) refuse(i int, why refusal) {
 	t.leave(i, fate{kind: fateRefused, at: int32(len(t.refused) - 1)})
 }
 
-// find returns which of the events to be rated has an identity.
-func (t *triage) find(id ingest.Hash) (at int32, ok bool) {
+// find returns which of the events to be rated, before the i-th, has an identity.
+func (t *triage) find(id ingest.Hash, i int) (at int32, ok bool) {
 	if t.first == nil {
 		t.first = map[ingest.Hash]int32{}
 	}
-	for ; t.indexed < len(t.rate); t.indexed++ {
-		t.first[t.rate[t.indexed].Identity] = int32(t.indexed)
+	for ; t.indexed < i; t.indexed++ {
+		if t.fates[t.indexed].kind == fateRate {
+			t.first[t.events[t.indexed].Identity] = int32(t.indexed)
+		}
 	}
 	at, ok = t.first[id]
 	return at, ok
@@ -179,8 +179,10 @@ func (t *triage) find(id ingest.Hash) (at int32, ok bool) {
 
 // forget takes all that triage has added out of the set again.
 func (t *triage) forget(seen *identity.Set) {
-	for i := range t.rate {
-		seen.Forget(t.rate[i].Identity)
+	for i, f := range t.fates {
+		if f.kind == fateRate {
+			seen.Forget(t.events[i].Identity)
+		}
 	}
 	t.end()
 }
@@ -239,12 +241,13 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 	header := p.state.Now()
 	counters := &header.Counters
 	closed := header.LastClosed()
+	correction := len(t.fates) == 1 && isCorrection(&p.pending.events[0]) // each is settled alone
 	for i, f := range t.fates {
 		e := &p.pending.events[i]
 		var why *refusal
 		switch f.kind {
 		case fateRate:
-			if len(rejected) > 0 && int32(rejected[0].Event) == f.at {
+			if len(rejected) > 0 && rejected[0].Event == i {
 				why = &refusal{rejected[0].Reason, rejected[0].Detail}
 				rejected = rejected[1:]
 				p.seen.Forget(e.Identity)
@@ -252,7 +255,7 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 		case fateRefused:
 			why = &t.refused[f.at]
 		case fateRepeat: // of one that was priced
-			if f.kind = fateDuplicate; e.Content != t.rate[f.at].Content {
+			if f.kind = fateDuplicate; e.Content != t.events[f.at].Content {
 				other := conflict(e)
 				why = &other
 			}
@@ -268,7 +271,7 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 			counters.Duplicates++
 		default:
 			counters.Priced++
-			if isCorrection(e) {
+			if correction {
 				break // its time is not that of usage
 			}
 			header.SawTime(e.Time)

@@ -377,7 +377,7 @@ func (t *trial) remember(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if s := found[id]; s.known {
-				if _, _, err := t.seen.Add(id, s.Content, s.Position, until[id]); err != nil {
+				if _, err := t.seen.Add(&id, &s.Content, s.Position, until[id]); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/tollway/tollway/sdk/abi"
 )
@@ -149,12 +150,23 @@ func (w *work) addSlot(arena []byte, slot int32) bool {
 	if end > carryOff {
 		put(arena[carryOff:end], s.CarryIn)
 	}
-	w.sent = append(w.sent, sent{
-		slot: slot, lineOff: uint32(lineOff), lineLen: uint32(lineLen),
-		stateOff: uint32(stateOff), stateCap: uint32(stateCap), carryOff: uint32(end),
-	})
+	t := w.nextSent()
+	t.slot, t.lineOff, t.lineLen = slot, uint32(lineOff), uint32(lineLen)
+	t.stateOff, t.stateCap, t.carryOff = uint32(stateOff), uint32(stateCap), uint32(end)
+	t.carryCap, t.stateLen, t.carryOutLen, t.final = 0, 0, 0, false
 	place.local = int32(len(w.sent))
 	return true
+}
+
+// nextSent adds a slot to those of the stretch. All of its fields are to be set, one by one: a
+// struct that is made elsewhere and copied in wider pieces waits until all stores before it are done.
+func (w *work) nextSent() *sent {
+	n := len(w.sent)
+	if n == cap(w.sent) {
+		w.sent = slices.Grow(w.sent, max(n, 64))
+	}
+	w.sent = w.sent[:n+1]
+	return &w.sent[n]
 }
 
 // put copies bytes to a place and zeroes the rest of it.

@@ -44,6 +44,30 @@ func (t *accountTable) find(id string, hash uint32) *rate.Account {
 	}
 }
 
+// foreseePlace has the caches read where an account with a hash is looked for,
+// foreseeAccount what routing reads of it, and foreseeID its id, unless it stands
+// elsewhere: each needs what the one before has read.
+func (t *accountTable) foreseePlace(hash uint32) {
+	if t.n > 0 {
+		memory.Ahead(unsafe.Pointer(&t.places[t.spread(hash)]), unsafe.Sizeof(accountPlace{}))
+	}
+}
+
+func (t *accountTable) foreseeAccount(hash uint32) {
+	if t.n > 0 {
+		t.like(hash)
+	}
+}
+
+func (t *accountTable) foreseeID(hash uint32) {
+	if t.n == 0 {
+		return
+	}
+	if p := &t.places[t.spread(hash)]; p.hash == hash && p.account != nil {
+		memory.Ahead(unsafe.Pointer(unsafe.StringData(p.account.ID)), uintptr(len(p.account.ID)))
+	}
+}
+
 // together is how many accounts are looked for at once: as many as the nearest
 // cache has room for.
 const together = 64

@@ -2,6 +2,7 @@ package accumulate
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/tollway/tollway/host/rate"
 )
@@ -180,13 +181,27 @@ func (g *Generation) changing(l *rate.Live, absent bool) {
 		return
 	}
 	g.dirty = append(g.dirty, l)
-	was := image{absent: absent, epoch: l.Epoch, before: l.Before}
+	was := g.nextImage()
+	was.absent, was.epoch, was.before = absent, l.Epoch, l.Before
 	if !absent {
-		was.Content = l.Content()
-		was.Data = g.copy(was.Data)
+		was.Events, was.LastTime, was.Final = l.Events, l.LastTime, l.Final
+		was.Data = g.copy(l.Data())
 	}
-	g.images = append(g.images, was)
 	l.Epoch, l.Before, l.Record = g.number, uint32(len(g.images)-1), noRecord
+}
+
+// nextImage adds an empty image. It is filled where it is: a struct that is made field
+// by field and then copied in wider pieces has the processor wait until all stores
+// before it are done, and here they go to memory that no cache has.
+func (g *Generation) nextImage() *image {
+	n := len(g.images)
+	if n == cap(g.images) {
+		const atFirst = 1 << 10
+		g.images = slices.Grow(g.images, max(n, atFirst))
+	}
+	g.images = g.images[:n+1]
+	g.images[n] = image{}
+	return &g.images[n]
 }
 
 // copy keeps bytes as long as the generation lives.

@@ -57,19 +57,36 @@ func (s *State) Account(id string, hash uint32) *rate.Account { return s.account
 // the book's of a rater: for the owner.
 func (s *State) Accounts(events []rate.Event, into []*rate.Account) { s.accounts.findAll(events, into) }
 
-// takeAhead is how many changes lie between the reading ahead of a slot and its
+// ForeseePlace, ForeseeAccount and ForeseeID have the caches read what finding an
+// account by the hash of its id will read, in that order and some events apart. They
+// are for the owner, and change nothing but how long Accounts takes.
+func (s *State) ForeseePlace(hash uint32) { s.accounts.foreseePlace(hash) }
+
+// ForeseeAccount is the second step.
+func (s *State) ForeseeAccount(hash uint32) { s.accounts.foreseeAccount(hash) }
+
+// ForeseeID is the third.
+func (s *State) ForeseeID(hash uint32) { s.accounts.foreseeID(hash) }
+
+// takeAhead is how many changes lie between the reading ahead of a slot, that of its
 // account, that of the account's id and the change. They have been read for the
-// pricing, but much has been read since.
+// pricing, but much has been read since. Of a slot that has had its full record the
+// account is not needed.
 const takeAhead = 8
 
 // ahead has the caches read what changes behind the i-th will read.
 func (s *State) ahead(changes []rate.Change, i int) {
-	if later := i + 2*takeAhead; later < len(changes) {
+	round := s.filling.round
+	if later := i + 3*takeAhead; later < len(changes) {
 		changes[later].Ahead()
 	}
+	if near := i + 2*takeAhead; near < len(changes) {
+		if c := &changes[near]; c.Slot != nil && c.Slot.Round != round {
+			c.Account.AheadID()
+		}
+	}
 	if soon := i + takeAhead; soon < len(changes) {
-		c := &changes[soon]
-		if c.Slot == nil || c.Slot.Round != s.filling.round {
+		if c := &changes[soon]; c.Slot == nil || c.Slot.Round != round {
 			memory.Ahead(unsafe.Pointer(unsafe.StringData(c.Account.ID)), uintptr(len(c.Account.ID)))
 		}
 	}

@@ -62,7 +62,7 @@ func (l *load) checkpoint(tb testing.TB, n int) {
 		start := cpuTime()
 		if l.prefetch {
 			for at := 0; at < len(l.ids); at += 64 {
-				l.set.Prefetch(l.ids[at:min(at+64, len(l.ids))]...)
+				foresee(l.set, l.ids[at:min(at+64, len(l.ids))])
 				l.adds(tb, l.ids[at:min(at+64, len(l.ids))])
 			}
 		} else {
@@ -98,7 +98,7 @@ func (l *load) checkpoint(tb testing.TB, n int) {
 
 func (l *load) adds(tb testing.TB, ids []ingest.Hash) {
 	for i := range ids {
-		_, known, err := l.set.Add(ids[i], ids[i], l.next, 1)
+		_, known, err := addTo(l.set, ids[i], ids[i], l.next, 1)
 		if err != nil || known {
 			tb.Fatal(known, err)
 		}
@@ -169,14 +169,14 @@ func fill(b *testing.B, n int, prefetch bool) {
 	const old = 50_000
 	start = cpuTime()
 	for i := range uint64(old) {
-		if _, known, err := again.Add(randomHash(i+1), ingest.Hash{}, 1, 1); err != nil || !known {
+		if _, known, err := addTo(again, randomHash(i+1), ingest.Hash{}, 1, 1); err != nil || !known {
 			b.Fatal(known, err)
 		}
 	}
 	b.ReportMetric(float64((cpuTime()-start).Nanoseconds())/old, "old-ns/id")
 	start = cpuTime()
 	for i := range uint64(old) {
-		if _, known, err := again.Add(randomHash(i*7919%uint64(n)+1), ingest.Hash{}, 1, 1); err != nil || !known {
+		if _, known, err := addTo(again, randomHash(i*7919%uint64(n)+1), ingest.Hash{}, 1, 1); err != nil || !known {
 			b.Fatal(known, err)
 		}
 	}

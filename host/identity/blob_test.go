@@ -180,7 +180,7 @@ func TestDamage(t *testing.T) {
 	}
 	const known = 100
 	for i := range uint64(known) {
-		if _, _, err := set.Add(randomHash(i), hashOf('c', i), i, int64(i%3)); err != nil {
+		if _, _, err := addTo(set, randomHash(i), hashOf('c', i), i, int64(i%3)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -217,7 +217,7 @@ func damagedBy(t *testing.T, store damagedStore, z sizes, known uint64) {
 	}
 	failed := false
 	for i := range known {
-		got, was, err := set.Add(randomHash(i), ingest.Hash{}, 0, 9)
+		got, was, err := addTo(set, randomHash(i), ingest.Hash{}, 0, 9)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			failed = true

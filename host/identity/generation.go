@@ -72,7 +72,7 @@ func (g *generation) search(id *ingest.Hash, key uint64, horizon int64) (index, 
 }
 
 // add takes an identity that it does not have, while it is not full.
-func (g *generation) add(id *ingest.Hash, key uint64, seen Seen, until int64) {
+func (g *generation) add(id *ingest.Hash, key uint64, content *ingest.Hash, position uint64, until int64) {
 	at := int(key >> g.slotShift)
 	for g.slots[at] != 0 {
 		at = (at + 1) & (len(g.slots) - 1)
@@ -80,7 +80,7 @@ func (g *generation) add(id *ingest.Hash, key uint64, seen Seen, until int64) {
 	n := len(g.records)
 	g.records = g.records[:n+1]
 	r := &g.records[n]
-	r.id, r.Seen, r.until = *id, seen, until
+	r.id, r.Content, r.Position, r.until = *id, *content, position, until
 	g.slots[at] = uint32(key)<<g.indexBits | uint32(n+1)
 }
 

@@ -90,12 +90,33 @@ func (m *machine) open(t *rapid.T) {
 	m.have, m.uncut, m.cuts = maps.Clone(m.durable.have), nil, nil
 }
 
+// addTo is Add with values.
+func addTo(s *Set, id, content ingest.Hash, position uint64, until int64) (prior Seen, known bool, err error) {
+	if at, err := s.Add(&id, &content, position, until); at != nil || err != nil {
+		if at == nil {
+			return Seen{}, false, err
+		}
+		return *at, true, err
+	}
+	return Seen{}, false, nil
+}
+
+// foresee has all identities foreseen, as a loop of Adds does little by little.
+func foresee(s *Set, ids []ingest.Hash) {
+	for i := range ids {
+		s.Foresee(&ids[i])
+	}
+	for i := range ids {
+		s.Approach(&ids[i])
+	}
+}
+
 // add adds an identity to both and compares.
 func (m *machine) add(t *rapid.T, id ingest.Hash, content, position uint64, until int64) {
 	seen := Seen{Content: hashOf('c', content), Position: position}
 	want, known := m.have[id]
 	known = known && want.until >= m.horizon
-	got, gotKnown, err := m.set.Add(id, seen.Content, position, until)
+	got, gotKnown, err := addTo(m.set, id, seen.Content, position, until)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +150,7 @@ func (m *machine) commit(t *rapid.T, room bool) {
 func (m *machine) check(t *rapid.T) {
 	for id, want := range m.have {
 		known := want.until >= m.horizon
-		got, gotKnown, err := m.set.Add(id, want.Content, want.Position, want.until)
+		got, gotKnown, err := addTo(m.set, id, want.Content, want.Position, want.until)
 		if err != nil {
 			t.Fatal(err)
 		}

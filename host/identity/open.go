@@ -101,7 +101,7 @@ func (s *Set) readRecent() error {
 			g = newGeneration(max(s.room(), r.count+1))
 			s.generations = append(s.generations, g)
 		}
-		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), at.Seen, at.until) })
+		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), &at.Content, at.Position, at.until) })
 		if err != nil {
 			return damaged(log, n, err)
 		}

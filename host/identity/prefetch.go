@@ -1,55 +1,55 @@
 package identity
 
-import "github.com/tollway/tollway/host/ingest"
+import (
+	"unsafe"
 
-// PrefetchMax is how many identities Prefetch takes at once; of more it leaves
-// the rest.
-const PrefetchMax = 64
+	"github.com/tollway/tollway/host/ingest"
+	"github.com/tollway/tollway/host/internal/memory"
+)
 
-// Prefetch has the caches read what Add will read of identities. Add waits for
-// one place in memory after the other, and nothing else can be done meanwhile;
-// here the places of many identities are read at once, which together with the
-// Adds takes about half the time of Adds alone once the set is larger than the
-// caches.
-func (s *Set) Prefetch(ids ...ingest.Hash) {
-	var keys [PrefetchMax]uint64
-	sum := uint32(0)
-	ids = ids[:min(len(ids), PrefetchMax)]
-	for i := range ids {
-		keys[i] = keyOf(&ids[i])
-	}
+// Add waits for one place in memory after the other. Foresee and Approach have the
+// caches read those places, each what needs nothing that the other has found. A loop
+// that calls the one some dozen identities ahead of Add, and the other in between,
+// waits for hardly any of them: they are read while it works on others.
+
+// Foresee is the first step ahead of an Add.
+func (s *Set) Foresee(id *ingest.Hash) {
+	key := keyOf(id)
 	for _, g := range s.generations {
-		for _, key := range keys[:len(ids)] {
-			sum += g.slots[key>>g.slotShift]
-		}
+		memory.Ahead(unsafe.Pointer(&g.slots[key>>g.slotShift]), unsafe.Sizeof(g.slots[0]))
 	}
-	sum += s.large.prefetch(keys[:len(ids)])
-	sum += s.small.prefetch(keys[:len(ids)])
+	s.large.foresee(key)
+	s.small.foresee(key)
 	if j := s.jobs.now; j != nil {
-		sum += j.next.prefetch(keys[:len(ids)])
+		j.next.foresee(key)
 	}
-	s.touched = sum // or the reads would be left out
 }
 
-// prefetch reads what find will read, in as many rounds as one read needs what
-// another has found.
-func (l *level) prefetch(keys []uint64) uint32 {
-	var starts, ends [PrefetchMax]uint16
-	if l.count == 0 {
-		return 0
+// Approach is the second step, of an identity that was foreseen.
+func (s *Set) Approach(id *ingest.Hash) {
+	key := keyOf(id)
+	s.large.approach(key)
+	s.small.approach(key)
+	if j := s.jobs.now; j != nil {
+		j.next.approach(key)
 	}
-	for i, key := range keys {
-		if s := &l.segments[key>>(64-l.segmentBits)]; len(s.entries) > 0 {
-			b := l.bucket(key)
-			starts[i], ends[i] = s.starts[b], s.starts[b+1]
-		}
+}
+
+// foresee has the caches read where a key's bucket begins and ends.
+func (l *level) foresee(key uint64) {
+	if s := &l.segments[key>>(64-l.segmentBits)]; len(s.entries) > 0 {
+		memory.Ahead(unsafe.Pointer(&s.starts[l.bucket(key)]), 2*unsafe.Sizeof(s.starts[0]))
 	}
-	sum := uint32(0)
-	for i, key := range keys {
-		if starts[i] < ends[i] { // a bucket may lie in two lines of the cache
-			s := &l.segments[key>>(64-l.segmentBits)]
-			sum += s.entries[starts[i]] + s.entries[ends[i]-1]
-		}
+}
+
+// approach has them read the bucket.
+func (l *level) approach(key uint64) {
+	s := &l.segments[key>>(64-l.segmentBits)]
+	if len(s.entries) == 0 {
+		return
 	}
-	return sum
+	b := l.bucket(key)
+	if from, to := s.starts[b], s.starts[b+1]; from < to { // it may lie in two lines of the cache
+		memory.Ahead(unsafe.Pointer(&s.entries[from]), uintptr(to-from)*unsafe.Sizeof(s.entries[0]))
+	}
 }

@@ -90,37 +90,37 @@ type Set struct {
 	adds    int
 	hits    []uint32
 	wanted  ingest.Hash // what lookup looks for
+	found   Seen        // and what it found last
 	lookups uint64      // of identities in runs
-	touched uint32      // keeps the reads of Prefetch from being removed
 	err     error       // of a job; the set cannot go on
 }
 
-// Add returns what is remembered of an identity. If it is not known it is added,
-// with the hash of the event's content, the position of the message that carried
-// it and the end of its billing period, unix ns; after that has passed the
-// horizon, it is not known again.
+// Add returns what is remembered of an identity, valid until the next call. If it is
+// not known, which nil says, it is added, with the hash of the event's content, the
+// position of the message that carried it and the end of its billing period, unix ns;
+// after that has passed the horizon, it is not known again.
 //
 // # Errors
 //
 // Those of the store, and ErrCorrupt: whether the identity is known cannot be
 // said, and it was not added.
-func (s *Set) Add(id, content ingest.Hash, position uint64, until int64) (prior Seen, known bool, err error) {
-	key := keyOf(&id)
-	if prior, known, err = s.find(id, key); known || err != nil {
-		return prior, known, err
+func (s *Set) Add(id, content *ingest.Hash, position uint64, until int64) (prior *Seen, err error) {
+	key := keyOf(id)
+	if prior, err = s.find(id, key); prior != nil || err != nil {
+		return prior, err
 	}
 	if s.adds++; s.adds >= s.pace {
 		s.adds = 0
 		if err := s.advance(); err != nil {
-			return Seen{}, false, err
+			return nil, err
 		}
 	}
 	g := s.generations[len(s.generations)-1]
-	g.add(&id, key, Seen{Content: content, Position: position}, until)
+	g.add(id, key, content, position, until)
 	if g.full() {
 		s.generations = append(s.generations, s.takeGeneration())
 	}
-	return Seen{}, false, nil
+	return nil, nil
 }
 
 // Find returns what is remembered of an identity.
@@ -128,13 +128,21 @@ func (s *Set) Add(id, content ingest.Hash, position uint64, until int64) (prior 
 // # Errors
 //
 // Those of Add.
-func (s *Set) Find(id ingest.Hash) (prior Seen, known bool, err error) { return s.find(id, keyOf(&id)) }
+func (s *Set) Find(id ingest.Hash) (prior Seen, known bool, err error) {
+	at, err := s.find(&id, keyOf(&id))
+	if at == nil || err != nil {
+		return Seen{}, false, err
+	}
+	return *at, true, nil
+}
 
-func (s *Set) find(id ingest.Hash, key uint64) (prior Seen, known bool, err error) {
+// find returns a pointer, as Add does, since nearly all identities are new: to return
+// and copy an empty struct would cost as much as to look for it.
+func (s *Set) find(id *ingest.Hash, key uint64) (prior *Seen, err error) {
 	for i := len(s.generations) - 1; i >= 0; i-- {
 		g := s.generations[i]
-		if at := g.find(&id, key, s.horizon); at >= 0 {
-			return g.records[at].Seen, true, nil
+		if at := g.find(id, key, s.horizon); at >= 0 {
+			return &g.records[at].Seen, nil
 		}
 	}
 	if len(s.runs) > 0 {
@@ -143,14 +151,14 @@ func (s *Set) find(id ingest.Hash, key uint64) (prior Seen, known bool, err erro
 			hits = j.next.find(key, hits)
 		}
 		if len(hits) > 0 {
-			s.hits, s.wanted = hits, id // id itself would be allocated for every Add
-			prior, known, err = s.lookup(&s.wanted, key, hits)
-			if known || err != nil {
-				return prior, known, err
+			s.hits, s.wanted = hits, *id // id itself would be allocated for every Add
+			var known bool
+			if s.found, known, err = s.lookup(&s.wanted, key, hits); known && err == nil {
+				return &s.found, nil
 			}
 		}
 	}
-	return Seen{}, false, nil
+	return nil, err
 }
 
 // advance does some of the work on the index: more when runs wait for it.

@@ -19,7 +19,7 @@ func TestWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n, each = 400_000, 5_000
+	const n, each, foreseen = 400_000, 5_000, 64
 	written, largest := 0, 0
 	var before, after runtime.MemStats
 	added := uint64(0) // allocations of Add
@@ -30,10 +30,10 @@ func TestWork(t *testing.T) {
 		}
 		runtime.ReadMemStats(&before)
 		for i := range ids {
-			if i%PrefetchMax == 0 {
-				set.Prefetch(ids[i:]...)
+			if i%foreseen == 0 {
+				foresee(set, ids[i:min(i+foreseen, each)])
 			}
-			if _, known, err := set.Add(ids[i], ids[i], at/100, 1); err != nil || known {
+			if _, known, err := addTo(set, ids[i], ids[i], at/100, 1); err != nil || known {
 				t.Fatal(known, err)
 			}
 		}
@@ -83,7 +83,7 @@ func TestWork(t *testing.T) {
 	}
 	for i := range uint64(1000) { // of the first run
 		id := randomHash(i * 50)
-		seen, known, err := again.Add(id, ingest.Hash{}, 0, 1)
+		seen, known, err := addTo(again, id, ingest.Hash{}, 0, 1)
 		if err != nil || !known || seen.Content != id {
 			t.Fatal(i, seen, known, err)
 		}
@@ -111,7 +111,7 @@ func TestExpireFrees(t *testing.T) {
 	add := func(n int, until int64) {
 		for range n {
 			next++
-			if _, known, err := set.Add(randomHash(next), ingest.Hash{}, next, until); err != nil || known {
+			if _, known, err := addTo(set, randomHash(next), ingest.Hash{}, next, until); err != nil || known {
 				t.Fatal(known, err)
 			}
 		}

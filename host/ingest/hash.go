@@ -31,13 +31,13 @@ const (
 // The content is the XXH3-128 of 64-bit words: type, time, and of each field, sorted by key, its key and its text (see
 // word). The account is not among them, as contents are compared within an identity.
 func (d *Decoder) hash(e *Event) {
-	e.Identity = d.identity(e.ID, d.sourcePart(e.Source), d.accountPart(e.Account))
+	d.putIdentity(&e.Identity, e.ID, d.sourcePart(e.Source), d.accountPart(e.Account))
 	w := d.beginContent(word(e.Type), e.Time)
 	for i := range e.Data {
 		w.put(2+2*i, word(e.Data[i].Key))
 		w.put(3+2*i, word(e.Data[i].Text))
 	}
-	e.Content = w.content(len(e.Data))
+	w.putContent(&e.Content, len(e.Data))
 }
 
 // hashAll fills in the account's hash, too.
@@ -47,15 +47,21 @@ func (d *Decoder) hashAll(e *Event) {
 }
 
 // IdentityOf returns the identity of the event with a source and id of an account.
-func (d *Decoder) IdentityOf(source, id, account string) Hash {
-	return d.identity(id, d.sourcePart(source), d.accountPart(account))
+func (d *Decoder) IdentityOf(source, id, account string) (h Hash) {
+	d.putIdentity(&h, id, d.sourcePart(source), d.accountPart(account))
+	return h
 }
 
-func (d *Decoder) identity(id string, source, account xxh3.Uint128) (h Hash) {
+func (d *Decoder) putIdentity(h *Hash, id string, source, account xxh3.Uint128) {
 	sum := xxh3.HashString128Seed(id, d.seed)
-	binary.BigEndian.PutUint64(h[:8], sum.Hi+source.Hi+account.Hi)
-	binary.BigEndian.PutUint64(h[8:], sum.Lo+source.Lo+account.Lo)
-	return h
+	h.put(sum.Hi+source.Hi+account.Hi, sum.Lo+source.Lo+account.Lo)
+}
+
+// put writes a hash where it is to be. Returned, its halves would be written and then
+// copied together, for which the processor waits until all stores before are done.
+func (h *Hash) put(high, low uint64) {
+	binary.BigEndian.PutUint64(h[:8], high)
+	binary.BigEndian.PutUint64(h[8:], low)
 }
 
 func (d *Decoder) sourcePart(source string) xxh3.Uint128 {
@@ -78,9 +84,10 @@ func (d *Decoder) beginContent(kind uint64, instant int64) *contentWords {
 
 func (w *contentWords) put(at int, v uint64) { binary.LittleEndian.PutUint64(w[8*at:], v) }
 
-// content hashes the words of an event with the given number of fields.
-func (w *contentWords) content(fields int) Hash {
-	return xxh3.Hash128Seed(w[:8*(2+2*fields)], contentSeed).Bytes()
+// putContent hashes the words of an event with the given number of fields.
+func (w *contentWords) putContent(h *Hash, fields int) {
+	sum := xxh3.Hash128Seed(w[:8*(2+2*fields)], contentSeed)
+	h.put(sum.Hi, sum.Lo)
 }
 
 // word stands for a text in a content hash: a text of up to seven bytes as it is, its length in the highest byte, a longer

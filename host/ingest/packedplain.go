@@ -79,12 +79,12 @@ func (d *Decoder) packedPlain(message []byte, e *Event) bool {
 	e.AccountHash = account.token
 	e.Time = s.base + w.delta
 	e.Problem = nil
-	e.Identity = d.identity(e.ID, source.source, account.account)
+	d.putIdentity(&e.Identity, e.ID, source.source, account.account)
 	words := d.beginContent(kind.word, e.Time)
 	if !d.shapedData(&w, &s.shapes[w.kind%shapesMax], e) {
 		return false
 	}
-	e.Content = words.content(len(e.Data))
+	words.putContent(&e.Content, len(e.Data))
 	return true
 }
 

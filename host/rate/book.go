@@ -76,6 +76,9 @@ type (
 // Ahead has the caches read what routing will read of the account.
 func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.Known)) }
 
+// AheadID has the caches read where the account's id is.
+func (a *Account) AheadID() { memory.Ahead(unsafe.Pointer(a), unsafe.Sizeof(a.ID)) }
+
 // aheadSlots does the same for what finding a slot will read.
 func (a *Account) aheadSlots() {
 	memory.Ahead(unsafe.Pointer(&a.Known), unsafe.Sizeof(*a)-unsafe.Offsetof(a.Known))

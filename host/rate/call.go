@@ -59,9 +59,14 @@ func (p *pluginCall) add(b *batch, i int32) {
 	for _, name := range p.names {
 		p.batch.Dims = append(p.batch.Dims, p.value(fieldText(e.Data, name)))
 	}
-	p.batch.Events = append(p.batch.Events, plugins.Event{
-		Slot: int32(len(p.cells) - 1), Time: e.Time, Quantity: h.quantity, Amount: h.amount, HasAmount: h.hasAmount,
-	})
+	// Here and below fields are set one by one, in place: a struct that is made and then
+	// copied in wider pieces has the processor wait for all stores before it.
+	n := len(p.batch.Events)
+	p.batch.Events = slices.Grow(p.batch.Events, 1)[:n+1]
+	to := &p.batch.Events[n]
+	to.Slot, to.Time, to.HasAmount = int32(len(p.cells)-1), e.Time, h.hasAmount
+	to.Quantity.Hi, to.Quantity.Lo = h.quantity.Hi, h.quantity.Lo
+	to.Amount.Hi, to.Amount.Lo = h.amount.Hi, h.amount.Lo
 	p.hits = append(p.hits, i)
 }
 
@@ -75,12 +80,13 @@ func (p *pluginCall) addSlot(b *batch, n int32) {
 			carry = nil // the slot's finish will be refused
 		}
 	}
-	p.batch.Slots = append(p.batch.Slots, plugins.Slot{
-		Plan:        c.plan,
-		PeriodStart: t.Period, PeriodEnd: t.PeriodEnd, ActiveFrom: t.ActiveFrom, ActiveUntil: t.ActiveUntil,
-		New:   !c.used && c.taken == 0,
-		State: c.state, Lines: c.lines, CarryIn: carry,
-	})
+	at := len(p.batch.Slots)
+	p.batch.Slots = slices.Grow(p.batch.Slots, 1)[:at+1]
+	s := &p.batch.Slots[at]
+	s.Plan = c.plan
+	s.PeriodStart, s.PeriodEnd, s.ActiveFrom, s.ActiveUntil = t.Period, t.PeriodEnd, t.ActiveFrom, t.ActiveUntil
+	s.New, s.Final = !c.used && c.taken == 0, false
+	s.State, s.Lines, s.CarryIn, s.CarryOut = c.state, c.lines, carry, nil
 	p.cells = append(p.cells, n)
 }
 

@@ -30,6 +30,7 @@ type Change struct {
 	Events       uint64 // that the slot took
 	First        int    // index into the batch of the first of them
 	LastTime     int64  // the latest of theirs, unix ns
+	AccountHash  uint32 // that of the account, which may be in no cache any more
 	Lines, State []byte // as they are now
 
 	single *kind // the event type of which the account's events go to this slot alone
@@ -44,13 +45,14 @@ func (c *Change) Made(l *Live) {
 	}
 }
 
-// Ahead has the caches read what making the change will read.
+// Ahead has the caches read what making the change will read: of an account that has
+// its slot nothing.
 func (c *Change) Ahead() {
-	c.Account.Ahead()
 	if c.Slot != nil {
 		c.Slot.Ahead()
 		return
 	}
+	c.Account.Ahead()
 	c.Account.aheadSlots()
 }
 
@@ -111,9 +113,10 @@ func (r *Rater) SetCatalog(c *catalog.Catalog) {
 	r.forget()
 }
 
-// Rate prices events, which are in log order and have no Problem. An error
-// means that nothing was decided: the plugin host failed, not an event.
-func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, error) {
+// Rate prices events, which are in log order and have no Problem, but for those whose
+// indexes are given to be left out, in order. An error means that nothing was decided:
+// the plugin host failed, not an event.
+func (r *Rater) Rate(ctx context.Context, book Book, events []Event, leave ...int32) (Outcome, error) {
 	if err := r.trim(ctx); err != nil {
 		return Outcome{}, err
 	}
@@ -121,9 +124,19 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	stage.Route.Enter()
 	b.begin(book, events)
 	defer b.end()
-	b.foresee()
+	b.find()
 	var out Outcome
-	for i := range events {
+	for i := -foreseeEvents; i < len(events); i++ {
+		if far := i + foreseeEvents; far < len(events) {
+			b.foresee(far)
+		}
+		if i < 0 {
+			continue
+		}
+		if len(leave) > 0 && int(leave[0]) == i {
+			leave = leave[1:]
+			continue
+		}
 		if rejection := b.route(ctx, i); rejection != nil {
 			if rejection.err != nil {
 				return Outcome{}, rejection.err
@@ -146,27 +159,34 @@ func (r *Rater) Rate(ctx context.Context, book Book, events []Event) (Outcome, e
 	return out, nil
 }
 
-// foresee finds the accounts of a batch's events and the slots that they have gone
-// to before, and has the caches read those slots. One after the other, an event
-// would wait for memory some seven times.
-func (b *batch) foresee() {
+// foreseeEvents is how far ahead of its routing an event is foreseen.
+const foreseeEvents = 10
+
+// find finds the accounts of a batch's events.
+func (b *batch) find() {
+	if b.rater.catalog != nil {
+		b.book.Accounts(b.events, b.accounts)
+	}
+}
+
+// foresee finds the slot to which an event's account has sent events of its type
+// before, and has the caches read it. One after the other, an event would wait for
+// memory some seven times; all before the first, they would wait for each other.
+func (b *batch) foresee(i int) {
 	r := b.rater
 	if r.catalog == nil {
 		return
 	}
-	b.book.Accounts(b.events, b.accounts)
-	for i, a := range b.accounts {
-		k := r.kind(b.events[i].Type)
-		b.kinds[i], b.met[i] = k, nil
-		if a == nil || k == nil {
-			continue
-		}
-		if l := a.way(k, r.epoch); l != nil {
-			l.Ahead()
-			b.met[i] = l
-		} else {
-			a.aheadSlots()
-		}
+	a, k := b.accounts[i], r.kind(b.events[i].Type)
+	b.kinds[i], b.met[i] = k, nil
+	if a == nil || k == nil {
+		return
+	}
+	if l := a.way(k, r.epoch); l != nil {
+		l.Ahead()
+		b.met[i] = l
+	} else {
+		a.aheadSlots()
 	}
 }
 
@@ -207,12 +227,13 @@ func (b *batch) changes(rejected []Rejection) []Change {
 		c.events++
 	}
 	r.changes = slices.Grow(r.changes[:0], len(r.order))
-	for _, n := range r.order {
-		c := &b.cells[n]
-		r.changes = append(r.changes, Change{
-			Slot: c.slot, Account: c.account, Terms: c.terms, Group: c.group, Events: c.events, First: c.first, LastTime: c.lastTime, Lines: c.lines, State: c.state,
-			single: c.single, epoch: r.epoch,
-		})
+	r.changes = r.changes[:len(r.order)]
+	for i, n := range r.order {
+		c, to := &b.cells[n], &r.changes[i]
+		to.Slot, to.Account, to.Terms, to.Group = c.slot, c.account, c.terms, c.group
+		to.Events, to.First, to.LastTime, to.AccountHash = c.events, c.first, c.lastTime, b.events[c.first].AccountHash
+		to.Lines, to.State = c.lines, c.state
+		to.single, to.epoch = c.single, r.epoch
 	}
 	return r.changes
 }

@@ -288,7 +288,9 @@ func (b *batch) nextHit(event int) *hit {
 		b.hits = slices.Grow(b.hits, n)
 	}
 	h := &b.hits[:n+1][n]
-	*h = hit{event: int32(event), quantity: one}
+	h.event, h.hasAmount = int32(event), false
+	h.quantity.Hi, h.quantity.Lo = one.Hi, one.Lo
+	h.amount.Hi, h.amount.Lo = 0, 0
 	return h
 }
 
@@ -382,7 +384,8 @@ func (b *batch) newCell(ctx context.Context, t *Terms) (*cell, error) {
 	}
 	b.cells = b.cells[:n+1]
 	c := &b.cells[n]
-	*c = cell{terms: t, configured: t.ready}
+	*c = cell{}
+	c.terms, c.configured = t, t.ready
 	return c, nil
 }
 

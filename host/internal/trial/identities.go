@@ -84,11 +84,11 @@ func (g *identities) to(ctx context.Context, size int) error {
 			}
 		}
 		id := hashOf(uint64(number))
-		_, known, err := g.set.Add(id, id, uint64(number), identityUntil)
+		prior, err := g.set.Add(&id, &id, uint64(number), identityUntil)
 		if err != nil {
 			return err
 		}
-		if known != repeats {
+		if known := prior != nil; known != repeats {
 			return fmt.Errorf("identity %d is known: %t, which is wrong", number, known)
 		}
 		if g.uncut++; g.uncut < identityCommit {

@@ -87,7 +87,7 @@ var mutants = []mutant{
 		{"host/fold.go", "	q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events)\n", "	n := len(q.events)\n	if q.events = p.decoder.Decode(m.Header.Get, m.Data, q.events); len(q.events) > n+2 {\n		q.events = q.events[:len(q.events)-1]\n	}\n"},
 	}},
 	{"identities not restored after a crash", []edit{
-		{"host/identity/open.go", "		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), at.Seen, at.until) })", "		err = r.each(func(at *record) {})"},
+		{"host/identity/open.go", "		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), &at.Content, at.Position, at.until) })", "		err = r.each(func(at *record) {})"},
 	}},
 	{"identities committed one checkpoint late", []edit{
 		{"host/commit.go", "return &cut{state: g, seen: p.seen.Cut()}, nil", "if c.lag.state == nil {\n		c.lag.seen = p.seen.Cut()\n	}\n	was := c.lag.seen\n	c.lag = cut{g, p.seen.Cut()}\n	return &cut{state: g, seen: was}, nil"},
