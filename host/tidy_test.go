@@ -65,7 +65,7 @@ var direction = map[string][]string{
 	"host/rate":       {"host/catalog", "host/ingest", "host/internal/memory", "host/internal/stage", "plugins", "sdk/abi", "sdk/billing"},
 	"host/accumulate": {"host/internal/memory", "host/rate", "sdk/billing", "github.com/zeebo/xxh3"},
 	"host/checkpoint": {"host/internal/failpoint", "github.com/dgraph-io/badger/v4", "golang.org/x/sys", protobuf},
-	"host/identity":   {"host/internal/failpoint", "host/checkpoint", "host/ingest"},
+	"host/identity":   {"host/internal/failpoint", "host/checkpoint", "host/ingest", "host/internal/memory"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/deliver":    {"host/internal/failpoint", "host/stream", "sdk/billing", "golang.org/x/sync"},
