@@ -25,21 +25,8 @@ func (b *backfills) run(ctx context.Context) error {
 			if !b.recordOpen(name) || !b.has(name) {
 				continue
 			}
-			err := b.writeWithTurn(ctx, name)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err == nil:
-			case errors.Is(err, stream.ErrUnavailable):
-				b.host.log.Warn("a backfill cannot be written, trying on", "backfill", name, "error", err)
-				again = true
-			default:
-				b.host.log.Error("a backfill cannot be written; committing it again goes on", "backfill", name, "error", err)
-				b.mu.Lock()
-				b.failure[name] = err
-				close(b.changed)
-				b.changed = make(chan struct{})
-				b.mu.Unlock()
+			if err := b.writeWithTurn(ctx, name); err != nil && ctx.Err() == nil {
+				again = b.failed(name, err) || again
 			}
 		}
 		var retry <-chan time.Time
@@ -53,6 +40,22 @@ func (b *backfills) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// failed tells of a set that could not be written, and reports whether it is tried again
+// without being asked for.
+func (b *backfills) failed(name string, err error) (again bool) {
+	if errors.Is(err, stream.ErrUnavailable) {
+		b.host.log.Warn("a backfill cannot be written, trying on", "backfill", name, "error", err)
+		return true
+	}
+	b.host.log.Error("a backfill cannot be written; committing it again goes on", "backfill", name, "error", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failure[name] = err
+	close(b.changed)
+	b.changed = make(chan struct{})
+	return false
 }
 
 func (b *backfills) writeWithTurn(ctx context.Context, name string) error {

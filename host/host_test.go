@@ -200,6 +200,23 @@ func TestGraceAndClose(t *testing.T) {
 	want(t, r.subtotals(query.Filter{Period: "2026-11"}), "emma per_minute 0.40 (1)")
 }
 
+// A period that nothing was read of cannot be closed: its usage may be on the way. One
+// that is closed can be closed again, which changes nothing.
+func TestClosePeriodWithoutUsage(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 2, "2026-11-10T00:00:00Z")
+	r.apply(priced)
+	r.send(call("1", "emma", "2026-10-05T10:00:00Z", "minutes", "1"))
+	_, err := r.ClosePeriod(r.wait(), host.CloseRequest{Period: "2026-09"})
+	var f *host.Fault
+	if !errors.As(err, &f) || f.Reason() != host.ReasonInvalidPeriod || !strings.Contains(err.Error(), "the first that was read is of 2026-10") {
+		t.Errorf("the close of September: %v", err)
+	}
+	r.close("2026-10", "")
+	r.close("2026-10", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-10-01.EUR.0 0.10")
+}
+
 // A new version in the middle of a period prices what is behind it; the invoice
 // has lines of both.
 func TestVersionsSplitLines(t *testing.T) {

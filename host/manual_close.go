@@ -73,6 +73,10 @@ func (h *Host) mayClose(p *partition, c namedCalendar, period billing.Period, sk
 	case !ok:
 		return false, fault(ReasonInvalidPeriod, "", "period %s has had no usage", period.ID())
 	case !period.End.After(next.Start):
+		if _, begun := p.state.Header().Closed[c.Calendar]; !begun {
+			return false, fault(ReasonInvalidPeriod, "if usage of it was sent, wait until it is read: tollway usage send --wait",
+				"period %s in %s has had no usage: the first that was read is of %s", period.ID(), c.Zone, next.ID())
+		}
 		return false, nil
 	case period.Start.After(next.Start):
 		return false, fault(ReasonInvalidPeriod, "close it first: tollway periods close "+next.ID(),

@@ -57,9 +57,10 @@ func (s *State) Account(id string, hash uint32) *rate.Account { return s.account
 // the book's of a rater: for the owner.
 func (s *State) Accounts(events []rate.Event, into []*rate.Account) { s.accounts.findAll(events, into) }
 
-// ForeseePlace, ForeseeAccount and ForeseeID have the caches read what finding an
-// account by the hash of its id will read, in that order and some events apart. They
-// are for the owner, and change nothing but how long Accounts takes.
+// ForeseePlace has the caches read the place of an account in the table by the hash of
+// its id. It is the first of three steps, some events apart, that read ahead what finding
+// the account will read; they are for the owner, and change nothing but how long Accounts
+// takes.
 func (s *State) ForeseePlace(hash uint32) { s.accounts.foreseePlace(hash) }
 
 // ForeseeAccount is the second step.
