@@ -209,7 +209,7 @@ func TestClosePeriodWithoutUsage(t *testing.T) {
 	r.send(call("1", "emma", "2026-10-05T10:00:00Z", "minutes", "1"))
 	_, err := r.ClosePeriod(r.wait(), host.CloseRequest{Period: "2026-09"})
 	var f *host.Fault
-	if !errors.As(err, &f) || f.Reason() != host.ReasonInvalidPeriod || !strings.Contains(err.Error(), "the first that was read is of 2026-10") {
+	if !errors.As(err, &f) || f.Reason() != host.ReasonInvalidPeriod || !strings.Contains(err.Error(), "lies before the first usage that was read") {
 		t.Errorf("the close of September: %v", err)
 	}
 	r.close("2026-10", "")

@@ -21,7 +21,7 @@ type CloseRequest struct {
 
 // ClosePeriod appends the closes of a period to the logs of all partitions that
 // have it open next, and returns when they are read back. Closing what is closed
-// changes nothing.
+// changes nothing; one from before all usage is refused, since its usage may be on the way.
 func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.Position, error) {
 	c, revision, _ := h.catalogs.newest()
 	if revision == 0 {
@@ -31,7 +31,7 @@ func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.P
 		return nil, err
 	}
 	var positions []query.Position
-	matched := false
+	matched, known := false, false
 	for _, p := range h.partitions {
 		for _, calendar := range p.calendars(c) {
 			if request.Zone != "" && request.Zone != calendar.Zone || request.AnchorDay != 0 && request.AnchorDay != calendar.AnchorDay {
@@ -47,8 +47,11 @@ func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.P
 				return nil, err
 			}
 			if !due {
+				_, begun := p.state.Header().Closed[calendar.Calendar]
+				known = known || begun // it is closed there
 				continue
 			}
+			known = true
 			if err := errors.Join(p.awaitChecked(ctx), p.unservable()); err != nil {
 				return nil, err
 			}
@@ -62,6 +65,10 @@ func (h *Host) ClosePeriod(ctx context.Context, request CloseRequest) ([]query.P
 	if !matched {
 		return nil, fault(ReasonInvalidPeriod, "list the periods with: tollway periods list", "no calendar in use has a period %q", request.Period)
 	}
+	if !known {
+		return nil, fault(ReasonInvalidPeriod, "if usage of it was sent, wait until it is read: tollway usage send --wait",
+			"period %s lies before the first usage that was read, so there is nothing to close", request.Period)
+	}
 	return positions, h.Wait(ctx, positions)
 }
 
@@ -73,10 +80,6 @@ func (h *Host) mayClose(p *partition, c namedCalendar, period billing.Period, sk
 	case !ok:
 		return false, fault(ReasonInvalidPeriod, "", "period %s has had no usage", period.ID())
 	case !period.End.After(next.Start):
-		if _, begun := p.state.Header().Closed[c.Calendar]; !begun {
-			return false, fault(ReasonInvalidPeriod, "if usage of it was sent, wait until it is read: tollway usage send --wait",
-				"period %s in %s has had no usage: the first that was read is of %s", period.ID(), c.Zone, next.ID())
-		}
 		return false, nil
 	case period.Start.After(next.Start):
 		return false, fault(ReasonInvalidPeriod, "close it first: tollway periods close "+next.ID(),
