@@ -64,7 +64,7 @@ demo: build ## runs everything in one process, with live usage; ARGS="--months 3
 	@$(TOLLWAY) demo $(ARGS)
 
 test: tariffs ## runs all tests
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 check: checkmod lint checkgenerate checkweb tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
 
