@@ -53,10 +53,13 @@ func (b bucketTail) Get(n uint64) (*stream.Message, error) {
 		found = &m
 		return errReached
 	})
-	if found == nil {
-		return nil, fmt.Errorf("host: message %d of backfill %s: %w: %w", n, b.set.Name, stream.ErrNotFound, err)
+	switch {
+	case found != nil:
+		return found, nil
+	case err != nil:
+		return nil, fmt.Errorf("host: message %d of backfill %s: %w", n, b.set.Name, err)
 	}
-	return found, nil
+	return nil, fmt.Errorf("host: message %d of backfill %s: %w", n, b.set.Name, stream.ErrNotFound)
 }
 
 // ShowBackfill finds out what a set would change, and names so many accounts at most,

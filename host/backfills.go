@@ -48,10 +48,10 @@ type backfillRecord struct {
 	Name   string         `json:"name"`
 	Digest string         `json:"digest"`
 	Events uint64         `json:"events"`
-	By     string         `json:"by"`             // who committed it
-	At     time.Time      `json:"at"`             // when that began
-	Ends   map[int]uint64 `json:"ends"`           // the last positions then, by partition
-	Done   time.Time      `json:"done,omitempty"` // when all was written and read; zero before
+	By     string         `json:"by"`            // who committed it
+	At     time.Time      `json:"at"`            // when that began
+	Ends   map[int]uint64 `json:"ends"`          // the last positions then, by partition
+	Done   time.Time      `json:"done,omitzero"` // when all was written and read; zero before
 }
 
 // Reasons of backfills, stable.

@@ -46,7 +46,7 @@ var (
 	ErrName     = errors.New("a backfill's name has 1 to 63 small letters, digits, - and _, and begins with a letter or digit")
 	ErrNone     = errors.New("there is no such backfill")
 	ErrExists   = errors.New("there is a backfill of this name")
-	ErrMany     = fmt.Errorf("there are %d backfills already", SetsMax)
+	ErrMany     = fmt.Errorf("there are %d backfills already, those that are being sent included", SetsMax)
 	ErrEmpty    = errors.New("it has no events")
 	ErrSequence = errors.New("a part is missing")
 	ErrCorrupt  = errors.New("the file of a backfill is damaged")
@@ -162,7 +162,9 @@ func (s *Store) Add(name string, number int, lines []byte) error {
 		line := append(ingest.FormatJSON(events[i]), '\n')
 		in.sum.Write(line)
 		if _, err := in.file.Write(line); err != nil {
-			return fmt.Errorf("backfill: %w", err)
+			// Some of the part is in the file: the set has to be sent from its beginning.
+			delete(s.sending, name)
+			return fmt.Errorf("backfill: %w", errors.Join(err, in.file.Close()))
 		}
 	}
 	in.next, in.events = number+1, in.events+uint64(len(events))
