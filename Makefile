@@ -64,16 +64,17 @@ tariffs: $(TARIFFS) ## builds the built-in tariffs to WebAssembly
 demo: build ## runs everything in one process, with live usage; ARGS="--months 3 --exit" for a run that checks itself
 	@$(TOLLWAY) demo $(ARGS)
 
-test: tariffs $(if $(RERUN),$(BIN)/.gotestsum@v1.13.0) ## runs all tests; RERUN=1 runs those that fail once more, and lists them
-	$(if $(RERUN),@$(rerun-tests),$(GO) test -timeout 20m ./...)
-
-# A test that fails for the machine's sake costs a whole run of CI, so there it is run once more by itself; it is a
-# defect all the same, and listed at the end. What fails twice, or more than three tests of one run, fails.
-define rerun-tests
-rm -f .tmp/rerun.txt; $(BIN)/gotestsum --format standard-quiet --hide-summary skipped --rerun-fails=1 \
-	--rerun-fails-max-failures=3 --rerun-fails-report .tmp/rerun.txt --packages ./... -- -timeout 20m && \
-	if [[ -s .tmp/rerun.txt ]]; then echo "TO BE MENDED: these tests failed and passed when they were run again:"; cat .tmp/rerun.txt; fi
+# Runs the tests of the packages $(1) with the flags $(2). A test that fails for the machine's sake costs a whole run
+# of CI, so with RERUN it is run once more by itself; it is a defect all the same, and listed at the end. What fails
+# twice fails, and so does a run with more than three such tests.
+define go-test
+$(if $(RERUN),@rm -f .tmp/rerun.txt; $(BIN)/gotestsum --format standard-quiet --hide-summary skipped --rerun-fails=1 \
+	--rerun-fails-max-failures=3 --rerun-fails-report .tmp/rerun.txt --packages '$(1)' -- $(2) && if [[ -s .tmp/rerun.txt ]]; then \
+	echo "TO BE MENDED: failed and then passed when run again:"; cat .tmp/rerun.txt; fi,$(GO) test $(2) $(1))
 endef
+
+test: tariffs tools-test ## runs all tests; RERUN=1 runs those that fail once more, and lists them
+	$(call go-test,./...,-timeout 30m)
 
 check: checkmod lint checkgenerate checkweb tariffs test ## what CI runs: format, lint, generated code, tariffs, tests
 
@@ -87,9 +88,9 @@ fmt: tools-lint ## formats Go and the protocol
 	$(BIN)/golangci-lint fmt ./...
 	$(BIN)/buf format --write
 
-race: $(TARIFFS) ## runs the tests under the race detector, where it is affordable
-	$(GO) test -race -short $(RACE_PACKAGES)
-	$(GO) test -race -short -run '$(RACE_HOST)' ./host
+race: $(TARIFFS) tools-test ## runs the tests under the race detector, where it is affordable
+	$(call go-test,$(RACE_PACKAGES),-race -short)
+	$(call go-test,./host,-race -short -run '$(RACE_HOST)')
 
 generate: tools-generate ## makes the code of the protocol again; where npm is, the TypeScript and the dashboard that is built with it too
 	$(BIN)/buf generate
@@ -243,7 +244,7 @@ $(TARIFFS): plugins/builtin/%.wasm: $(TARIFF_SOURCES)
 
 # Tools. The stamp carries the version, so a new pin installs anew and an old one is left alone.
 
-.PHONY: tools-lint tools-generate
+.PHONY: tools-lint tools-generate tools-test
 
 define tool
 $(BIN)/.$(1)@$(2):
@@ -262,3 +263,4 @@ $(eval $(call tool,protoc-gen-connect-go,v2.0.2,connectrpc.com/connect/v2/cmd/pr
 
 tools-lint: $(BIN)/.golangci-lint@v2.12.2 $(BIN)/.buf@v1.75.0
 tools-generate: $(BIN)/.buf@v1.75.0 $(BIN)/.protoc-gen-go@v1.36.12 $(BIN)/.protoc-gen-connect-go@v2.0.2
+tools-test: $(if $(RERUN),$(BIN)/.gotestsum@v1.13.0)

@@ -100,7 +100,7 @@ test("the checklist of a period is what the server says that its close waits for
     for (const wait of periods[0]!.waits) {
       await expect(checklist).toContainText(wait.detail, { timeout: 4000 });
     }
-  }).toPass({ timeout: 40_000 });
+  }).toPass({ timeout: 120_000 });
 });
 
 test("the overview adds the accounts up, and a click leads to one", async ({ page }) => {
