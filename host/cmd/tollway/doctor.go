@@ -67,7 +67,7 @@ func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	} else {
 		f.data(file.Data)
 	}
-	f.log(ctx, file)
+	f.log(ctx, file, c.Config != "")
 	f.server(ctx, c.clientFlags)
 	switch {
 	case f.err != nil:
@@ -140,11 +140,20 @@ func (f *findings) data(dir string) {
 	}
 }
 
-// log looks at an external NATS; an embedded one is the host's own.
-func (f *findings) log(ctx context.Context, file serveConfig) {
+// log looks at an external NATS; an embedded one is the host's own. Which of them it is
+// says the configuration, or else what lies in the data directory.
+func (f *findings) log(ctx context.Context, file serveConfig, configured bool) {
 	const what = "log"
 	if file.NATS.URL == "" {
-		f.ok(what, "the NATS server is embedded in the host, which checks it at each start and every minute")
+		there := func(name string) bool {
+			_, err := os.Stat(filepath.Join(file.Data, name))
+			return err == nil
+		}
+		if configured || file.Data != "" && (there("nats") || !there("state")) {
+			f.ok(what, "the NATS server is embedded in the host, which checks it at each start and every minute")
+		} else {
+			f.warn(what, "where the log is, is not said: pass --config FILE to have an external NATS server looked at, or the --data DIR of an embedded one")
+		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
