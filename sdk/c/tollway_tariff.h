@@ -162,6 +162,7 @@ struct tw_config {
     tw_text currency; // ISO 4217; lives as long as the configuration
     // What follows is the SDK's.
     uint32_t lines, cells, carried_count, dimension_count, problem_count;
+    const struct tw_graduated *all;
     uint32_t *carried;
     tw_text *dimensions;
 };
@@ -291,7 +292,7 @@ TW_SLOW tw_tiers tw_param_tiers(tw_params p);
 
 // Each part of the units has its tier's price, on lines tier_1, tier_1_flat_fee (where there is one), tier_2 ...,
 // each rounded.
-typedef struct {
+typedef struct tw_graduated {
     tw_tiers tiers;
     tw_rounding rounding;
     tw_cell units;
@@ -299,6 +300,9 @@ typedef struct {
 
 TW_SLOW void tw_graduated_claim(tw_config *c, tw_graduated *g, tw_tiers tiers, tw_rounding r);
 TW_INLINE TW_CHECKED tw_error tw_graduated_add(const tw_graduated *g, tw_slot *s, tw_decimal units);
+// Says that event does nothing but tw_graduated_add of the event's quantity. Stretches of such events are then priced in
+// one loop, which comes to the same.
+TW_SLOW void tw_graduated_is_all(tw_config *c, const tw_graduated *g);
 TW_SLOW TW_CHECKED tw_error tw_graduated_close(const tw_graduated *g, tw_slot *s); // the first fee, without usage
 // What so many units cost, exact: for other bills than one by lines.
 TW_SLOW TW_CHECKED tw_error tw_graduated_cost(tw_tiers tiers, tw_decimal units, tw_sum *out);
@@ -547,15 +551,13 @@ TW_INLINE tw__rest tw__against(uint64_t r1, uint64_t r0, uint64_t d1, uint64_t d
     return r1 < c1 || (r1 == c1 && r0 < c0) ? TW__LESS : TW__MORE;
 }
 
-// Whether rounding moves the kept digits one away from zero.
-TW_INLINE bool tw__grows(tw_mode mode, bool negative, bool odd, tw__rest dropped) {
-    switch (mode) {
-    case TW_HALF_UP: return dropped >= TW__HALF;
-    case TW_HALF_EVEN: return dropped == TW__MORE || (dropped == TW__HALF && odd);
-    case TW_FLOOR: return negative && dropped != TW__NOTHING;
-    case TW_CEILING: return !negative && dropped != TW__NOTHING;
-    default: return false;
-    }
+// Whether rounding moves the kept digits one away from zero: a bit for each answer, since a branch costs more. From the
+// lowest up, each mode has four bits for what is dropped, of even and odd numbers, above and below zero. Nothing dropped
+// is a 0 everywhere, so it does not matter where mode none looks.
+TW_INLINE uint64_t tw__grows(tw_mode mode, bool negative, bool odd, tw__rest dropped) {
+    const uint64_t ceiling = 0x00ee, floor = 0xee00, half_even = 0xc8c8, half_up = 0xcccc;
+    uint64_t answers = ceiling << 48 | floor << 32 | half_even << 16 | half_up;
+    return answers >> (16 * ((uint32_t)mode - TW_HALF_UP) & 63) >> ((uint32_t)dropped | (uint32_t)odd << 2 | (uint32_t)negative << 3) & 1;
 }
 
 typedef struct {
@@ -613,7 +615,9 @@ TW_INLINE uint64_t tw__divide_words(uint64_t x2, uint64_t *x1, uint64_t *x0, uin
 }
 
 TW_SLOW uint64_t tw__divide_power(tw_sum *x, uint32_t n) {
-    uint64_t r = tw__divide_words(0, &x->w3, &x->w2, n);
+    uint64_t r = 0;
+    if (x->w3 | x->w2)
+        r = tw__divide_words(0, &x->w3, &x->w2, n);
     return tw__divide_words(r, &x->w1, &x->w0, n);
 }
 
@@ -695,26 +699,41 @@ TW_SLOW tw_error tw__finish(tw_sum m, int32_t places, tw__rest dropped, bool neg
     return tw__signed(negative, hi, lo, out);
 }
 
-// The same for a magnitude of two words with 18 decimal places: the common case, in few steps.
-TW_INLINE tw_error tw__finish_words(uint64_t hi, uint64_t lo, tw__rest dropped, bool negative, tw_rounding r, tw_decimal *out) {
+// The same for a magnitude of one word with 18 decimal places, of which 0 to 18 are kept.
+TW_INLINE tw_error tw__finish_word(uint64_t m, tw__rest dropped, bool negative, tw_rounding r, tw_decimal *out) {
+    uint64_t last = 1, kept = m; // what one more is worth, and how many of it there are
+    if (r.scale != 18) {
+        last = tw__powers[18 - r.scale].value;
+        kept = m / last;
+        uint64_t whole = kept * last;
+        dropped = tw__behind(dropped, m - whole, last);
+        m = whole;
+    }
+    uint64_t more = last & -tw__grows(r.mode, negative, kept & 1, dropped);
+    tw_decimal d = {m + more, 0};
+    d.hi = d.lo < more;
+    *out = negative ? tw__opposite(d) : d;
+    return TW_OK;
+}
+
+// The same for one of two words: below 2^126, rounding leaves no room.
+TW_SLOW tw_error tw__finish_words(uint64_t hi, uint64_t lo, tw__rest dropped, bool negative, tw_rounding r, tw_decimal *out) {
     int32_t n = 18 - tw__scale(r);
     if (n > 18 || hi >= 1ull << 62 || r.mode == TW_NONE)
         return tw__finish((tw_sum){lo, hi, 0, 0}, 18, dropped, negative, r, out);
     uint64_t power = tw__powers[n].value; // rounding adds less than 10^18, so nothing below reaches 2^127
     if (n > 0)
         dropped = tw__behind(dropped, tw__divide_words(0, &hi, &lo, (uint32_t)n), power);
-    if (tw__grows(r.mode, negative, lo & 1, dropped)) {
-        lo++;
-        hi += lo == 0;
-    }
+    uint64_t more = tw__grows(r.mode, negative, lo & 1, dropped);
+    lo += more;
+    hi += lo < more;
     tw_decimal d = {lo * power, (int64_t)(hi * power + tw__high(lo, power))};
     *out = negative ? tw__opposite(d) : d;
     return TW_OK;
 }
 
-TW_SLOW tw_error tw_mul(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *out) {
-    if (!tw__valid(r))
-        return TW_INVALID_ROUNDING;
+// tw_mul where the product or a factor takes more than a word.
+TW_SLOW tw_error tw__mul_wide(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *out) {
     bool negative = (a.hi ^ b.hi) < 0;
     tw_sum p = tw__times(tw__magnitude(a), tw__magnitude(b));
     if (p.w3 == 0 && p.w2 < TW__UNIT) { // the quotient by the surplus scale has two words
@@ -722,6 +741,19 @@ TW_SLOW tw_error tw_mul(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *o
         return tw__finish_words(p.w1, p.w0, tw__behind(TW__NOTHING, remainder, TW__UNIT), negative, r, out);
     }
     return tw__finish(p, 36, TW__NOTHING, negative, r, out);
+}
+
+// Fuel is taken for the longest way through a function, so the ways beyond 64 bits are functions of their own.
+TW_SLOW tw_error tw_mul(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *out) {
+    if (!tw__valid(r))
+        return TW_INVALID_ROUNDING;
+    tw_sum x = tw__magnitude(a), y = tw__magnitude(b);
+    uint64_t hi = tw__high(x.w0, y.w0), lo = x.w0 * y.w0;
+    if ((x.w1 | y.w1) != 0 || hi >= TW__UNIT || r.mode == TW_NONE || r.scale < 0)
+        return tw__mul_wide(a, b, r, out);
+    const tw__power *p = &tw__powers[18]; // its top four bits are free
+    uint64_t remainder = hi << 4 | lo >> 60, quotient = tw__digit(&remainder, lo << 4, p);
+    return tw__finish_word(quotient, tw__behind(TW__NOTHING, remainder >> 4, TW__UNIT), (a.hi ^ b.hi) < 0, r, out);
 }
 
 // hi:lo / y, for hi below y (Knuth, The Art of Computer Programming, volume 2, 4.3.1, algorithm D, in base 2^32).
@@ -758,25 +790,65 @@ TW_SLOW tw__rest tw__divide_word(tw_sum *x, uint64_t d) {
     return tw__against(0, r, 0, d);
 }
 
-// x / d1:d0, bit by bit: quotients by more than a word are rare.
+// One digit of a quotient in base 2^64: r1:r0:next / d1:d0, for a divisor whose top bit is set and r1:r0 below it (the
+// same algorithm D). r1:r0 becomes the remainder.
+TW_SLOW uint64_t tw__divide_digit(uint64_t *r1, uint64_t *r0, uint64_t next, uint64_t d1, uint64_t d0) {
+    uint64_t digit = UINT64_MAX, rest = *r0 + d1;
+    bool over = rest < d1;
+    if (*r1 < d1) {
+        digit = tw__divide64(*r1, *r0, d1, &rest);
+        over = false;
+    }
+    uint64_t hi = tw__high(digit, d0), lo = digit * d0;
+    while (!over && (hi > rest || (hi == rest && lo > next))) { // the guess is at most two too large
+        digit--;
+        hi -= lo < d0;
+        lo -= d0;
+        rest += d1;
+        over = rest < d1;
+    }
+    *r0 = next - lo;
+    *r1 = rest - hi - (next < lo);
+    return digit;
+}
+
+// x / d1:d0, for x below 2^190.
 TW_SLOW tw__rest tw__divide(tw_sum *x, uint64_t d1, uint64_t d0) {
     if (d1 == 0)
         return tw__divide_word(x, d0);
-    uint64_t words[4] = {x->w0, x->w1, x->w2, x->w3}, q[4] = {0}, r1 = 0, r0 = 0;
-    int top = x->w3 ? 255 : x->w2 ? 191 : 127;
-    for (int i = top; i >= 0; i--) {
-        uint64_t over = r1 >> 63;
-        r1 = r1 << 1 | r0 >> 63;
-        r0 = r0 << 1 | (words[i >> 6] >> (i & 63) & 1);
-        if (over || r1 > d1 || (r1 == d1 && r0 >= d0)) {
-            uint64_t borrow = 0;
-            r0 = tw__minus(r0, d0, &borrow);
-            r1 = tw__minus(r1, d1, &borrow);
-            q[i >> 6] |= 1ull << (i & 63);
-        }
-    }
-    *x = (tw_sum){q[0], q[1], q[2], q[3]};
+    uint32_t up = (uint32_t)__builtin_clzll(d1), down = 63 - up;
+    d1 = d1 << up | d0 >> 1 >> down;
+    d0 <<= up;
+    uint64_t r1 = x->w3 << up | x->w2 >> 1 >> down, r0 = x->w2 << up | x->w1 >> 1 >> down;
+    uint64_t q1 = tw__divide_digit(&r1, &r0, x->w1 << up | x->w0 >> 1 >> down, d1, d0);
+    uint64_t q0 = tw__divide_digit(&r1, &r0, x->w0 << up, d1, d0);
+    *x = (tw_sum){q0, q1, 0, 0};
     return tw__against(r1, r0, d1, d0);
+}
+
+TW_SLOW tw_error tw__quo_wide(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *out) {
+    // The scales cancel; as many digits are put on as the result keeps, so the rest of this division is the rest of
+    // the result.
+    int32_t places = tw__scale(r) > 0 ? tw__scale(r) : 0;
+    tw_sum d = tw__magnitude(b), x = tw__times(tw__magnitude(a), (tw_sum){tw__powers[places].value, 0, 0, 0});
+    tw__rest dropped = tw__divide(&x, d.w1, d.w0);
+    return tw__finish(x, places, dropped, (a.hi ^ b.hi) < 0, r, out);
+}
+
+// units as a whole number, from 0 to some 3.9e10; false for others. It divides the upper 64 of their lower 96 bits by
+// 10^18/2^32, by a multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then
+// exact. Of anything else it is off by less than 2^64, so the lower half of the product says whether it is one.
+TW_INLINE bool tw__count(tw_decimal units, uint64_t *n) {
+    const uint64_t reciprocal = 10633823966279326984ull; // 2^(64+27+32) / 10^18, rounded up
+    *n = tw__high(((uint64_t)units.hi << 32 | units.lo >> 32) + 1, reciprocal) >> 27;
+    return ((uint64_t)units.hi >> 31 | (*n * TW__UNIT ^ units.lo)) == 0;
+}
+
+// Two words n and m with n / m = a / b, for numbers that are not below 0: where both are small, or both whole.
+TW_INLINE bool tw__ratio(tw_decimal a, tw_decimal b, uint64_t *n, uint64_t *m) {
+    *n = a.lo;
+    *m = b.lo;
+    return (a.hi | b.hi) == 0 || (tw__count(a, n) && tw__count(b, m));
 }
 
 TW_SLOW tw_error tw_quo(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *out) {
@@ -784,12 +856,20 @@ TW_SLOW tw_error tw_quo(tw_decimal a, tw_decimal b, tw_rounding r, tw_decimal *o
         return TW_INVALID_ROUNDING;
     if (tw_is_zero(b))
         return TW_DIVISION_BY_ZERO;
-    // The scales cancel; as many digits are put on as the result keeps, so the rest of this division is the rest of
-    // the result.
-    int32_t places = tw__scale(r) > 0 ? tw__scale(r) : 0;
-    tw_sum d = tw__magnitude(b), x = tw__times(tw__magnitude(a), (tw_sum){tw__powers[places].value, 0, 0, 0});
-    tw__rest dropped = tw__divide(&x, d.w1, d.w0);
-    return tw__finish(x, places, dropped, (a.hi ^ b.hi) < 0, r, out);
+    tw_decimal x = a.hi < 0 ? tw__opposite(a) : a, y = b.hi < 0 ? tw__opposite(b) : b;
+    uint64_t n, m;
+    if (r.mode == TW_NONE || r.scale < 0 || !tw__ratio(x, y, &n, &m))
+        return tw__quo_wide(a, b, r, out);
+    uint64_t digits = tw__powers[r.scale].value, last = tw__powers[18 - r.scale].value;
+    if (tw__high(n, digits) != 0)
+        return tw__quo_wide(a, b, r, out);
+    bool negative = (a.hi ^ b.hi) < 0;
+    n *= digits;
+    uint64_t q = n / m;
+    q += tw__grows(r.mode, negative, q & 1, tw__against(0, n - q * m, 0, m)); // not beyond a word: m is above 1 where something is dropped
+    tw_decimal d = {q * last, (int64_t)tw__high(q, last)};
+    *out = negative ? tw__opposite(d) : d;
+    return TW_OK;
 }
 
 TW_SLOW tw_error tw_round(tw_decimal d, tw_rounding r, tw_decimal *out) {
@@ -800,7 +880,9 @@ TW_SLOW tw_error tw_round(tw_decimal d, tw_rounding r, tw_decimal *out) {
         return TW_OK;
     }
     tw_sum m = tw__magnitude(d);
-    return tw__finish_words(m.w1, m.w0, TW__NOTHING, d.hi < 0, r, out);
+    if (m.w1 != 0 || r.scale < 0)
+        return tw__finish_words(m.w1, m.w0, TW__NOTHING, d.hi < 0, r, out);
+    return tw__finish_word(m.w0, TW__NOTHING, d.hi < 0, r, out);
 }
 
 TW_INLINE tw_sum tw_product(tw_decimal a, tw_decimal b) {
@@ -1466,9 +1548,11 @@ _Static_assert(sizeof(tw_event) == 48 && offsetof(tw_event, amount) == 32, "the 
 
 typedef struct {
     const tw_tariff *tariff;
+    tw_error (*event)(void *self, tw_slot *s, const tw_event *e); // the tariff's
     void *self;
     uint32_t lines, line_bytes, state_size, carried_count, dims;
-    uint32_t *carried; // cells that go into the next period
+    uint32_t *carried;       // cells that go into the next period
+    const tw_graduated *all; // the price of every event; 0 where an event is more, or costs other than plain prices
 } tw__configured;
 
 // A number as it was before the unit of work at hand wrote to it.
@@ -1501,6 +1585,18 @@ TW_INLINE void tw__write(tw_decimal *place, tw_decimal v) {
     *place = v;
 }
 
+// The same for two that stand together.
+TW_INLINE void tw__write_pair(tw_decimal *place, tw_decimal first, tw_decimal second) {
+    if (tw__undone + 2 > tw__undo_room)
+        tw__grow_undo();
+    tw__before *undo = &tw__undo[tw__undone];
+    tw__undone += 2;
+    undo[0] = (tw__before){place, place[0]};
+    undo[1] = (tw__before){place + 1, place[1]};
+    place[0] = first;
+    place[1] = second;
+}
+
 // Where a line is. One of another configuration traps, and so does a cell.
 TW_INLINE tw_decimal *tw__line_at(tw_slot *s, tw_line l) {
     if (l.index >= s->lines)
@@ -1518,9 +1614,7 @@ TW_ALWAYS tw_decimal tw_line_quantity(tw_slot *s, tw_line l) { return tw__line_a
 TW_ALWAYS tw_decimal tw_line_amount(tw_slot *s, tw_line l) { return tw__line_at(s, l)[1]; }
 
 TW_ALWAYS void tw_line_set(tw_slot *s, tw_line l, tw_decimal quantity, tw_decimal amount) {
-    tw_decimal *row = tw__line_at(s, l);
-    tw__write(row, quantity);
-    tw__write(row + 1, amount);
+    tw__write_pair(tw__line_at(s, l), quantity, amount);
 }
 
 TW_ALWAYS tw_decimal tw_cell_get(tw_slot *s, tw_cell c) { return *tw__cell_at(s, c); }
@@ -1661,7 +1755,7 @@ TW_SLOW void tw__add_config(uint32_t handle, const tw_config *c, const tw_tariff
     uint32_t *carried = c->carried_count ? tw_alloc(c->carried_count * sizeof *carried) : 0;
     tw__copy(carried, c->carried, c->carried_count * sizeof *carried);
     tw__configs[handle] = (tw__configured){
-        t, self, c->lines, c->lines * 32, c->cells * 16, c->carried_count, c->dimension_count, carried};
+        t, t->event, self, c->lines, c->lines * 32, c->cells * 16, c->carried_count, c->dimension_count, carried, c->all};
     tw__config_count += handle == tw__config_count;
 }
 
@@ -1753,8 +1847,10 @@ TW_SLOW uint32_t tw__make_arena(uint32_t size) {
 
 #ifdef __wasm__
 __attribute__((import_module("tollway_v1"), import_name("begin"))) void tw__begin(uint32_t index);
+__attribute__((import_module("tollway_v1"), import_name("begin_many"))) void tw__begin_many(uint32_t index, uint32_t count);
 #else
 TW_INLINE void tw__begin(uint32_t index) { (void)index; }
+TW_INLINE void tw__begin_many(uint32_t index, uint32_t count) { (void)index, (void)count; }
 #endif
 
 TW_INLINE tw_slot *tw__slot(uint32_t i) {
@@ -1858,6 +1954,66 @@ TW_SLOW int32_t tw__open_finals(uint32_t *finals, uint32_t *count) {
     return 0;
 }
 
+// How many events are announced at once, at first and at most. They share the fuel of one; those that trap together are
+// priced again one by one, so this is a matter of speed alone.
+#define TW__AHEAD_MIN 4
+#define TW__AHEAD_MAX 64
+#define TW__AHEAD_PLAIN 256 // of events whose price is all there is to them
+
+TW_SLOW uint32_t tw__run(const tw_graduated *g, tw_slot *s, const char *row, uint32_t stride, uint32_t count);
+
+TW_SLOW int32_t tw__price_events(void) {
+    const tw__header *h = tw__head();
+    const uint32_t n_events = h->n_events, n_slots = h->n_slots, stride = h->event_stride, units_max = h->units_max;
+    const char *row = tw__arena + h->event_off;
+    uint32_t begun = 0, ahead = TW__AHEAD_MIN, slot = UINT32_MAX; // of the event before
+    const tw__configured *c = 0;
+    tw_slot *s = 0;
+    for (uint32_t i = 0; i < n_events; i++, row += stride) {
+        if (i >= begun) {
+            uint32_t n = ahead < units_max ? ahead : units_max;
+            n = n < n_events - i ? n : n_events - i;
+            if (n > 1)
+                tw__begin_many(i, n);
+            else
+                tw__begin(i);
+            begun = i + (n > 1 ? n : 1);
+            ahead = ahead < (c && c->all ? TW__AHEAD_PLAIN : TW__AHEAD_MAX) ? 2 * ahead : ahead;
+        }
+        const tw_event *e = (const tw_event *)(const void *)row;
+        if (e->slot != slot) {
+            slot = e->slot;
+            if (slot >= n_slots)
+                return tw__fault("an event names slot ", slot, ", which there is not");
+            s = tw__slot(slot);
+            if (s->handle >= tw__config_count)
+                return tw__fault("slot ", slot, ": its configuration is unknown");
+            c = &tw__configs[s->handle];
+        }
+        if ((s->state_len != c->state_size || s->lines != c->lines) && !tw__open_slot(s))
+            return tw__fault("slot ", slot, ": does not fit its configuration");
+        if (c->all) {
+            uint32_t done = tw__run(c->all, s, row, stride, begun - i);
+            if (done > 0) {
+                s->state_len = c->state_size;
+                i += done - 1;
+                row += (done - 1) * stride;
+                continue;
+            }
+        }
+        tw_error failed = c->event(c->self, s, e);
+        if (failed != TW_OK) {
+            int32_t code = tw__reject(i, failed);
+            if (code != 0)
+                return code;
+            continue;
+        }
+        tw__undone = 0;
+        s->state_len = c->state_size;
+    }
+    return 0;
+}
+
 TW_SLOW int32_t tw__price(uint32_t pointer) {
     if (!tw__arena || pointer != (uint32_t)(uintptr_t)tw__arena)
         return 1;
@@ -1869,27 +2025,8 @@ TW_SLOW int32_t tw__price(uint32_t pointer) {
     tw__undone = 0;
     uint32_t count = 0, *finals = h->n_finals ? tw_alloc(h->n_finals * sizeof *finals) : 0;
     int32_t code = tw__open_finals(finals, &count);
-    const uint32_t n_events = h->n_events, n_slots = h->n_slots, stride = h->event_stride;
-    const char *row = tw__arena + h->event_off;
-    for (uint32_t i = 0; i < n_events && code == 0; i++, row += stride) {
-        const tw_event *e = (const tw_event *)(const void *)row;
-        if (e->slot >= n_slots)
-            return tw__fault("an event names slot ", e->slot, ", which there is not");
-        tw_slot *s = tw__slot(e->slot);
-        if (s->handle >= tw__config_count)
-            return tw__fault("slot ", e->slot, ": its configuration is unknown");
-        tw__begin(i);
-        const tw__configured *c = &tw__configs[s->handle];
-        if ((s->state_len != c->state_size || s->lines != c->lines) && !tw__open_slot(s))
-            return tw__fault("slot ", e->slot, ": does not fit its configuration");
-        tw_error failed = c->tariff->event(c->self, s, e);
-        if (failed != TW_OK) {
-            code = tw__reject(i, failed);
-            continue;
-        }
-        tw__undone = 0;
-        s->state_len = c->state_size;
-    }
+    if (code == 0)
+        code = tw__price_events();
     for (uint32_t i = 0; i < count && code == 0; i++)
         code = tw__close_slot(finals[i]);
     return code;
@@ -1911,15 +2048,6 @@ TW_SLOW int32_t tw__price(uint32_t pointer) {
 
 // ===============================================================================================================
 // 4 Prices by tiers, their code
-
-// units as a whole number, from 0 to some 3.9e10; false for others. It divides the upper 64 of their lower 96 bits by
-// 10^18/2^32, by a multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then
-// exact. Of anything else it is off by less than 2^64, so the lower half of the product says whether it is one.
-TW_INLINE bool tw__count(tw_decimal units, uint64_t *n) {
-    const uint64_t reciprocal = 10633823966279326984ull; // 2^(64+27+32) / 10^18, rounded up
-    *n = tw__high(((uint64_t)units.hi << 32 | units.lo >> 32) + 1, reciprocal) >> 27;
-    return ((uint64_t)units.hi >> 31 | (*n * TW__UNIT ^ units.lo)) == 0;
-}
 
 // A whole number of units at a price that is not rounded, the commonest event of all: the product needs no rounding,
 // and does not leave the range. It says false for others.
@@ -2034,23 +2162,74 @@ TW_SLOW TW_CHECKED tw_error tw__climb(const tw_graduated *g, tw_slot *s, tw_deci
     return TW_OK;
 }
 
+// An event that begins and ends in a tier, where the units of it are no plain product.
+TW_SLOW TW_CHECKED tw_error tw__extend(const tw_graduated *g, tw_slot *s, const tw_tier *t, tw_decimal part) {
+    tw_decimal amount;
+    TW_TRY(tw_mul(part, t->price, g->rounding, &amount));
+    tw_line_set(s, t->usage, part, amount);
+    return TW_OK;
+}
+
 TW_INLINE tw_error tw_graduated_add(const tw_graduated *g, tw_slot *s, tw_decimal units) {
-    tw_decimal before = tw_cell_get(s, g->units), after, amount;
+    tw_decimal *cell = tw__cell_at(s, g->units), before = *cell, after, part, more;
     TW_TRY(tw_add(before, units, &after));
-    tw_cell_set(s, g->units, after);
+    tw__write(cell, after);
     const tw_tier *t = &g->tiers.list[tw__tier_of(g->tiers, before)];
     if (tw_sign(before) <= 0 || !tw_less(t->above, after) || (!t->open && tw_less(t->up_to, after)))
         return tw__climb(g, s, before, after);
     // From here on the units begin and end in the same tier, as nearly all do. A plain number more of them costs so
     // much more: the product is then a whole number of the last decimal place, so that rounding it adds up.
-    tw_decimal part, more, billed = tw_line_amount(s, t->usage);
-    TW_TRY(tw_add(tw_line_quantity(s, t->usage), units, &part));
-    if (billed.hi >= 0 && tw__plain_product(units, t->price, g->rounding, &more))
-        TW_TRY(tw_add(billed, more, &amount));
-    else
-        TW_TRY(tw_mul(part, t->price, g->rounding, &amount));
-    tw_line_set(s, t->usage, part, amount);
+    tw_decimal *row = tw__line_at(s, t->usage), billed = row[1];
+    TW_TRY(tw_add(row[0], units, &part));
+    if (billed.hi < 0 || !tw__plain_product(units, t->price, g->rounding, &more))
+        return tw__extend(g, s, t, part);
+    TW_TRY(tw_add(billed, more, &more));
+    tw__write_pair(row, part, more);
     return TW_OK;
+}
+
+// Whether every price is such that a whole number of units needs no rounding, and does not leave the range.
+TW_SLOW void tw_graduated_is_all(tw_config *c, const tw_graduated *g) {
+    for (uint32_t i = 0; i < g->tiers.count; i++)
+        if ((uint64_t)g->tiers.list[i].price.hi >> 26 != 0)
+            return;
+    if (g->rounding.scale == 18 && g->rounding.mode == TW_HALF_UP)
+        c->all = g;
+}
+
+// Prices events of one slot that are whole numbers of units and stay in the tier where the slot's units are, up to count
+// of them, as tw_graduated_add does one by one. It returns how many it has priced; the next it has not touched.
+TW_SLOW uint32_t tw__run(const tw_graduated *g, tw_slot *s, const char *row, uint32_t stride, uint32_t count) {
+    tw_decimal *cell = tw__cell_at(s, g->units), units = *cell;
+    const tw_tier *t = &g->tiers.list[tw__tier_of(g->tiers, units)];
+    tw_decimal *line = tw__line_at(s, t->usage), part = line[0], billed = line[1];
+    if (tw_sign(units) <= 0 || billed.hi < 0 || part.hi < 0)
+        return 0;
+    const tw_decimal top = t->open ? TW_LARGEST : t->up_to;
+    const uint64_t price0 = t->price.lo, price1 = (uint64_t)t->price.hi;
+    const uint32_t slot = ((const tw_event *)(const void *)row)->slot;
+    uint32_t done = 0;
+    for (; done < count; done++, row += stride) {
+        const tw_event *e = (const tw_event *)(const void *)row;
+        const uint64_t add0 = e->quantity.lo, add1 = (uint64_t)e->quantity.hi;
+        const uint64_t n = tw__high((add1 << 32 | add0 >> 32) + 1, 10633823966279326984ull) >> 27; // as tw__count does
+        const uint64_t more0 = n * price0, more1 = n * price1 + tw__high(n, price0);
+        tw_decimal after = {units.lo + add0, 0}, grown = {part.lo + add0, 0}, sum = {billed.lo + more0, 0};
+        after.hi = (int64_t)((uint64_t)units.hi + add1 + (after.lo < add0));
+        grown.hi = (int64_t)((uint64_t)part.hi + add1 + (grown.lo < add0));
+        sum.hi = (int64_t)((uint64_t)billed.hi + more1 + (sum.lo < more0));
+        const uint64_t odd = add1 >> 31 | (n * TW__UNIT ^ add0) | (uint64_t)(after.hi | grown.hi | sum.hi) >> 63 | (e->slot ^ slot);
+        const bool above = (top.hi < after.hi) | ((top.hi == after.hi) & (top.lo < after.lo));
+        if (odd | above)
+            break;
+        units = after;
+        part = grown;
+        billed = sum;
+    }
+    *cell = units;
+    line[0] = part;
+    line[1] = billed;
+    return done;
 }
 
 TW_SLOW tw_error tw_graduated_close(const tw_graduated *g, tw_slot *s) { return tw__bill(g, s, 0, tw_cell_get(s, g->units)); }

@@ -1,10 +1,11 @@
 import { DIVIDE, fail, INEXACT, OVERFLOW, ROUNDING } from "./failure";
 import { take } from "./pool";
-import { CEILING, FLOOR, HALF_EVEN, HALF_UP, NONE, Rounding } from "./rounding";
+import { HALF_UP, NONE, Rounding } from "./rounding";
 import { Builder } from "./text";
 import {
-  addDigits, divide128, divide64, divideWords, dropDigits, fits128, increment, joinRest, power, POWER_MAX,
-  quotientHigh, remainder, rest, REST_HALF, REST_MORE, REST_NONE, setProduct, setWide, w0, w1, w2, w3, WHOLE,
+  addDigits, countOf, divide128, divide64, divideLong, divideWhole, divideWords, dropDigits, fits128, high, increment,
+  joinRest, notCount, power, POWER_MAX, quotientHigh, remainder, rest, REST_NONE, setProduct, setRest, setWide, w0, w1,
+  w2, w3, WHOLE,
 } from "./wide";
 
 /** The number of decimal places that every decimal carries. */
@@ -150,35 +151,45 @@ export class Decimal {
     return (this.lo ^ sign) - sign;
   }
 
-  /** this * other, rounded once from the exact product. */
+  /**
+   * this * other, rounded once from the exact product. Fuel is taken for the longest way through a function, so what
+   * lies beyond 64 bits is in functions of its own, here and below.
+   */
   mul(other: Decimal, r: Rounding): Decimal {
     if (!r.valid) return failedWith(ROUNDING);
-    let ahi = this.magnitudeHi, alo = this.magnitudeLo;
-    let bhi = other.magnitudeHi, blo = other.magnitudeLo;
-    const negative = (this.hi ^ other.hi) < 0;
-    setProduct(ahi, alo, bhi, blo);
-    if (w3 == 0 && w2 < WHOLE) { // the quotient by the surplus scale has two words
-      const lo = divideWords(w2, w1, w0, SCALE);
-      const hi = quotientHigh;
-      if (remainder == 0 && r.places == SCALE) return signed(negative, hi, lo);
-      const dropped = remainder;
-      setWide(0, 0, hi, lo);
-      joinRest(dropped, WHOLE);
-      return finish(SCALE, negative, r);
-    }
-    return finish(2 * SCALE, negative, r);
+    const alo = this.magnitudeLo, blo = other.magnitudeLo;
+    const hi = high(alo, blo), scale = r.places;
+    if ((this.magnitudeHi | other.magnitudeHi) != 0 || hi >= WHOLE || scale < 0) return mulWide(this, other, r);
+    const quotient = divideWhole(hi, alo * blo);
+    setRest(remainder, WHOLE);
+    return finishWord(quotient, scale, (this.hi ^ other.hi) < 0, r);
   }
 
   /** this / other, rounded once from the exact quotient. Division by 0 rejects the event. */
   quo(other: Decimal, r: Rounding): Decimal {
     if (!r.valid) return failedWith(ROUNDING);
     if (other.isZero) return failedWith(DIVIDE);
-    // The scales cancel; as many digits are put on as the result is to keep, so that the rest of this one division is
-    // the rest of the result.
-    const places = max(r.places, 0);
-    setProduct(this.magnitudeHi, this.magnitudeLo, 0, power(places));
-    divide128(other.magnitudeHi, other.magnitudeLo);
-    return finish(places, (this.hi ^ other.hi) < 0, r);
+    const scale = r.places, ahi = this.magnitudeHi, bhi = other.magnitudeHi;
+    let n = this.magnitudeLo, d = other.magnitudeLo;
+    if ((ahi | bhi) != 0) { // two whole numbers, where they are, are small as well
+      n = countOf(n, ahi);
+      const odd = notCount;
+      d = countOf(d, bhi);
+      if ((odd | notCount) != 0) return quoWide(this, other, r);
+    }
+    if (scale < 0) return quoWide(this, other, r);
+    const digits = power(scale);
+    if (high(n, digits) != 0) return quoWide(this, other, r);
+    n *= digits;
+    let q = n / d;
+    setRest(n - q * d, d);
+    const negative = (this.hi ^ other.hi) < 0;
+    if (rest != REST_NONE) {
+      if (r.mode == NONE) return failedWith(INEXACT);
+      q += grows(r.mode, negative, q & 1); // not beyond a word: d is above 1
+    }
+    const last = power(SCALE - scale);
+    return signed(negative, high(q, last), q * last);
   }
 
   /** this * other / n, rounded once from the exact quotient. n is a count, such as the days of a period. */
@@ -189,9 +200,11 @@ export class Decimal {
   /** This, rounded. Without a mode it stays as it is. */
   round(r: Rounding): Decimal {
     if (!r.valid) return failedWith(ROUNDING);
-    if (r.places == SCALE) return this;
-    setWide(0, 0, this.magnitudeHi, this.magnitudeLo);
-    return finish(SCALE, this.hi < 0, r);
+    const scale = r.places;
+    if (scale == SCALE) return this;
+    if (this.magnitudeHi != 0 || scale < 0) return roundWide(this, r);
+    setRest(0, WHOLE);
+    return finishWord(this.magnitudeLo, scale, this.hi < 0, r);
   }
 
   /** The shortest text: no exponent, no zeros behind the last decimal place that counts ("-0.5", "100"). */
@@ -264,15 +277,65 @@ function signed(negative: bool, hi: u64, lo: u64): Decimal {
   return Decimal.of(0 - lo, <i64>(~hi + u64(lo == 0)));
 }
 
-/** Says whether rounding moves the digits that are kept one away from zero. */
-function grows(mode: i32, negative: bool, odd: bool): bool {
-  switch (mode) {
-    case HALF_UP: return rest >= REST_HALF;
-    case HALF_EVEN: return rest == REST_MORE || rest == REST_HALF && odd;
-    case FLOOR: return negative && rest != REST_NONE;
-    case CEILING: return !negative && rest != REST_NONE;
-    default: return false; // the caller has refused a rest
+/** mul where the product or a factor takes more than a word. */
+function mulWide(a: Decimal, b: Decimal, r: Rounding): Decimal {
+  const negative = (a.hi ^ b.hi) < 0;
+  setProduct(a.magnitudeHi, a.magnitudeLo, b.magnitudeHi, b.magnitudeLo);
+  if (w3 != 0 || w2 >= WHOLE) return finish(2 * SCALE, negative, r);
+  const lo = divideWords(w2, w1, w0, SCALE); // the quotient by the surplus scale has two words
+  const hi = quotientHigh;
+  if (remainder == 0 && r.places == SCALE) return signed(negative, hi, lo);
+  const dropped = remainder;
+  setWide(0, 0, hi, lo);
+  joinRest(dropped, WHOLE);
+  return finish(SCALE, negative, r);
+}
+
+/** quo where a divisor or a quotient takes more than a word. */
+function quoWide(a: Decimal, b: Decimal, r: Rounding): Decimal {
+  // The scales cancel; as many digits are put on as the result is to keep, so that the rest of this one division is
+  // the rest of the result.
+  const places = max(r.places, 0);
+  setProduct(a.magnitudeHi, a.magnitudeLo, 0, power(places));
+  divide128(b.magnitudeHi, b.magnitudeLo);
+  return finish(places, (a.hi ^ b.hi) < 0, r);
+}
+
+function roundWide(d: Decimal, r: Rounding): Decimal {
+  setWide(0, 0, d.magnitudeHi, d.magnitudeLo);
+  return finish(SCALE, d.hi < 0, r);
+}
+
+// Whether rounding moves the digits that are kept one away from zero: a bit for each answer, since a branch costs more.
+// From the lowest up, each mode has four bits for what is dropped, of even and odd numbers, above and below zero.
+const GROWS_HALF_UP: u64 = 0xcccc;
+const GROWS_HALF_EVEN: u64 = 0xc8c8;
+const GROWS_FLOOR: u64 = 0xee00;
+const GROWS_CEILING: u64 = 0x00ee;
+const GROWS: u64 = GROWS_CEILING << 48 | GROWS_FLOOR << 32 | GROWS_HALF_EVEN << 16 | GROWS_HALF_UP;
+
+/** 1 where rounding moves the digits that are kept one away from zero, else 0. Of mode none the caller refuses a rest. */
+// @ts-ignore: decorator
+@inline
+function grows(mode: i32, negative: bool, odd: u64): u64 {
+  return GROWS >> (<u64>(mode - HALF_UP) << 4 & 63) >> (<u64>rest | odd << 2 | u64(negative) << 3) & 1;
+}
+
+/** Rounds a magnitude of one word with 18 decimal places, of which scale are kept, 0 at least, and the rest. */
+function finishWord(m: u64, scale: i32, negative: bool, r: Rounding): Decimal {
+  let last: u64 = 1, kept = m; // what one more is worth, and how many of it there are
+  if (scale != SCALE) {
+    last = power(SCALE - scale);
+    kept = m / last;
+    const whole = kept * last;
+    joinRest(m - whole, last);
+    m = whole;
   }
+  if (rest == REST_NONE) return signed(negative, 0, m);
+  if (r.mode == NONE) return failedWith(INEXACT);
+  const more = last * grows(r.mode, negative, kept & 1);
+  const lo = m + more;
+  return signed(negative, u64(lo < more), lo);
 }
 
 /** Makes a decimal of the number at work, a magnitude with so many decimal places, and what was dropped behind it. */
@@ -285,7 +348,7 @@ function finish(places: i32, negative: bool, r: Rounding): Decimal {
   }
   if (rest != REST_NONE) {
     if (r.mode == NONE) return failedWith(INEXACT);
-    if (grows(r.mode, negative, (w0 & 1) == 1)) increment();
+    if (grows(r.mode, negative, w0 & 1) != 0) increment();
   }
   if (!fits128()) return failedWith(OVERFLOW);
   if (scale != SCALE && !addDigits(SCALE - scale)) return failedWith(OVERFLOW);
@@ -385,7 +448,7 @@ export class Sum {
     if (!r.valid) return failedWith(ROUNDING);
     if (d.isZero) return failedWith(DIVIDE);
     const negative = this.setMagnitude();
-    divide128(d.magnitudeHi, d.magnitudeLo);
+    divideLong(d.magnitudeHi, d.magnitudeLo);
     return finish(SCALE, negative != (d.hi < 0), r); // of 36 and 18 places, 18 are left
   }
 

@@ -5,6 +5,7 @@ import { clearFailure, failed, faultWith, isFault, rejectDetail, rejectReason, t
 import { emptyObject, jsonProblem, Kind, Node, readJSON } from "./json";
 import { describe, Offer, Plugin, registered, Tariff } from "./plugin";
 import { forEvent, forGood, keepAll } from "./pool";
+import { Price } from "./price";
 import { accept, arena, beginBatch, dims, Event, rollBack, setArena, Slot } from "./slot";
 import { Builder, cutTo, validName } from "./text";
 
@@ -34,13 +35,19 @@ declare function beginMany(index: u32, count: u32): void;
 /** A tariff with its parameters. */
 @final
 class Configuration {
+  /** The price of every event, where that is all there is to it and it has runs. */
+  readonly all: Price | null;
+
   constructor(
     readonly tariff: Tariff,
     readonly lines: u32,
     readonly stateSize: u32,
     readonly dims: u32,
     readonly carried: StaticArray<u32>,
-  ) {}
+  ) {
+    const all = tariff.all;
+    this.all = all && all.runs() ? all : null;
+  }
 
   get carrySize(): u32 {
     return this.carried.length * 16;
@@ -268,6 +275,16 @@ function priceEvents(): i32 {
       c = unchecked(configurations[s.handle]);
     }
     if (misfits(s, c) && !open(slot)) return RC_FAULT;
+    const all = c.all;
+    if (all) {
+      const done = all.run(s, row, eventStride, begun - i);
+      if (done > 0) {
+        s.stateLen = c.stateSize;
+        i += done - 1;
+        row += (done - 1) * eventStride;
+        continue;
+      }
+    }
     forEvent();
     c.tariff.event(s, e);
     if (failed()) {

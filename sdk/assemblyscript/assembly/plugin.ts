@@ -1,4 +1,5 @@
 import { Config } from "./config";
+import { Price } from "./price";
 import { Spec } from "./spec";
 import { Event, Slot } from "./slot";
 import { Builder, validName } from "./text";
@@ -17,6 +18,12 @@ export abstract class Tariff {
    * parameters only. A call of reject, and a number out of range, undo what it did.
    */
   abstract event(s: Slot, e: Event): void;
+
+  /**
+   * The price that is all there is to an event, if event does nothing but price.event of it; configure sets it. Stretches
+   * of such events are then priced in one loop, which comes to the same.
+   */
+  all: Price | null = null;
 
   /**
    * Is called once for a slot when the period ends, after its last event and also without any: fees fall due. There is

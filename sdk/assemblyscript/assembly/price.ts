@@ -5,7 +5,7 @@ import { isExact } from "./params";
 import { Rounding, WHOLE_UP } from "./rounding";
 import { Event, replace, Slot } from "./slot";
 import { Line } from "./state";
-import { countOf, high, notCount } from "./wide";
+import { countOf, high, notCount, RECIPROCAL, WHOLE } from "./wide";
 
 /** Describes the parameter `rounding` of the tariffs that have one. */
 export const ABOUT_ROUNDING: string =
@@ -23,6 +23,64 @@ export abstract class Price {
 
   /** Makes due what is due without usage. */
   close(s: Slot): void {}
+
+  /** Says whether run is worth a call. */
+  runs(): bool {
+    return false;
+  }
+
+  /**
+   * Prices the first of so many events, whose rows begin at row and follow each other, as event does: those that are of
+   * one slot and plain. It returns how many. It is the SDK's own.
+   */
+  run(s: Slot, row: usize, stride: usize, count: u32): u32 {
+    return 0;
+  }
+}
+
+/** What runLine has made of the units that it was given. */
+export let runLo: u64 = 0;
+export let runHi: u64 = 0;
+
+/**
+ * Adds events that are whole numbers of units to a number of units and to a line, at a plain price, as long as the units
+ * stay within top: for many events of a slot at once, which it keeps out of memory. What could be a branch is computed as
+ * a bit, and one test says whether the event is one of them.
+ */
+export function runLine(
+  unitsLo: u64, unitsHi: u64, line: usize, price: Decimal, topLo: u64, topHi: u64, row: usize, stride: usize, count: u32,
+): u32 {
+  let partLo = load<u64>(line), partHi = load<u64>(line, 8);
+  let sumLo = load<u64>(line, 16), sumHi = load<u64>(line, 24);
+  if ((unitsHi | partHi | sumHi) >> 63 != 0) return 0;
+  const priceLo = price.lo, priceHi = <u64>price.hi;
+  const slot = changetype<Event>(row).slot;
+  let done: u32 = 0;
+  for (; done < count; done++, row += stride) {
+    const e = changetype<Event>(row);
+    const addLo = e.quantity.lo, addHi = <u64>e.quantity.hi;
+    const n = high((addHi << 32 | addLo >> 32) + 1, RECIPROCAL) >> 27; // as countOf does
+    const moreLo = n * priceLo;
+    const aLo = unitsLo + addLo, aHi = unitsHi + addHi + u64(aLo < addLo);
+    const pLo = partLo + addLo, pHi = partHi + addHi + u64(pLo < addLo);
+    const sLo = sumLo + moreLo, sHi = sumHi + n * priceHi + high(n, priceLo) + u64(sLo < moreLo);
+    const odd = addHi >> 31 | (n * WHOLE ^ addLo) | (aHi | pHi | sHi) >> 63 | u64(e.slot ^ slot);
+    const above = u64(topHi < aHi) | u64(topHi == aHi) & u64(topLo < aLo);
+    if ((odd | above) != 0) break;
+    unitsLo = aLo;
+    unitsHi = aHi;
+    partLo = pLo;
+    partHi = pHi;
+    sumLo = sLo;
+    sumHi = sHi;
+  }
+  store<u64>(line, partLo);
+  store<u64>(line, partHi, 8);
+  store<u64>(line, sumLo, 16);
+  store<u64>(line, sumHi, 24);
+  runLo = unitsLo;
+  runHi = unitsHi;
+  return done;
 }
 
 /**
@@ -93,6 +151,14 @@ export class PerUnit extends Price {
 
   add(s: Slot, q: Decimal): void {
     extend(s.lineAt(this.line.index), q, this.price, this.rounding, this.plain);
+  }
+
+  runs(): bool {
+    return this.plain;
+  }
+
+  run(s: Slot, row: usize, stride: usize, count: u32): u32 {
+    return runLine(0, 0, s.lineAt(this.line.index), this.price, u64.MAX_VALUE, i64.MAX_VALUE, row, stride, count);
   }
 }
 

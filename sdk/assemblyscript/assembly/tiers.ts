@@ -2,7 +2,7 @@ import { Config } from "./config";
 import { Decimal, ONE, ZERO } from "./decimal";
 import { fail, failed, OVERFLOW, rejectDetail, tell } from "./failure";
 import { Params } from "./params";
-import { extend, isPlain, multiply, Price } from "./price";
+import { extend, isPlain, multiply, Price, runHi, runLine, runLo } from "./price";
 import { Rounding } from "./rounding";
 import { replace, Slot } from "./slot";
 import { Cell, Line } from "./state";
@@ -158,6 +158,28 @@ export class Graduated extends Price {
       return;
     }
     this.climb(s, before.copy(), Decimal.of(lo, hi));
+  }
+
+  runs(): bool {
+    const steps = this.ladder.steps;
+    for (let i = 0; i < steps.length; i++) {
+      if (!steps[i].plain) return false;
+    }
+    return true;
+  }
+
+  run(s: Slot, row: usize, stride: usize, count: u32): u32 {
+    const cell = s.cellAt(this.units.index);
+    const units = changetype<Decimal>(cell);
+    if (units.sign <= 0) return 0; // the first event may bring a flat fee
+    const st = unchecked(this.ladder.steps[this.ladder.at(units)]);
+    const topLo = st.open ? u64.MAX_VALUE : st.upTo.lo, topHi = st.open ? i64.MAX_VALUE : st.upTo.hi;
+    const done = runLine(units.lo, <u64>units.hi, s.lineAt(st.usage.index), st.price, topLo, <u64>topHi, row, stride, count);
+    if (done > 0) {
+      store<u64>(cell, runLo);
+      store<u64>(cell, runHi, 8);
+    }
+    return done;
   }
 
   /** Brings all tiers from the one of before to that of after up to date. */

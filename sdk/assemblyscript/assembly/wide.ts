@@ -158,13 +158,24 @@ export function divideWords(x2: u64, x1: u64, x0: u64, n: i32): u64 {
 
 /** Divides the number at work by 10^n, for n from 1 to POWER_MAX; what is dropped joins the rest. */
 export function dropDigits(n: i32): void {
-  let low = divideWords(0, w3, w2, n);
-  w3 = quotientHigh;
-  w2 = low;
-  low = divideWords(remainder, w1, w0, n);
+  remainder = 0;
+  if ((w3 | w2) != 0) {
+    const upper = divideWords(0, w3, w2, n);
+    w3 = quotientHigh;
+    w2 = upper;
+  }
+  const low = divideWords(remainder, w1, w0, n);
   w1 = quotientHigh;
   w0 = low;
   joinRest(remainder, power(n));
+}
+
+/** Sets the rest of a division of words. */
+// @ts-ignore: decorator
+@inline
+export function setRest(left: u64, divisor: u64): void {
+  const other = divisor - left; // doubling could overflow
+  rest = left == 0 ? REST_NONE : left < other ? REST_LESS : left == other ? REST_HALF : REST_MORE;
 }
 
 /** Puts a dropped group of digits, a part of an even modulus, before what was dropped already. */
@@ -227,19 +238,66 @@ export function divide64(divisor: u64): void {
   compareHalf(0, remainder, 0, divisor);
 }
 
-/** Divides the number at work by hi lo, other than 0. */
+/** hi lo / 10^18 for hi below 10^18: the quotient has one word. The remainder is left. */
+// @ts-ignore: decorator
+@inline
+export function divideWhole(hi: u64, lo: u64): u64 {
+  const p = powers + (18 << 5); // its top four bits are free
+  const quotient = digitOf(hi << 4 | lo >> 60, lo << 4, load<u64>(p, 16), load<u64>(p, 24));
+  remainder >>= 4;
+  return quotient;
+}
+
+/** Divides the number at work, below 2^190, by hi lo, other than 0. */
 export function divide128(hi: u64, lo: u64): void {
   if (hi == 0) {
     divide64(lo);
     return;
   }
-  if (fits128() && w1 == hi && w0 < lo || fits128() && w1 < hi) { // as when less than one package is left
-    const r1 = w1, r0 = w0;
-    w1 = w0 = 0;
-    compareHalf(r1, r0, hi, lo);
+  const up = clz(hi), down = 63 - up;
+  const d1 = hi << up | lo >> 1 >> down, d0 = lo << up;
+  top1 = w3 << up | w2 >> 1 >> down;
+  top0 = w2 << up | w1 >> 1 >> down;
+  const q1 = longDigit(w1 << up | w0 >> 1 >> down, d1, d0);
+  const q0 = longDigit(w0 << up, d1, d0);
+  w3 = w2 = 0;
+  w1 = q1;
+  w0 = q0;
+  compareHalf(top1, top0, d1, d0);
+}
+
+// The two digits above the next one, and then the remainder, of the division below.
+let top1: u64 = 0;
+let top0: u64 = 0;
+
+/** One digit of that in base 2^64: the top digits are below d1 d0, whose top bit is set (the same algorithm D). */
+function longDigit(next: u64, d1: u64, d0: u64): u64 {
+  let digit: u64 = u64.MAX_VALUE, left = top0 + d1, over = left < d1;
+  if (top1 < d1) {
+    digit = divide2by1(top1, top0, d1);
+    left = remainder;
+    over = false;
+  }
+  let hi = high(digit, d0), lo = digit * d0;
+  while (!over && (hi > left || hi == left && lo > next)) { // the guess is at most two too large
+    digit--;
+    hi -= u64(lo < d0);
+    lo -= d0;
+    left += d1;
+    over = left < d1;
+  }
+  top0 = next - lo;
+  top1 = left - hi - u64(next < lo);
+  return digit;
+}
+
+/** Divides the number at work, of any size, by hi lo, other than 0. */
+export function divideLong(hi: u64, lo: u64): void {
+  if (hi == 0 || w3 >> 62 == 0) {
+    divide128(hi, lo);
     return;
   }
-  // Bit by bit: divisors above 18.4 are rare, and this cannot be wrong.
+  // Bit by bit: sums of that size are rare, and this cannot be wrong.
   let r1: u64 = 0, r0: u64 = 0;
   for (let i = 0; i < 256; i++) {
     const over = r1 >> 63;
@@ -271,7 +329,8 @@ function compareHalf(r1: u64, r0: u64, d1: u64, d0: u64): void {
   else rest = REST_MORE;
 }
 
-const RECIPROCAL: u64 = 10_633_823_966_279_326_984; // 2^(64+27+32) / 10^18, rounded up
+/** The factor of countOf. */
+export const RECIPROCAL: u64 = 10_633_823_966_279_326_984; // 2^(64+27+32) / 10^18, rounded up
 
 /** What countOf says beside the count: 0 when the decimal is a whole number from 0 to some 3.9e10. */
 export let notCount: u64 = 0;

@@ -29,6 +29,7 @@ func write(w io.Writer) error {
 	g := &generator{random: rand.New(rand.NewPCG(1, 18))}
 	g.unary()
 	g.pairs()
+	g.words()
 	g.ties()
 	g.drawn()
 	g.sums()
@@ -130,6 +131,57 @@ func (g *generator) pairs() {
 			g.one(plain("compare"), a, b, whole(new(big.Int).Mul(big.NewInt(int64(a.Cmp(b))), power(10, 18))))
 			g.product(g.rounded("mul"), a, b)
 			g.quotient(g.rounded("quo"), a, b)
+		}
+	}
+}
+
+// words adds operations around the places where an implementation leaves the ways that take 64 bits for the long ones:
+// operands and products of a word, quotients of two small or two whole numbers, and the scales from which it does.
+func (g *generator) words() {
+	operands := []*big.Int{big.NewInt(3), power(10, 17), new(big.Int).Mul(big.NewInt(7), power(10, 18))}
+	for _, n := range []*big.Int{power(2, 63), power(2, 64), new(big.Int).Mul(power(2, 32), power(10, 18))} {
+		for _, by := range []int64{-1, 0, 1} {
+			operands = append(operands, new(big.Int).Add(n, big.NewInt(by)))
+		}
+	}
+	// Products with 1 and around it, beside which 2^64 units are the quotient by the surplus scale, and whole numbers.
+	factors := []*big.Int{
+		new(big.Int).Sub(power(10, 18), big.NewInt(1)), power(10, 18), new(big.Int).Add(power(10, 18), big.NewInt(1)),
+		big.NewInt(5), new(big.Int).Mul(big.NewInt(365), power(10, 18)),
+	}
+	for _, mode := range modes {
+		for _, scale := range []int{-1, 0, 1, 17, 18} {
+			for k, a := range operands {
+				b := factors[g.random.IntN(len(factors))]
+				if mode == "none" && scale != 0 {
+					continue // it has no scale
+				}
+				c := conformance.Config{Mode: mode, Scale: scale}
+				if k%2 == g.random.IntN(2) {
+					a = new(big.Int).Neg(a)
+				}
+				if g.random.IntN(3) == 0 {
+					b = new(big.Int).Neg(b)
+				}
+				c.Operation = "mul"
+				g.product(c, a, b)
+				c.Operation = "quo"
+				g.quotient(c, a, b)
+				g.quotient(c, b, a)
+				c.Operation = "round"
+				g.one(c, a, nil, whole(a))
+			}
+		}
+	}
+	for _, a := range operands {
+		for _, b := range operands {
+			negative := new(big.Int).Neg(b)
+			g.one(plain("add"), a, b, whole(new(big.Int).Add(a, b)))
+			g.one(plain("sub"), a, b, whole(new(big.Int).Sub(a, b)))
+			g.one(plain("compare"), a, b, whole(new(big.Int).Mul(big.NewInt(int64(a.Cmp(b))), power(10, 18))))
+			g.one(plain("compare"), negative, a, whole(new(big.Int).Neg(power(10, 18))))
+			g.quotient(g.rounded("quo"), a, b)
+			g.quotient(conformance.Config{Operation: "quo", Scale: 18, Mode: modes[1+g.random.IntN(4)]}, negative, a)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-use crate::wide::{against_half, divide_words, high, times, Rest, Sum, POWERS, UNIT};
+use crate::wide::{against_half, count, divide_unit, divide_words, high, times, Rest, Sum, POWERS, UNIT};
 
 /// What can go wrong with a number, and with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,18 @@ impl Mode {
         [Mode::None, Mode::HalfUp, Mode::HalfEven, Mode::Floor, Mode::Ceiling].get(index).copied().unwrap_or(Mode::None)
     }
 
-    /// Whether rounding moves the kept digits one away from zero.
+    /// 1 where rounding moves the kept digits one away from zero, else 0: a bit for each answer, since a branch costs
+    /// more. From the lowest up, each mode has four bits for what is dropped, of even and odd numbers, above and below
+    /// zero. Nothing dropped is a 0 everywhere, so it does not matter where mode none looks.
     #[inline]
-    pub(crate) fn grows(self, negative: bool, odd: bool, dropped: Rest) -> bool {
-        match self {
-            Mode::HalfUp => dropped >= Rest::Half,
-            Mode::HalfEven => dropped == Rest::More || dropped == Rest::Half && odd,
-            Mode::Floor => negative && dropped != Rest::Nothing,
-            Mode::Ceiling => !negative && dropped != Rest::Nothing,
-            Mode::None => false,
-        }
+    pub(crate) fn grows(self, negative: bool, odd: bool, dropped: Rest) -> u64 {
+        const CEILING: u64 = 0x00ee;
+        const FLOOR: u64 = 0xee00;
+        const HALF_EVEN: u64 = 0xc8c8;
+        const HALF_UP: u64 = 0xcccc;
+        let answers = CEILING << 48 | FLOOR << 32 | HALF_EVEN << 16 | HALF_UP;
+        let place = dropped as u64 | (odd as u64) << 2 | (negative as u64) << 3;
+        answers >> ((self as u64).wrapping_sub(Mode::HalfUp as u64) * 16 & 63) >> place & 1
     }
 }
 
@@ -176,10 +178,24 @@ impl Decimal {
         self.0.checked_abs().map(Decimal).ok_or(Error::Overflow)
     }
 
-    /// The product, rounded.
+    /// The product, rounded. Fuel is taken for the longest way through a function, so what lies beyond 64 bits is in
+    /// functions of its own, here and below.
     #[allow(clippy::should_implement_trait)]
+    #[inline(never)]
     pub fn mul(self, other: Decimal, r: Rounding) -> Result<Decimal> {
         r.check()?;
+        let (a, b) = (self.0.unsigned_abs(), other.0.unsigned_abs());
+        let (a0, b0) = (a as u64, b as u64);
+        let hi = high(a0, b0);
+        if (a | b) >> 64 != 0 || hi >= UNIT || r.mode == Mode::None || r.scale < 0 {
+            return self.mul_wide(other, r);
+        }
+        let (quotient, remainder) = divide_unit(hi, a0.wrapping_mul(b0));
+        Ok(finish_word(quotient, Rest::Nothing.behind(remainder, UNIT), (self.0 < 0) != (other.0 < 0), r))
+    }
+
+    #[inline(never)]
+    fn mul_wide(self, other: Decimal, r: Rounding) -> Result<Decimal> {
         let negative = (self.0 < 0) != (other.0 < 0);
         let p = times(self.0.unsigned_abs(), other.0.unsigned_abs());
         if p.0[3] == 0 && p.0[2] < UNIT {
@@ -191,11 +207,34 @@ impl Decimal {
     }
 
     /// The quotient, rounded.
+    #[inline(never)]
     pub fn quo(self, other: Decimal, r: Rounding) -> Result<Decimal> {
         r.check()?;
         if other.is_zero() {
             return Err(Error::DivisionByZero);
         }
+        if r.mode == Mode::None || r.scale < 0 {
+            return self.quo_wide(other, r);
+        }
+        let digits = POWERS[r.scale as usize].value;
+        let (n, d) = match ratio(self.0.unsigned_abs(), other.0.unsigned_abs()) {
+            Some(words) if high(words.0, digits) == 0 => words,
+            _ => return self.quo_wide(other, r),
+        };
+        let n = n.wrapping_mul(digits);
+        let negative = (self.0 < 0) != (other.0 < 0);
+        // Dividing by hand what is not 0 leaves no trap for the compiler to write.
+        let q = n.checked_div(d).unwrap_or(0);
+        let dropped = Rest::of_word(n.wrapping_sub(q.wrapping_mul(d)), d);
+        // One more is not beyond a word: d is above 1 where something is dropped.
+        let q = q.wrapping_add(r.mode.grows(negative, q & 1 == 1, dropped));
+        let last = POWERS[18 - r.scale as usize].value;
+        let m = ((high(q, last) as u128) << 64 | q.wrapping_mul(last) as u128) as i128;
+        Ok(Decimal(if negative { -m } else { m }))
+    }
+
+    #[inline(never)]
+    fn quo_wide(self, other: Decimal, r: Rounding) -> Result<Decimal> {
         // The scales cancel; as many digits are put on as the result keeps, so the rest of this division is the rest of
         // the result.
         let places = r.places().max(0);
@@ -205,19 +244,32 @@ impl Decimal {
     }
 
     /// The number rounded. Mode none leaves it as it is.
+    #[inline(never)]
     pub fn round(self, r: Rounding) -> Result<Decimal> {
         r.check()?;
         if r.places() == 18 {
             return Ok(self);
         }
         let m = self.0.unsigned_abs();
-        finish_words((m >> 64) as u64, m as u64, Rest::Nothing, self.0 < 0, r)
+        if m >> 64 != 0 || r.scale < 0 {
+            return finish_words((m >> 64) as u64, m as u64, Rest::Nothing, self.0 < 0, r);
+        }
+        Ok(finish_word(m as u64, Rest::Nothing, self.0 < 0, r))
     }
 
     /// self * other / n, rounded once. n is a count, such as the days of a period.
     pub fn mul_quo(self, other: Decimal, n: i64, r: Rounding) -> Result<Decimal> {
         Sum::of(self, other).quo(n, r)
     }
+}
+
+/// Two words n and d with n / d = a / b: where both are small, or both whole.
+#[inline]
+fn ratio(a: u128, b: u128) -> Option<(u64, u64)> {
+    if (a | b) >> 64 == 0 {
+        return Some((a as u64, b as u64));
+    }
+    Some((count(a)?, count(b)?))
 }
 
 /// A magnitude with a sign.
@@ -231,6 +283,7 @@ pub(crate) fn signed(negative: bool, magnitude: u128) -> Result<Decimal> {
 }
 
 /// Rounds an exact magnitude with so many decimal places, behind which is what dropped says.
+#[inline(never)]
 pub(crate) fn finish(mut m: Sum, mut places: i32, mut dropped: Rest, negative: bool, r: Rounding) -> Result<Decimal> {
     let scale = r.places();
     while places > scale {
@@ -243,7 +296,7 @@ pub(crate) fn finish(mut m: Sum, mut places: i32, mut dropped: Rest, negative: b
         if r.mode == Mode::None {
             return Err(Error::Inexact);
         }
-        if r.mode.grows(negative, m.0[0] & 1 == 1, dropped) {
+        if r.mode.grows(negative, m.0[0] & 1 == 1, dropped) != 0 {
             m = m.next();
         }
     }
@@ -255,8 +308,24 @@ pub(crate) fn finish(mut m: Sum, mut places: i32, mut dropped: Rest, negative: b
     signed(negative, magnitude.ok_or(Error::Overflow)?)
 }
 
-/// The same for a magnitude of two words with 18 decimal places: the common case, in few steps.
+/// The same for a magnitude of one word with 18 decimal places, of which 0 to 18 are kept.
 #[inline]
+fn finish_word(mut m: u64, mut dropped: Rest, negative: bool, r: Rounding) -> Decimal {
+    let (mut last, mut kept) = (1, m); // what one more is worth, and how many of it there are
+    if r.scale != 18 {
+        last = POWERS[(18 - r.scale) as usize].value;
+        kept = m.checked_div(last).unwrap_or(0);
+        let whole = kept.wrapping_mul(last);
+        dropped = dropped.behind(m.wrapping_sub(whole), last);
+        m = whole;
+    }
+    let more = last & r.mode.grows(negative, kept & 1 == 1, dropped).wrapping_neg();
+    let d = m as i128 + more as i128;
+    Decimal(if negative { -d } else { d })
+}
+
+/// The same for a magnitude of two words.
+#[inline(never)]
 fn finish_words(mut hi: u64, mut lo: u64, mut dropped: Rest, negative: bool, r: Rounding) -> Result<Decimal> {
     let n = 18 - r.places();
     if n > 18 || hi >= 1 << 62 || r.mode == Mode::None {
@@ -269,10 +338,9 @@ fn finish_words(mut hi: u64, mut lo: u64, mut dropped: Rest, negative: bool, r: 
         lo = q0;
         dropped = dropped.behind(remainder, power);
     }
-    if r.mode.grows(negative, lo & 1 == 1, dropped) {
-        lo = lo.wrapping_add(1);
-        hi += (lo == 0) as u64;
-    }
+    let (sum, carry) = lo.overflowing_add(r.mode.grows(negative, lo & 1 == 1, dropped));
+    lo = sum;
+    hi += carry as u64;
     let hi = hi.wrapping_mul(power).wrapping_add(high(lo, power));
     let d = ((hi as u128) << 64 | lo.wrapping_mul(power) as u128) as i128;
     Ok(Decimal(if negative { -d } else { d }))

@@ -5,7 +5,8 @@ use crate::decimal::{Decimal, Error, Result};
 use crate::json::{Document, Kind, Node, NONE};
 use crate::memory::{bytes, keep, keep_list, keep_text, make_room, Buffer};
 use crate::params::{open, refuse_unknown, Config};
-use crate::slot::{Cell as StateCell, Event, EventRow, Slot, SlotRow};
+use crate::price::Adder;
+use crate::slot::{Cell as StateCell, Event, EventRow, Rows, Slot, SlotRow};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt::Write;
 use core::mem::{size_of, MaybeUninit};
@@ -21,6 +22,12 @@ pub trait Tariff: Sized + 'static {
     /// Brings the slot up to date with one event. An error rejects the event: the slot is then as it was before.
     fn event(&self, slot: &mut Slot, event: &Event) -> Result<()>;
 
+    /// The price that is all there is to an event, if `event` does nothing but add the event's quantity to it. Stretches of
+    /// such events are then priced in one loop, which comes to the same.
+    fn all(&self) -> Option<&dyn Adder> {
+        None
+    }
+
     /// Does what falls due when a period ends; it is called for slots without events as well. There is no event to
     /// reject: an error stops the closing of the period.
     fn close(&self, _slot: &mut Slot) -> Result<()> {
@@ -31,12 +38,17 @@ pub trait Tariff: Sized + 'static {
 /// A tariff with its parameters, whatever its type.
 trait Priced {
     fn event(&self, slot: &mut Slot, event: &Event) -> Result<()>;
+    fn all(&self) -> Option<&dyn Adder>;
     fn close(&self, slot: &mut Slot) -> Result<()>;
 }
 
 impl<T: Tariff> Priced for T {
     fn event(&self, slot: &mut Slot, event: &Event) -> Result<()> {
         Tariff::event(self, slot, event)
+    }
+
+    fn all(&self) -> Option<&dyn Adder> {
+        Tariff::all(self)
     }
 
     fn close(&self, slot: &mut Slot) -> Result<()> {
@@ -117,6 +129,7 @@ const _: [(); 48] = [(); size_of::<EventRow>()];
 #[derive(Clone, Copy)]
 struct Configured {
     priced: &'static dyn Priced,
+    all: Option<&'static dyn Adder>, // see Tariff::all; nothing where it cannot price runs
     lines: u32,
     state_size: u32,
     dims: u32,
@@ -144,11 +157,18 @@ impl<T: Copy> Grown<T> {
 
     #[inline]
     fn push(&self, value: T) {
-        if self.length.get() == self.room.get() {
+        self.push_all([value]);
+    }
+
+    /// Appends some that come together, at most 64.
+    #[inline]
+    fn push_all<const N: usize>(&self, values: [T; N]) {
+        let length = self.length.get();
+        if length + N > self.room.get() {
             self.grow();
         }
-        unsafe { self.place.get().add(self.length.get()).write(value) }
-        self.length.set(self.length.get() + 1);
+        unsafe { (self.place.get().add(length) as *mut [T; N]).write(values) }
+        self.length.set(length + N);
     }
 
     #[inline(never)]
@@ -188,21 +208,24 @@ pub(crate) struct Engine {
     lines: UnsafeCell<Buffer>, // of the reply
 }
 
-static mut ENGINE: Option<Engine> = None;
+static mut ENGINE: MaybeUninit<Engine> = MaybeUninit::uninit();
+static mut MADE: bool = false;
 
-/// The module at work: one thread, from tariff_arena on. It traps before.
+/// Whether tariff_arena was called. Each of the other exports asks before it works; what works does not ask again.
+fn made() -> bool {
+    unsafe { MADE }
+}
+
+/// The module at work: one thread.
 #[inline]
 pub(crate) fn engine() -> &'static Engine {
-    match unsafe { &*core::ptr::addr_of!(ENGINE) } {
-        Some(e) => e,
-        None => panic!("tariff_arena comes first"),
-    }
+    debug_assert!(made());
+    unsafe { &*(core::ptr::addr_of!(ENGINE) as *const Engine) }
 }
 
 /// The export tariff_arena.
 pub fn export_arena(size: u32) -> u32 {
-    let made = unsafe { (*core::ptr::addr_of!(ENGINE)).is_some() };
-    if made || size < 1024 || size > 1 << 30 {
+    if made() || size < 1024 || size > 1 << 30 {
         return 0;
     }
     let room = |n| UnsafeCell::new(Buffer::new(keep_list(n, |_| 0)));
@@ -212,7 +235,10 @@ pub fn export_arena(size: u32) -> u32 {
         document: UnsafeCell::new(None), asked: Cell::new(core::ptr::null_mut()), asked_room: Cell::new(0), asked_count: Cell::new(0),
         root: Cell::new(NONE), problems: room(FAULT_TEXT_MAX), problem_count: Cell::new(0), lines: room(0),
     };
-    unsafe { *core::ptr::addr_of_mut!(ENGINE) = Some(e) }
+    unsafe {
+        *core::ptr::addr_of_mut!(ENGINE) = MaybeUninit::new(e);
+        MADE = true;
+    }
     arena as usize as u32
 }
 
@@ -224,16 +250,18 @@ pub fn arena_for_tests() -> *mut u8 {
 
 /// The export tariff_configure.
 pub fn export_configure(tariffs: &'static [Entry], handle: u32, length: u32) -> i32 {
+    if !made() {
+        return FAULT;
+    }
     engine().configure(tariffs, handle as usize, length as usize)
 }
 
 /// The export tariff_price.
 pub fn export_price(pointer: u32) -> i32 {
-    let e = engine();
-    if pointer != e.arena as usize as u32 {
+    if !made() || pointer != engine().arena as usize as u32 {
         return FAULT;
     }
-    e.price()
+    engine().price()
 }
 
 /// Rejects the event: `return Err(reject("no_price", format_args!("{} has no price", sku)))`. The reason is
@@ -266,8 +294,27 @@ fn begin(index: u32) {
     unsafe { tollway_begin(index) }
 }
 
+#[cfg(target_arch = "wasm32")]
+fn begin_many(index: u32, count: u32) {
+    #[link(wasm_import_module = "tollway_v1")]
+    extern "C" {
+        #[link_name = "begin_many"]
+        fn tollway_begin_many(index: u32, count: u32);
+    }
+    unsafe { tollway_begin_many(index, count) }
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 fn begin(_index: u32) {}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn begin_many(_index: u32, _count: u32) {}
+
+/// How many events are announced at once, at first and at most. They share the fuel of one; those that trap together are
+/// priced again one by one, so this is a matter of speed alone.
+const AHEAD_MIN: u32 = 4;
+const AHEAD_MAX: u32 = 64;
+const AHEAD_PLAIN: u32 = 256; // of events whose price is all there is to them
 
 impl Engine {
     #[inline]
@@ -287,6 +334,18 @@ impl Engine {
         unsafe {
             self.undo.push(Before { place, was: *place });
             *place = [v.0 as u64, (v.0 >> 64) as u64];
+        }
+    }
+
+    /// The same for two that stand together.
+    #[inline]
+    pub(crate) fn write_pair(&self, place: *mut [u64; 2], first: Decimal, second: Decimal) {
+        let words = |d: Decimal| [d.0 as u64, (d.0 >> 64) as u64];
+        unsafe {
+            let next = place.add(1);
+            self.undo.push_all([Before { place, was: *place }, Before { place: next, was: *next }]);
+            *place = words(first);
+            *next = words(second);
         }
     }
 
@@ -355,6 +414,8 @@ impl Engine {
     }
 
     /// Answers code 1: why the call is refused as a whole.
+    #[cold]
+    #[inline(never)]
     fn fault(&self, text: core::fmt::Arguments) -> i32 {
         let room = self.behind(HEADER_SIZE);
         let limit = room.len().min(FAULT_TEXT_MAX);
@@ -489,7 +550,7 @@ impl Engine {
     fn add_config(&self, handle: usize, c: &Config, priced: &'static dyn Priced) {
         let carried = keep_list(c.carried_count, |i| c.carried[i]);
         let made =
-            Configured { priced, lines: c.lines, state_size: c.cells * CELL_SIZE, dims: c.dimension_count as u32, carried };
+            Configured { priced, all: priced.all().filter(|p| p.runs()), lines: c.lines, state_size: c.cells * CELL_SIZE, dims: c.dimension_count as u32, carried };
         if handle == self.configs.length.get() {
             self.configs.push(made);
         } else {
@@ -541,6 +602,7 @@ impl Engine {
 
     /// Holds a slot row against its configuration and the arena, and gives a slot without a state its first. The length
     /// stays 0 until an event is accepted: a slot of rejected events only is as it was.
+    #[inline(never)]
     fn open_slot(&self, slot: &mut Slot) -> bool {
         let s = slot.row();
         let c = self.config(s.handle);
@@ -633,6 +695,68 @@ impl Engine {
         OK
     }
 
+    /// Prices the events, and announces them.
+    #[inline(never)]
+    fn price_events(&self) -> i32 {
+        let h = self.header();
+        let (n_events, n_slots, units_max) = (h.n_events, h.n_slots, h.units_max);
+        let (mut begun, mut ahead) = (0, AHEAD_MIN);
+        let (mut row, stride): (*const u8, usize) = (self.at(h.event_off), h.event_stride as usize);
+        let mut i = 0;
+        while i < n_events {
+            // The events of a slot that stand together.
+            let index = unsafe { (*(row as *const EventRow)).slot };
+            if index >= n_slots {
+                return self.fault(format_args!("event {} names slot {} of {}", i, index, n_slots));
+            }
+            let mut slot = self.slot(index);
+            if slot.row().handle as usize >= self.configs.length.get() {
+                return self.fault(format_args!("slot {}: its configuration is unknown", index));
+            }
+            let c = self.config(slot.row().handle);
+            loop {
+                if i >= begun {
+                    let n = ahead.min(units_max).min(n_events - i);
+                    if n > 1 {
+                        begin_many(i, n);
+                    } else {
+                        begin(i);
+                    }
+                    begun = i + n.max(1);
+                    ahead = (2 * ahead).min(if c.all.is_some() { AHEAD_PLAIN } else { AHEAD_MAX });
+                }
+                if (slot.row().state_len != c.state_size || slot.row().lines != c.lines) && !self.open_slot(&mut slot) {
+                    return self.fault(format_args!("slot {}: does not fit its configuration", index));
+                }
+                let mut done = 1;
+                let run = c.all.map_or(0, |all| all.run(&mut slot, Rows { first: row, stride, count: begun - i }));
+                if run > 0 {
+                    slot.row_mut().state_len = c.state_size;
+                    done = run;
+                } else {
+                    match c.priced.event(&mut slot, &Event { row: row as *const EventRow }) {
+                        Ok(()) => {
+                            self.undo.length.set(0);
+                            slot.row_mut().state_len = c.state_size;
+                        }
+                        Err(error) => {
+                            let code = self.reject(i, error);
+                            if code != OK {
+                                return code;
+                            }
+                        }
+                    }
+                }
+                i += done;
+                row = row.wrapping_add(done as usize * stride);
+                if i >= n_events || unsafe { (*(row as *const EventRow)).slot } != index {
+                    break;
+                }
+            }
+        }
+        OK
+    }
+
     fn price(&self) -> i32 {
         if let Err(problem) = self.check() {
             return self.fault(format_args!("{}", problem));
@@ -644,34 +768,9 @@ impl Engine {
             Ok(finals) => finals,
             Err(slot) => return self.fault(format_args!("slot {}: does not fit its configuration", slot)),
         };
-        let (n_events, n_slots) = (h.n_events, h.n_slots);
-        for i in 0..n_events {
-            let event = Event { row: self.at(h.event_off + i * h.event_stride) };
-            let index = unsafe { (*event.row).slot };
-            if index >= n_slots {
-                return self.fault(format_args!("event {} names slot {} of {}", i, index, n_slots));
-            }
-            let mut slot = self.slot(index);
-            if slot.row().handle as usize >= self.configs.length.get() {
-                return self.fault(format_args!("slot {}: its configuration is unknown", index));
-            }
-            begin(i);
-            let c = self.config(slot.row().handle);
-            if (slot.row().state_len != c.state_size || slot.row().lines != c.lines) && !self.open_slot(&mut slot) {
-                return self.fault(format_args!("slot {}: does not fit its configuration", index));
-            }
-            match c.priced.event(&mut slot, &event) {
-                Ok(()) => {
-                    self.undo.length.set(0);
-                    slot.row_mut().state_len = c.state_size;
-                }
-                Err(error) => {
-                    let code = self.reject(i, error);
-                    if code != OK {
-                        return code;
-                    }
-                }
-            }
+        let code = self.price_events();
+        if code != OK {
+            return code;
         }
         for index in finals {
             let code = self.close(*index);

@@ -1,9 +1,9 @@
 use crate::decimal::{Decimal, Mode, Result, Rounding};
 use crate::memory::{keep_list, Buffer};
 use crate::params::{Config, Params};
-use crate::slot::{Cell, Line, Slot};
+use crate::slot::{decimal, Cell, EventRow, Line, Rows, Slot};
 use crate::text::TEXT_MAX;
-use crate::wide::{high, keeps_all, Sum, UNIT};
+use crate::wide::{count, high, keeps_all, Sum, RECIPROCAL, UNIT};
 use core::fmt::Write;
 
 /// What prices units.
@@ -15,20 +15,61 @@ pub trait Adder {
     fn close(&self, _s: &mut Slot) -> Result<()> {
         Ok(())
     }
+
+    /// Whether [`Adder::run`] is worth a call.
+    fn runs(&self) -> bool {
+        false
+    }
+
+    /// Adds the quantities of events as `add` does, of the first ones that are of one slot and plain, and returns of how
+    /// many. It is the SDK's own.
+    fn run(&self, _s: &mut Slot, _rows: Rows) -> u32 {
+        0
+    }
 }
 
-/// Units as a whole number, from 0 to some 3.9e10. This divides the upper 64 of their lower 96 bits by 10^18/2^32, by a
-/// multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then exact. Of anything
-/// else it is off by less than 2^64, so the lower half of the product says whether it is one.
+/// Adds events that are whole numbers of units to a number of units and to a line, at a price that is not rounded, as long
+/// as the units stay within top: for many events of a slot at once, which it keeps out of memory. What could be a branch is
+/// computed as a bit, and one test says whether the event is one of them.
 #[inline]
-fn count(units: Decimal) -> Option<u64> {
-    const RECIPROCAL: u64 = 10_633_823_966_279_326_984; // 2^(64+27+32) / 10^18, rounded up
-    let (hi, lo) = ((units.0 >> 64) as u64, units.0 as u64);
-    let n = high((hi << 32 | lo >> 32).wrapping_add(1), RECIPROCAL) >> 27;
-    if hi >> 31 | (n.wrapping_mul(UNIT) ^ lo) == 0 {
-        return Some(n);
+fn run_line(units: &mut Decimal, line: *mut [u64; 2], price: Decimal, top: Decimal, rows: Rows) -> u32 {
+    let (mut part, mut billed) = unsafe { (decimal(*line), decimal(*line.add(1))) };
+    if part.is_negative() || billed.is_negative() || units.is_negative() {
+        return 0;
     }
-    None
+    let (price1, price0) = ((price.0 >> 64) as u64, price.0 as u64);
+    let mut row = rows.first;
+    let slot = unsafe { (*(row as *const EventRow)).slot };
+    let mut done = 0;
+    while done < rows.count {
+        let e = unsafe { &*(row as *const EventRow) };
+        let [add0, add1] = e.quantity;
+        let n = high((add1 << 32 | add0 >> 32).wrapping_add(1), RECIPROCAL) >> 27; // as count does
+        let more = n.wrapping_mul(price1).wrapping_add(high(n, price0));
+        let add = decimal(e.quantity).0;
+        let (after, grown) = (units.0.wrapping_add(add), part.0.wrapping_add(add));
+        let sum = billed.0.wrapping_add(((more as u128) << 64 | n.wrapping_mul(price0) as u128) as i128);
+        let odd = add1 >> 31 | (n.wrapping_mul(UNIT) ^ add0) | ((after | grown | sum) >> 127) as u64 | (e.slot ^ slot) as u64;
+        if odd | (after > top.0) as u64 != 0 {
+            break;
+        }
+        *units = Decimal(after);
+        part = Decimal(grown);
+        billed = Decimal(sum);
+        done += 1;
+        row = row.wrapping_add(rows.stride);
+    }
+    let words = |d: Decimal| [d.0 as u64, (d.0 >> 64) as u64];
+    unsafe {
+        *line = words(part);
+        *line.add(1) = words(billed);
+    }
+    done
+}
+
+/// Whether a whole number of units at a price needs no rounding, and does not leave the range.
+fn is_plain(price: Decimal, r: Rounding) -> bool {
+    keeps_all(r) && (price.0 >> 64) as u64 >> 26 == 0
 }
 
 /// A whole number of units at a price that is not rounded, the commonest event of all: the product needs no rounding,
@@ -39,7 +80,7 @@ fn plain_product(units: Decimal, price: Decimal, r: Rounding) -> Option<Decimal>
     if !keeps_all(r) || hi >> 26 != 0 {
         return None;
     }
-    let n = count(units)?;
+    let n = count(units.0 as u128)?;
     let upper = (n * hi + high(n, lo)) as u128;
     Some(Decimal((upper << 64 | n.wrapping_mul(lo) as u128) as i128))
 }
@@ -84,6 +125,15 @@ impl Adder for PerUnit {
         let amount = extend(units, sum, self.line.amount(s), self.price, self.rounding)?;
         self.line.set(s, sum, amount);
         Ok(())
+    }
+
+    fn runs(&self) -> bool {
+        is_plain(self.price, self.rounding)
+    }
+
+    fn run(&self, s: &mut Slot, rows: Rows) -> u32 {
+        let mut units = self.line.quantity(s);
+        run_line(&mut units, s.line_at(self.line), self.price, Decimal::MAX, rows)
     }
 }
 
@@ -249,6 +299,7 @@ impl Ladder {
     }
 
     /// Writes the lines of a step.
+    #[inline(never)]
     fn bill(&self, s: &mut Slot, step: &Step, units: Decimal, entered: bool) -> Result<()> {
         step.usage.set(s, units, multiply(units, step.price, self.rounding)?);
         if let Some(flat) = step.flat {
@@ -258,6 +309,15 @@ impl Ladder {
                 flat.set(s, Decimal::ZERO, Decimal::ZERO);
             }
         }
+        Ok(())
+    }
+}
+
+impl Ladder {
+    /// Prices all units of a step, where those that came are no plain product.
+    #[inline(never)]
+    fn extend(&self, s: &mut Slot, step: &Step, part: Decimal) -> Result<()> {
+        step.usage.set(s, part, part.mul(step.price, self.rounding)?);
         Ok(())
     }
 }
@@ -296,7 +356,7 @@ impl Graduated {
 }
 
 impl Adder for Graduated {
-    #[inline]
+    #[inline(never)]
     fn add(&self, s: &mut Slot, units: Decimal) -> Result<()> {
         let before = self.units.get(s);
         let after = before.add(units)?;
@@ -307,9 +367,29 @@ impl Adder for Graduated {
         }
         // From here on the units begin and end in the same tier, as nearly all do.
         let part = step.usage.quantity(s).add(units)?;
-        let amount = extend(units, part, step.usage.amount(s), step.price, self.ladder.rounding)?;
-        step.usage.set(s, part, amount);
+        let billed = step.usage.amount(s);
+        match plain_product(units, step.price, self.ladder.rounding) {
+            Some(product) if !billed.is_negative() => step.usage.set(s, part, billed.add(product)?),
+            _ => return self.ladder.extend(s, step, part),
+        }
         Ok(())
+    }
+
+    fn runs(&self) -> bool {
+        self.ladder.steps.iter().all(|step| is_plain(step.price, self.ladder.rounding))
+    }
+
+    fn run(&self, s: &mut Slot, rows: Rows) -> u32 {
+        let mut units = self.units.get(s);
+        if !units.is_positive() {
+            return 0; // the first event may bring a flat fee
+        }
+        let step = &self.ladder.steps[self.ladder.at(units)];
+        let done = run_line(&mut units, s.line_at(step.usage), step.price, step.up_to, rows);
+        if done > 0 {
+            unsafe { *s.cell_at(self.units) = [units.0 as u64, (units.0 >> 64) as u64] };
+        }
+        done
     }
 
     /// The flat fee of the first tier is due even without usage.

@@ -8,8 +8,16 @@ pub(crate) struct EventRow {
     pub(crate) slot: u32,
     flags: u32,
     time: i64,
-    quantity: [u64; 2],
+    pub(crate) quantity: [u64; 2],
     amount: [u64; 2],
+}
+
+/// The rows of events that follow each other, for [`crate::price::Adder::run`].
+#[derive(Clone, Copy)]
+pub struct Rows {
+    pub(crate) first: *const u8,
+    pub(crate) stride: usize,
+    pub(crate) count: u32,
 }
 
 /// The row of a slot, as it stands in the arena.
@@ -71,7 +79,7 @@ pub struct Dimension {
 }
 
 #[inline]
-fn decimal(words: [u64; 2]) -> Decimal {
+pub(crate) fn decimal(words: [u64; 2]) -> Decimal {
     Decimal((words[1] as u128 as i128) << 64 | words[0] as i128)
 }
 
@@ -139,7 +147,7 @@ impl Slot {
 
     /// Where a line is. One of another configuration traps, and so does a cell.
     #[inline]
-    fn line_at(&self, l: Line) -> *mut [u64; 2] {
+    pub(crate) fn line_at(&self, l: Line) -> *mut [u64; 2] {
         assert!(l.index < self.row().lines);
         engine().at(self.row().line_off + l.index * 32)
     }
@@ -167,9 +175,7 @@ impl Line {
     /// Replaces the line item.
     #[inline]
     pub fn set(self, s: &mut Slot, quantity: Decimal, amount: Decimal) {
-        let row = s.line_at(self);
-        engine().write(row, quantity);
-        engine().write(unsafe { row.add(1) }, amount);
+        engine().write_pair(s.line_at(self), quantity, amount);
     }
 }
 

@@ -30,6 +30,23 @@ impl Rest {
     }
 }
 
+impl Rest {
+    /// The rest of a division of words with this remainder and divisor.
+    #[inline]
+    pub(crate) fn of_word(remainder: u64, divisor: u64) -> Rest {
+        let other = divisor.wrapping_sub(remainder); // doubling could overflow
+        if remainder == 0 {
+            Rest::Nothing
+        } else if remainder < other {
+            Rest::Less
+        } else if remainder == other {
+            Rest::Half
+        } else {
+            Rest::More
+        }
+    }
+}
+
 /// The rest of a division with this remainder and divisor.
 pub(crate) fn against_half(remainder: u128, divisor: u128) -> Rest {
     let other = divisor - remainder; // doubling could overflow
@@ -124,7 +141,7 @@ impl Sum {
 
     /// Divides by 10^n, for n from 1 to 19, and returns the remainder.
     pub(crate) fn divide_power(&mut self, n: usize) -> u64 {
-        let (w3, w2, r) = divide_words(0, self.0[3], self.0[2], n);
+        let (w3, w2, r) = if self.0[3] | self.0[2] == 0 { (0, 0, 0) } else { divide_words(0, self.0[3], self.0[2], n) };
         let (w1, w0, r) = divide_words(r, self.0[1], self.0[0], n);
         self.0 = [w0, w1, w2, w3];
         r
@@ -142,22 +159,63 @@ impl Sum {
         (q, rest_of(r as u128, d as u128))
     }
 
-    /// The magnitude divided by a number of two words, bit by bit: quotients by more than a word are rare.
+    /// The magnitude, below 2^190, divided by a number of two words: algorithm D as below, in base 2^64.
+    #[inline(never)]
     pub(crate) fn divide(self, d: u128) -> (Sum, Rest) {
         if d >> 64 == 0 {
             return self.divide_word(d as u64);
         }
-        let (mut q, mut r) = (Sum::ZERO, 0u128);
-        for i in (0..256).rev() {
-            let over = r >> 127 != 0;
-            r = r << 1 | (self.0[i >> 6] >> (i & 63) & 1) as u128;
-            if over || r >= d {
-                r = r.wrapping_sub(d);
-                q.0[i >> 6] |= 1 << (i & 63);
-            }
-        }
-        (q, rest_of(r, d))
+        let up = d.leading_zeros() & 63;
+        let d = d << up;
+        let digit = |n: usize| if n == 0 { self.0[0] << up } else { self.0[n] << up | self.0[n - 1] >> 1 >> (63 - up) };
+        let r = (digit(3) as u128) << 64 | digit(2) as u128;
+        let (q1, r) = divide_long_digit(r, digit(1), d);
+        let (q0, r) = divide_long_digit(r, digit(0), d);
+        (Sum([q0, q1, 0, 0]), rest_of(r, d))
     }
+}
+
+/// One digit of that: r and the next digit, divided by d, for r below d. It returns the remainder as well.
+fn divide_long_digit(r: u128, next: u64, d: u128) -> (u64, u128) {
+    let (r1, r0, d1, d0) = ((r >> 64) as u64, r as u64, (d >> 64) as u64, d as u64);
+    let (mut digit, mut rest, mut over) = if r1 < d1 {
+        let (digit, rest) = divide64(r1, r0, d1);
+        (digit, rest, false)
+    } else {
+        let (rest, over) = r0.overflowing_add(d1);
+        (u64::MAX, rest, over)
+    };
+    let mut product = (high(digit, d0) as u128) << 64 | digit.wrapping_mul(d0) as u128;
+    while !over && product > ((rest as u128) << 64 | next as u128) {
+        digit = digit.wrapping_sub(1);
+        product -= d0 as u128;
+        (rest, over) = rest.overflowing_add(d1);
+    }
+    (digit, ((rest as u128) << 64 | next as u128).wrapping_sub(product))
+}
+
+/// 2^(64+27+32) / 10^18, rounded up.
+pub(crate) const RECIPROCAL: u64 = 10_633_823_966_279_326_984;
+
+/// Units as a whole number, from 0 to some 3.9e10. This divides the upper 64 of their lower 96 bits by 10^18/2^32, by a
+/// multiplication with the reciprocal, rounded up both times: the quotient of a whole number is then exact. Of anything
+/// else it is off by less than 2^64, so the lower half of the product says whether it is one.
+#[inline]
+pub(crate) fn count(units: u128) -> Option<u64> {
+    let (hi, lo) = ((units >> 64) as u64, units as u64);
+    let n = high((hi << 32 | lo >> 32).wrapping_add(1), RECIPROCAL) >> 27;
+    if hi >> 31 | (n.wrapping_mul(UNIT) ^ lo) == 0 {
+        return Some(n);
+    }
+    None
+}
+
+/// hi:lo / 10^18 for hi below 10^18, and the remainder: [`divide_words`] where the quotient has one digit.
+#[inline]
+pub(crate) fn divide_unit(hi: u64, lo: u64) -> (u64, u64) {
+    let p = &POWERS[18]; // its top four bits are free
+    let (quotient, remainder) = reciprocal_digit(hi << 4 | lo >> 60, lo << 4, p);
+    (quotient, remainder >> 4)
 }
 
 /// The upper half of a product. Written out, because WebAssembly has no instruction for it, and the compiler's own is

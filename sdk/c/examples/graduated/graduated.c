@@ -57,12 +57,13 @@ static void configure(tw_config *c, void *self) {
     if (t->net) {
         t->metered = tw_state_claim(c);
         t->billed = tw_state_claim(c);
-    }
+    } else if (!t->in_advance)
+        tw_graduated_is_all(c, &t->arrears);
 }
 
 // An event costs by how much it raises the cost of the most units there ever were. A fall is not refunded, and what
 // rises again up to the old peak is free. The first event pays the flat fee of the first tier.
-static tw_error add_in_advance(graduated *t, tw_slot *s, tw_decimal more) {
+TW_SLOW tw_error add_in_advance(graduated *t, tw_slot *s, tw_decimal more) {
     tw_decimal units, amount, before = tw_cell_get(s, t->peak), after = before;
     tw_sum charge, paid;
     TW_TRY(tw_add(tw_line_quantity(s, t->usage), more, &units));
@@ -82,7 +83,7 @@ static tw_error add_in_advance(graduated *t, tw_slot *s, tw_decimal more) {
 }
 
 // By how much an event changes the net units of its slot: conversion and free units apply to the sum of the period.
-static tw_error net_units(graduated *t, tw_slot *s, tw_decimal quantity, tw_decimal *out) {
+TW_SLOW tw_error net_units(graduated *t, tw_slot *s, tw_decimal quantity, tw_decimal *out) {
     tw_decimal units;
     TW_TRY(tw_add(tw_cell_get(s, t->metered), quantity, &units));
     tw_cell_set(s, t->metered, units);

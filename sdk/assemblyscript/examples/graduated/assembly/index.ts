@@ -16,6 +16,7 @@ class GraduatedTariff extends Tariff {
     this.price = net.before(billing == "in_advance"
       ? new InAdvance(c, "usage", "Usage", new GraduatedCost(tiers), rounding) as Price
       : new Graduated(c, "", tiers, rounding) as Price);
+    this.all = this.price;
   }
 
   event(s: Slot, e: Event): void {

@@ -40,6 +40,13 @@ impl Tariff for GraduatedTariff {
         }
     }
 
+    fn all(&self) -> Option<&dyn Adder> {
+        match &self.price {
+            Price::Arrears(graduated) if self.units.is_none() => Some(graduated),
+            _ => None,
+        }
+    }
+
     fn close(&self, s: &mut Slot) -> Result<()> {
         match &self.price {
             Price::Arrears(graduated) => graduated.close(s),
@@ -109,6 +116,7 @@ impl NetUnits {
     }
 
     /// By how much an event changes the net units of its slot.
+    #[inline(never)]
     fn step(&self, s: &mut Slot, quantity: Decimal) -> Result<Decimal> {
         let metered = self.metered.get(s).add(quantity)?;
         self.metered.set(s, metered);
@@ -140,6 +148,7 @@ impl InAdvance {
         InAdvance { tiers, rounding, usage: c.line("usage", "Usage"), peak: c.state(), begun: c.state() }
     }
 
+    #[inline(never)]
     fn add(&self, s: &mut Slot, quantity: Decimal) -> Result<()> {
         let units = self.usage.quantity(s).add(quantity)?;
         let before = self.peak.get(s);
