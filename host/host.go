@@ -227,6 +227,7 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 		h.outboxes = append(h.outboxes, newOutbox(h, p))
 	}
 	h.queries = query.NewEngine(views)
+	h.intake.KeepPace(paceOf{h}, h.config.Now)
 	h.trials = newTrials(h)
 	return nil
 }

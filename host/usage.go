@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/intake"
 	"github.com/tollway/tollway/host/query"
@@ -64,6 +65,21 @@ func (h *Host) Submit(ctx context.Context, c intake.Chunk) (*intake.Ticket, erro
 		return nil, notWritten(err)
 	}
 	return ticket, nil
+}
+
+// paceOf has the intake keep pace with a host's partitions.
+type paceOf struct{ *Host }
+
+// Reached implements [intake.Engine]. A partition that is parked or is made again has
+// other work first, and so has a host that does not run.
+func (h paceOf) Reached(partition int) (position uint64, ok bool) {
+	p := h.partitions[partition]
+	return p.state.HeaderOf(accumulate.Latest).Position, h.running.Load() && p.health.serves()
+}
+
+// Await implements [intake.Engine].
+func (h paceOf) Await(ctx context.Context, partition int, position uint64) error {
+	return h.queries.WaitLatest(ctx, []query.Position{{Partition: partition, Sequence: position}})
 }
 
 // Partitions returns the number of partitions of the log.

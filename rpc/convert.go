@@ -1,9 +1,7 @@
 package rpc
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -94,23 +92,13 @@ func subtotalOut(s *query.Subtotal, period *tollwayv1.Period) *tollwayv1.Subtota
 	return out
 }
 
+// subtotalIDLen is how many bytes of a digest make the id of a subtotal.
+const subtotalIDLen = 12
+
 // subtotalID is short, the same on every host, and made of what makes a
 // subtotal one of its own.
 func subtotalID(s *query.Subtotal) string {
-	const idLen, usual = 12, 256
-	var room [usual]byte
-	var at [len(time.RFC3339Nano)]byte
-	key := appendPart(room[:0], s.Account)
-	key = appendPart(key, s.Subscription)
-	key = appendPart(key, s.Tariff)
-	key = appendPart(key, s.Version.UTC().AppendFormat(at[:0], time.RFC3339Nano))
-	key = appendPart(key, s.Period.Start.UTC().AppendFormat(at[:0], time.RFC3339Nano))
-	for _, f := range s.Group {
-		key = appendPart(key, f.Key)
-		key = appendPart(key, f.Text)
-	}
-	sum := sha256.Sum256(key)
-	return hex.EncodeToString(sum[:idLen])
+	return string(appendSubtotalID(make([]byte, 0, 2*subtotalIDLen), s))
 }
 
 // appendPart appends a text with its length before it.

@@ -35,18 +35,27 @@ func (s subtotalService) Get(ctx context.Context, r *tollwayv1.SubtotalServiceGe
 		return nil, refuse(ReasonTooManyRows, "call List, which pages",
 			"account %q has %d subtotals in this period, more than %d", r.GetAccount(), n, subtotalRowsMax)
 	}
+	if isBinary(ctx) {
+		return accountWire(r.GetAccount(), &answer), nil
+	}
 	out := &tollwayv1.SubtotalServiceGetResponse{
-		Account: r.GetAccount(), Totals: totalsOut(answer.Totals),
+		Account: r.GetAccount(), Final: allFinal(answer.Subtotals), Totals: totalsOut(answer.Totals),
 		Subtotals: subtotalsOut(answer.Subtotals), AsOf: asOfOut(answer.AsOf),
 	}
 	if len(answer.Subtotals) > 0 {
 		out.Period = periodOut(answer.Subtotals[0].Period)
-		out.Final = true
-	}
-	for i := range answer.Subtotals {
-		out.Final = out.Final && answer.Subtotals[i].Final
 	}
 	return out, nil
+}
+
+// allFinal reports whether there are subtotals, and all are final.
+func allFinal(subtotals []query.Subtotal) bool {
+	for i := range subtotals {
+		if !subtotals[i].Final {
+			return false
+		}
+	}
+	return len(subtotals) > 0
 }
 
 // List returns a page of subtotals.
@@ -67,6 +76,9 @@ func (s subtotalService) List(ctx context.Context, r *tollwayv1.SubtotalServiceL
 	answer, err := s.engine.Subtotals(filter, page)
 	if err != nil {
 		return nil, err
+	}
+	if isBinary(ctx) {
+		return listWire(&answer, pages.next(answer.NextToken)), nil
 	}
 	return &tollwayv1.SubtotalServiceListResponse{
 		Subtotals: subtotalsOut(answer.Subtotals), Totals: totalsOut(answer.Totals),

@@ -39,7 +39,7 @@ var errToken = errors.New("damaged or not made by this server")
 
 // seal makes a token.
 func seal(kind byte, contents []byte) string {
-	raw := append([]byte{kind}, contents...)
+	raw := append(append(make([]byte, 0, 1+len(contents)+tokenSumLen), kind), contents...)
 	raw = binary.LittleEndian.AppendUint32(raw, crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli)))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
@@ -155,6 +155,13 @@ func parsePositionToken(token string) ([]query.Position, error) {
 
 // highestByPartition keeps the last position of each partition, by partition.
 func highestByPartition(positions []query.Position) []query.Position {
+	ascending := true
+	for i := 1; i < len(positions); i++ {
+		ascending = ascending && positions[i-1].Partition < positions[i].Partition
+	}
+	if ascending { // as an as_of has them
+		return positions
+	}
 	sorted := slices.Clone(positions)
 	slices.SortFunc(sorted, func(a, b query.Position) int {
 		if a.Partition != b.Partition {

@@ -47,6 +47,7 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 		watch.Resume(resumed.Token) // when it cannot, the snapshot tells the caller
 	}
 	parts := false // the snapshot came in several
+	asBinary := isBinary(ctx)
 	for {
 		update, err := watch.Next(ctx)
 		if err != nil {
@@ -66,7 +67,7 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 		}
 		parts = update.More
 		update.Resume = resumes.next(update.Resume)
-		if err := sendUpdate(stream, update); err != nil {
+		if err := sendUpdate(stream, update, asBinary); err != nil {
 			return err
 		}
 	}
@@ -107,24 +108,28 @@ func (s *services) ended(err error) error {
 
 // sendUpdate sends an update in messages of bounded length. Changes stand for
 // themselves; a snapshot is complete with the last message.
-func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update query.Update) error {
+func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update query.Update, asBinary bool) error {
 	rows := update.Subtotals.Subtotals
-	for {
-		n := min(len(rows), watchRowsMax)
-		message := &tollwayv1.SubtotalServiceWatchResponse{
-			Event:     eventOf(update.Kind, update.More || len(rows) > n),
-			Subtotals: subtotalsOut(rows[:n]), AsOf: asOfOut(update.AsOf),
-		}
-		rows = rows[n:]
-		if len(rows) == 0 {
-			message.Totals, message.ResumeToken = totalsOut(update.Totals), update.Resume
-		}
-		if err := stream.Send(message); err != nil {
+	for len(rows) > watchRowsMax {
+		part := query.Subtotals{Subtotals: rows[:watchRowsMax], AsOf: update.AsOf}
+		if err := stream.Send(messageOf(eventOf(update.Kind, true), &part, "", asBinary)); err != nil {
 			return err
 		}
-		if len(rows) == 0 {
-			return nil
-		}
+		rows = rows[watchRowsMax:]
+	}
+	last := update.Subtotals
+	if len(rows) < len(last.Subtotals) {
+		last = query.Subtotals{Subtotals: rows, Totals: update.Totals, AsOf: update.AsOf}
+	}
+	return stream.Send(messageOf(eventOf(update.Kind, update.More), &last, update.Resume, asBinary))
+}
+
+func messageOf(event tollwayv1.WatchEvent, part *query.Subtotals, resume string, asBinary bool) *tollwayv1.SubtotalServiceWatchResponse {
+	if asBinary {
+		return watchWire(event, part, resume)
+	}
+	return &tollwayv1.SubtotalServiceWatchResponse{
+		Event: event, Subtotals: subtotalsOut(part.Subtotals), Totals: totalsOut(part.Totals), AsOf: asOfOut(part.AsOf), ResumeToken: resume,
 	}
 }
 

@@ -56,26 +56,54 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	return slots, s.headerOf(v)
 }
 
-// SlotsSince does the same, and says of each slot whether a generation behind the one
-// given has changed it. Of the latest state it may say so of one that has only been
-// looked at.
-func (s *State) SlotsSince(id string, v View, since uint32) (slots []*rate.Slot, changed []bool, h Header) {
+// Row is a slot without what only pricing needs. It is the reader's to keep.
+type Row struct {
+	Terms    *rate.Terms
+	Group    string // see [rate.Key]
+	Events   uint64
+	LastTime int64 // latest event time priced, unix ns; meaningless without events
+	Final    bool
+	Lines    []rate.Line
+	// Generation is the number of the one that has made it so, 0 for what was loaded.
+	// In the latest state it may be that of one that has only looked at the slot.
+	Generation uint32
+}
+
+// Key names the slot, which is an account's.
+func (r *Row) Key(account string) rate.Key {
+	t := r.Terms
+	return rate.Key{Account: account, Subscription: t.Subscription, Tariff: t.Tariff, Version: t.Version, Period: t.Period, Group: r.Group}
+}
+
+// Rows returns an account's slots, sorted by key, and the header of the same state.
+func (s *State) Rows(id string, v View) ([]Row, Header) {
 	hash := accountHash(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	a := s.accounts.find(id, hash)
 	if a == nil {
-		return nil, nil, s.headerOf(v)
+		return nil, s.headerOf(v)
 	}
-	slots, changed = make([]*rate.Slot, 0, len(a.Slots)), make([]bool, 0, len(a.Slots))
+	n := 0
 	for _, l := range a.Slots {
-		c, epoch, ok := s.contentAt(l, v)
+		n += len(l.Terms.Plan.Lines)
+	}
+	rows, lines := make([]Row, 0, len(a.Slots)), make([]rate.Line, 0, n) // together: this is what most queries do
+	for _, l := range a.Slots {
+		c, generation, ok := s.contentAt(l, v)
 		if !ok {
 			continue
 		}
-		slots, changed = append(slots, rate.NewSlot(a.ID, l.Terms, l.Group(), c)), append(changed, epoch > since)
+		from := len(lines)
+		for data := c.Data; len(lines)-from < len(l.Terms.Plan.Lines) && len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
+			lines = append(lines, rate.LineAt(data))
+		}
+		rows = append(rows, Row{
+			Terms: l.Terms, Group: l.Group(), Events: c.Events, LastTime: c.LastTime, Final: c.Final,
+			Lines: lines[from:len(lines):len(lines)], Generation: generation,
+		})
 	}
-	return slots, changed, s.headerOf(v)
+	return rows, s.headerOf(v)
 }
 
 // content returns what a slot is in a state, false when it is not there.

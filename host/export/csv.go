@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -44,28 +45,78 @@ func CSVHeader() []byte {
 	return b
 }
 
-// CSVRows makes the rows of invoices as [CSV] writes them. It belongs to one
-// goroutine.
-type CSVRows struct{ rows *Rows }
+// CSVRows makes the rows of invoices as [CSV] writes them: what [Rows] gives, as text.
+// What the lines of an invoice have alike at the start of their rows is made once. It
+// belongs to one goroutine.
+type CSVRows struct {
+	columns []Column
+	heads   int // as many of the columns, the first, are the same in all lines
+	head    []byte
+}
 
 // NewCSVRows makes a CSVRows.
-func NewCSVRows() *CSVRows { return &CSVRows{rows: NewRows()} }
+func NewCSVRows() *CSVRows {
+	c := &CSVRows{columns: Columns()}
+	for c.heads < len(c.columns) && c.columns[c.heads].whole {
+		c.heads++
+	}
+	return c
+}
 
 // Append appends the rows of an invoice's lines. Its error says that an amount's text
 // is no number.
 func (c *CSVRows) Append(b []byte, inv *Invoice) ([]byte, error) {
-	columns := c.rows.Columns()
-	err := c.rows.Each(inv, func(_ *Line, cells []Cell) error {
-		for j := range cells {
-			if j > 0 {
-				b = append(b, ',')
-			}
-			b = appendCell(b, columns[j].safe(cells[j].Text))
+	c.head = c.head[:0]
+	for i := range inv.Lines {
+		l := &inv.Lines[i]
+		var err error
+		if i == 0 {
+			c.head, err = c.cells(c.head, c.columns[:c.heads], inv, l)
 		}
-		b = append(b, '\n')
-		return nil
-	})
-	return b, err
+		if err == nil {
+			b, err = c.cells(append(b, c.head...), c.columns[c.heads:], inv, l)
+		}
+		if err != nil {
+			return b, err
+		}
+		b[len(b)-1] = '\n'
+	}
+	return b, nil
+}
+
+// cells appends a line's cells, each with a comma behind it.
+func (c *CSVRows) cells(b []byte, columns []Column, inv *Invoice, l *Line) ([]byte, error) {
+	for j := range columns {
+		column := &columns[j]
+		switch {
+		case column.text != nil:
+			b = appendText(b, column.text(inv, l))
+		case column.number != nil:
+			if n, ok := column.number(l); ok {
+				b, _ = n.AppendText(b) // it has no error
+			}
+		case column.time != nil:
+			if t := column.time(inv, l); !t.IsZero() {
+				b = t.AppendFormat(b, time.RFC3339Nano)
+			}
+		default:
+			cell, err := column.of(inv, l)
+			if err != nil {
+				return b, column.failed(err, inv, l)
+			}
+			b = appendCell(b, column.safe(cell.Text))
+		}
+		b = append(b, ',')
+	}
+	return b, nil
+}
+
+// appendText appends a cell of text.
+func appendText(b []byte, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return appendCell(b, SafeText(text))
 }
 
 // appendCell appends a cell as encoding/csv writes it, which quotes what needs it.
@@ -89,8 +140,11 @@ func needsQuotes(text string) bool {
 	if text == "" {
 		return false
 	}
-	if text == `\.` || strings.ContainsAny(text, ",\"\r\n") {
+	if strings.IndexByte(text, ',') >= 0 || strings.IndexByte(text, '"') >= 0 || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 || text == `\.` {
 		return true
+	}
+	if text[0] > ' ' && text[0] < utf8.RuneSelf {
+		return false
 	}
 	first, _ := utf8.DecodeRuneInString(text)
 	return unicode.IsSpace(first)

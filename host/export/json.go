@@ -19,8 +19,13 @@ type Group []billing.Field
 
 // MarshalJSON writes {"region":"eu"}, keys in order.
 func (g Group) MarshalJSON() ([]byte, error) {
-	sorted := slices.SortedFunc(slices.Values(g), func(a, b billing.Field) int { return strings.Compare(a.Key, b.Key) })
-	b := []byte{'{'}
+	byKey := func(a, b billing.Field) int { return strings.Compare(a.Key, b.Key) }
+	sorted := []billing.Field(g)
+	if !slices.IsSortedFunc(sorted, byKey) {
+		sorted = slices.SortedFunc(slices.Values(g), byKey)
+	}
+	const usual = 64
+	b := append(make([]byte, 0, usual), '{')
 	for i, f := range sorted {
 		if i > 0 {
 			b = append(b, ',')

@@ -33,6 +33,8 @@ type lane struct {
 	queue  []message      // sealed, in the order of the log
 	busy   bool           // the goroutine runs
 	closed bool
+
+	pace pace
 }
 
 // message is one message of the log.
@@ -200,6 +202,7 @@ func (l *lane) run() {
 	var group []message
 	var out []stream.Outgoing
 	for {
+		l.pace.wait(l.intake.ctx)
 		if group = l.next(group[:0]); len(group) == 0 {
 			return
 		}
@@ -216,9 +219,9 @@ func (l *lane) next(group []message) []message {
 	if len(l.queue) < groupMessages {
 		l.seal()
 	}
-	bytes := 0
+	bytes, most := 0, l.pace.groupBytes()
 	for n := range l.queue {
-		if bytes += len(l.queue[n].body); n == groupMessages || n > 0 && bytes > groupBytes {
+		if bytes += len(l.queue[n].body); n == groupMessages || n > 0 && bytes > most {
 			break
 		}
 		group = append(group, l.queue[n])
@@ -241,6 +244,7 @@ func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing
 	sequences, err := l.intake.log.Publish(l.intake.ctx, out)
 	failpoint.Hit("intake.after-publish")
 	failures := failuresOf(err, len(group))
+	var last uint64
 	for n := range group {
 		for _, p := range group[n].parts {
 			if failures != nil && failures[n] != nil {
@@ -248,9 +252,11 @@ func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing
 				continue
 			}
 			p.ticket.resolve(p.index, sequences[n], nil)
+			last = max(last, sequences[n])
 		}
 		l.room.Release(group[n].weight)
 	}
+	l.pace.wrote(last)
 	return out
 }
 

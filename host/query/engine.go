@@ -28,28 +28,56 @@ type Engine struct {
 
 	instance uint64 // differs from that of any other process
 
-	mu          sync.Mutex
-	moved       chan struct{} // closed and replaced at each checkpoint
-	generations []uint32      // by partition, the last one that watches were told of
-	watchers    map[string]map[*Watcher]struct{}
-	everything  map[*Watcher]struct{} // those that watch all accounts
-	journal     journal
+	// By partition, the last one that watches were told of. They only grow, and are
+	// read without the lock: a watch that reads them and then a state finds in that all
+	// that they stand for.
+	generations []atomic.Uint32
+
+	moved    *signal // at each checkpoint
+	advanced *signal // whenever the latest state moves on, while anybody waits for that
+
+	mu         sync.Mutex
+	watchers   map[string]*audience
+	everything map[*Watcher]struct{} // those that watch all accounts
+	journal    journal
 
 	rollup *rollup
 
-	watching  atomic.Int32  // watches that are open
-	impatient atomic.Int32  // how many wait for the latest state
-	advanced  chan struct{} // closed and replaced whenever it moves, while there are any
+	watching  atomic.Int32 // watches that are open
+	impatient atomic.Int32 // how many wait for the latest state
+}
+
+// signal tells any number that wait that something has happened.
+type signal struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+func newSignal() *signal { return &signal{c: make(chan struct{})} }
+
+// next is closed when it happens next.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c
+}
+
+// fire says that it has happened.
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.c)
+	s.c = make(chan struct{})
 }
 
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
 	e := &Engine{
-		partitions: partitions, instance: newInstance(), moved: make(chan struct{}), advanced: make(chan struct{}),
-		generations: make([]uint32, len(partitions)), watchers: map[string]map[*Watcher]struct{}{}, everything: map[*Watcher]struct{}{},
+		partitions: partitions, instance: newInstance(), moved: newSignal(), advanced: newSignal(),
+		generations: make([]atomic.Uint32, len(partitions)), watchers: map[string]*audience{}, everything: map[*Watcher]struct{}{},
 	}
 	for i, p := range partitions {
-		e.generations[i] = p.State.Generation()
+		e.generations[i].Store(p.State.Generation())
 	}
 	e.rollup = newRollup(partitions, e.instance, e.asOf)
 	return e
@@ -75,11 +103,10 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 	if watched {
 		collect()
 	}
+	defer e.moved.fire()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	close(e.moved)
-	e.moved = make(chan struct{})
-	e.generations[partition] = generation
+	e.generations[partition].Store(generation)
 	if !watched && len(e.watchers)+len(e.everything) > 0 {
 		collect() // a watch has begun meanwhile
 	}
@@ -96,18 +123,22 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 		return
 	}
 	for _, account := range changed {
-		for w := range e.watchers[account] {
-			w.dirty.Store(true)
-			w.wake()
+		if of := e.watchers[account]; of != nil {
+			for w := range of.members {
+				w.dirty.Store(true)
+				w.wake()
+			}
 		}
 	}
 }
 
 // generationsNow returns the last generations that watches were told of.
 func (e *Engine) generationsNow() []uint32 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.generations)
+	list := make([]uint32, len(e.generations))
+	for i := range e.generations {
+		list[i] = e.generations[i].Load()
+	}
+	return list
 }
 
 // Advanced tells the engine that the latest state of a partition has moved on. It
@@ -116,10 +147,7 @@ func (e *Engine) Advanced() {
 	if e.impatient.Load() == 0 {
 		return
 	}
-	e.mu.Lock()
-	close(e.advanced)
-	e.advanced = make(chan struct{})
-	e.mu.Unlock()
+	e.advanced.fire()
 }
 
 // AsOf says how far the committed state of the partitions has come; none given
@@ -169,7 +197,7 @@ var ErrNotReached = errors.New("the position asked for has not been reached yet"
 // Wait returns once every position is committed, or an error that wraps
 // ErrNotReached when ctx ends before.
 func (e *Engine) Wait(ctx context.Context, positions []Position) error {
-	return e.wait(ctx, positions, accumulate.Committed, func() chan struct{} { return e.moved })
+	return e.wait(ctx, positions, accumulate.Committed, e.moved)
 }
 
 // WaitLatest returns once every position is in the latest state, which is sooner
@@ -177,14 +205,12 @@ func (e *Engine) Wait(ctx context.Context, positions []Position) error {
 func (e *Engine) WaitLatest(ctx context.Context, positions []Position) error {
 	e.impatient.Add(1)
 	defer e.impatient.Add(-1)
-	return e.wait(ctx, positions, accumulate.Latest, func() chan struct{} { return e.advanced })
+	return e.wait(ctx, positions, accumulate.Latest, e.advanced)
 }
 
-func (e *Engine) wait(ctx context.Context, positions []Position, v accumulate.View, signal func() chan struct{}) error {
+func (e *Engine) wait(ctx context.Context, positions []Position, v accumulate.View, s *signal) error {
 	for {
-		e.mu.Lock()
-		moved := signal()
-		e.mu.Unlock()
+		moved := s.next()
 		behind, have, err := e.behind(positions, v)
 		if err != nil || behind == nil {
 			return err
@@ -226,31 +252,27 @@ func (e *Engine) account(f Filter, since []uint32) (Subtotals, error) {
 	}
 	p := billing.Partition(f.Account, len(e.partitions))
 	state := e.partitions[p].State
-	var slots []*rate.Slot
-	var changed []bool
-	var header accumulate.Header
-	if since == nil {
-		slots, header = state.Slots(string(f.Account), f.view())
-	} else {
-		slots, changed, header = state.SlotsSince(string(f.Account), f.view(), since[p])
-	}
+	rows, header := state.Rows(string(f.Account), f.view())
 	out := Subtotals{AsOf: e.asOf([]int{p}, []accumulate.Header{header})}
-	match, err := f.matcher(slots)
+	match, err := f.matcher(string(f.Account), rows)
 	if err != nil {
 		return Subtotals{}, err
 	}
-	if changed == nil {
-		out.Subtotals = make([]Subtotal, 0, len(slots))
+	if since == nil {
+		out.Subtotals = make([]Subtotal, 0, len(rows))
 	}
-	for i, s := range slots {
-		add := out.add
+	var m maker
+	for i := range rows {
+		r := &rows[i]
 		switch {
-		case !match(s):
+		case !match(r):
 			continue
-		case changed != nil && !changed[i]:
-			add = out.addUnshown
+		case since != nil && r.Generation <= since[p]:
+			err = out.addUnshown(string(f.Account), r)
+		default:
+			err = out.add(&m, string(f.Account), r)
 		}
-		if err := add(s); err != nil {
+		if err != nil {
 			return Subtotals{}, err
 		}
 	}
@@ -307,25 +329,28 @@ func (e *Engine) list(f Filter, page Page, after rate.Key) (out Subtotals, moved
 	}
 	size = min(size, MaxPageSize)
 	out.AsOf = e.asOfView(f.view())
+	var m maker
 	for account := range e.accountsFrom(f, after) {
 		n := billing.Partition(billing.AccountID(account), len(e.partitions))
-		slots, header := e.partitions[n].State.Slots(account, f.view())
+		rows, header := e.partitions[n].State.Rows(account, f.view())
 		moved = moved || header.Position != out.AsOf.Positions[n].Sequence
-		match, err := f.matcher(slots)
+		match, err := f.matcher(account, rows)
 		if err != nil {
 			return Subtotals{}, false, err
 		}
-		for _, s := range slots {
-			if s.Compare(after) <= 0 || !match(s) {
+		for i := range rows {
+			key := rows[i].Key(account)
+			if key.Compare(after) <= 0 || !match(&rows[i]) {
 				continue
 			}
 			if len(out.Subtotals) == size {
 				out.more = true
 				return out, moved, nil
 			}
-			if err := out.add(s); err != nil {
+			if err := out.add(&m, account, &rows[i]); err != nil {
 				return Subtotals{}, false, err
 			}
+			out.last = key
 		}
 	}
 	return out, moved, nil

@@ -1,34 +1,39 @@
 package query
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
-// matcher returns the test that a filter makes of an account's slots.
-func (f Filter) matcher(slots []*rate.Slot) (func(*rate.Slot) bool, error) {
+// matcher returns the test that a filter makes of an account's rows.
+func (f Filter) matcher(account string, rows []accumulate.Row) (func(*accumulate.Row) bool, error) {
 	newest := rate.Beginning
-	for _, s := range slots {
-		newest = max(newest, s.Period)
+	for i := range rows {
+		newest = max(newest, rows[i].Terms.Period)
 	}
-	starts, err := f.starts(slots)
+	starts, err := f.starts(account, rows)
 	if err != nil {
 		return nil, err
 	}
-	return func(s *rate.Slot) bool {
+	elsewhere := f.Account != "" && account != string(f.Account)
+	return func(r *accumulate.Row) bool {
+		t := r.Terms
 		switch {
-		case f.Period == "" && s.Period != newest,
-			f.Period != "" && s.Period != starts[s.Calendar],
-			f.Account != "" && s.Account != string(f.Account),
-			f.Tariff != "" && s.Tariff != f.Tariff,
-			f.Meter != "" && s.Plan.Meter != f.Meter,
-			f.Currency != "" && s.Plan.Currency != f.Currency:
+		case elsewhere,
+			f.Period == "" && t.Period != newest,
+			f.Period != "" && t.Period != starts[t.Calendar],
+			f.Tariff != "" && t.Tariff != f.Tariff,
+			f.Meter != "" && t.Plan.Meter != f.Meter,
+			f.Currency != "" && t.Plan.Currency != f.Currency:
 			return false
 		}
 		return true
@@ -37,7 +42,7 @@ func (f Filter) matcher(slots []*rate.Slot) (func(*rate.Slot) bool, error) {
 
 // starts returns when the period begins that the filter names, by calendar, unix ns;
 // nil when it names none.
-func (f Filter) starts(slots []*rate.Slot) (map[rate.Calendar]int64, error) {
+func (f Filter) starts(account string, rows []accumulate.Row) (map[rate.Calendar]int64, error) {
 	if f.Period == "" {
 		return nil, nil
 	}
@@ -45,31 +50,44 @@ func (f Filter) starts(slots []*rate.Slot) (map[rate.Calendar]int64, error) {
 		return nil, fmt.Errorf("%w: period %q: write 2026-10 or the start date 2026-10-01", ErrInvalid, f.Period)
 	}
 	starts := map[rate.Calendar]int64{}
-	for _, s := range slots {
-		if _, known := starts[s.Calendar]; known {
+	for i := range rows {
+		c := rows[i].Terms.Calendar
+		if _, known := starts[c]; known {
 			continue
 		}
-		zone, err := s.Calendar.Location()
+		zone, err := c.Location()
 		if err != nil {
-			return nil, fmt.Errorf("query: account %q: %w", s.Account, err)
+			return nil, fmt.Errorf("query: account %q: %w", account, err)
 		}
-		starts[s.Calendar] = rate.Beginning // should this calendar have no such period
-		if p, err := (billing.Calendar{Zone: zone, AnchorDay: s.Calendar.AnchorDay}).Parse(f.Period); err == nil {
-			starts[s.Calendar] = p.Start.UnixNano()
+		starts[c] = rate.Beginning // should this calendar have no such period
+		if p, err := (billing.Calendar{Zone: zone, AnchorDay: c.AnchorDay}).Parse(f.Period); err == nil {
+			starts[c] = p.Start.UnixNano()
 		}
 	}
 	return starts, nil
 }
 
+// rowOf is a slot as a row.
+func rowOf(s *rate.Slot) accumulate.Row {
+	return accumulate.Row{Terms: s.Terms(), Group: s.Group, Events: s.Events, LastTime: s.LastTime, Final: s.Final, Lines: s.Lines}
+}
+
 // Select returns those of an account's slots that the filter selects.
 func (f Filter) Select(slots []*rate.Slot) ([]*rate.Slot, error) {
-	match, err := f.matcher(slots)
+	if len(slots) == 0 {
+		return nil, nil
+	}
+	rows := make([]accumulate.Row, len(slots))
+	for i, s := range slots {
+		rows[i] = rowOf(s)
+	}
+	match, err := f.matcher(slots[0].Account, rows)
 	if err != nil {
 		return nil, err
 	}
 	var selected []*rate.Slot
-	for _, s := range slots {
-		if match(s) {
+	for i, s := range slots {
+		if match(&rows[i]) {
 			selected = append(selected, s)
 		}
 	}
@@ -78,80 +96,129 @@ func (f Filter) Select(slots []*rate.Slot) ([]*rate.Slot, error) {
 
 // FromSlot shows a slot as a subtotal: its lines rounded as on the invoice.
 func FromSlot(s *rate.Slot) (Subtotal, error) {
-	zone, err := s.Calendar.Location()
-	if err != nil {
-		return Subtotal{}, fmt.Errorf("query: account %q: %w", s.Account, err)
+	var m maker
+	row := rowOf(s)
+	return m.subtotal(s.Account, &row)
+}
+
+// maker makes the subtotals of an answer. Their lines are in one piece of memory, and
+// so are their texts: an answer is made thousands of times a second.
+type maker struct {
+	text  strings.Builder
+	lines []Line
+	// The zone of the calendar that was asked for last.
+	calendar rate.Calendar
+	zone     *time.Location
+}
+
+// linesRoom is for how many lines there is room at first.
+const linesRoom = 32
+
+// subtotal shows a row as a subtotal.
+func (m *maker) subtotal(account string, r *accumulate.Row) (Subtotal, error) {
+	s := r.Terms
+	if m.zone == nil || m.calendar != s.Calendar {
+		zone, err := s.Calendar.Location()
+		if err != nil {
+			return Subtotal{}, fmt.Errorf("query: account %q: %w", account, err)
+		}
+		m.calendar, m.zone = s.Calendar, zone
 	}
 	t := Subtotal{
-		Account: billing.AccountID(s.Account), Subscription: s.Subscription, Tariff: s.Tariff,
+		Account: billing.AccountID(account), Subscription: s.Subscription, Tariff: s.Tariff,
 		Meter: s.Plan.Meter, Currency: s.Plan.Currency,
 		Version: time.Unix(0, s.Version).UTC(), Module: s.Plan.Module,
-		Period: billing.Period{Start: time.Unix(0, s.Period).In(zone), End: time.Unix(0, s.PeriodEnd).In(zone)},
-		Events: s.Events, Final: s.Final,
+		Period: billing.Period{Start: time.Unix(0, s.Period).In(m.zone), End: time.Unix(0, s.PeriodEnd).In(m.zone)},
+		Events: r.Events, Final: r.Final,
 	}
-	if s.Events > 0 {
-		t.LastEventTime = time.Unix(0, s.LastTime).UTC()
+	if r.Events > 0 {
+		t.LastEventTime = time.Unix(0, r.LastTime).UTC()
 	}
-	values, err := rate.DecodeGroup(s.Group)
-	if err != nil || len(values) != len(s.Plan.GroupBy) {
-		return Subtotal{}, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", s.Account, len(values), len(s.Plan.GroupBy))
+	if r.Group != "" || len(s.Plan.GroupBy) > 0 {
+		values, err := rate.DecodeGroup(r.Group)
+		if err != nil || len(values) != len(s.Plan.GroupBy) {
+			return Subtotal{}, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", account, len(values), len(s.Plan.GroupBy))
+		}
+		for i, v := range values {
+			t.Group = append(t.Group, billing.Field{Key: s.Plan.GroupBy[i], Text: v})
+		}
 	}
-	for i, v := range values {
-		t.Group = append(t.Group, billing.Field{Key: s.Plan.GroupBy[i], Text: v})
+	from := len(m.lines)
+	if cap(m.lines)-from < len(r.Lines) {
+		m.lines, from = make([]Line, 0, max(len(r.Lines), linesRoom)), 0
 	}
-	t.Lines = make([]Line, 0, len(s.Lines))
-	for i, l := range s.Lines {
-		line := Line{Quantity: billing.Quantity(l.Quantity)}
+	for i := range r.Lines {
+		line := Line{Quantity: billing.Quantity(r.Lines[i].Quantity)}
 		if i < len(s.Plan.Lines) {
 			line.ID, line.Description = s.Plan.Lines[i].ID, s.Plan.Lines[i].Description
 		}
-		if line.Amount, err = billing.Amount(l.Amount).Round(s.Plan.Rounding); err != nil {
-			return Subtotal{}, fmt.Errorf("query: account %q, tariff %q, line %s: %w", s.Account, s.Tariff, line.ID, err)
+		var err error
+		if line.Amount, err = billing.Amount(r.Lines[i].Amount).Round(s.Plan.Rounding); err != nil {
+			return Subtotal{}, fmt.Errorf("query: account %q, tariff %q, line %s: %w", account, s.Tariff, line.ID, err)
 		}
-		line.AmountText = amountText(line.Amount, s.Plan.Rounding)
+		line.AmountText = m.amount(line.Amount, s.Plan.Rounding)
 		if t.Amount, err = t.Amount.Add(line.Amount); err != nil {
-			return Subtotal{}, fmt.Errorf("query: account %q, tariff %q: %w", s.Account, s.Tariff, err)
+			return Subtotal{}, fmt.Errorf("query: account %q, tariff %q: %w", account, s.Tariff, err)
 		}
-		t.Lines = append(t.Lines, line)
+		m.lines = append(m.lines, line)
 	}
-	t.AmountText = amountText(t.Amount, s.Plan.Rounding)
+	t.Lines = m.lines[from:len(m.lines):len(m.lines)]
+	t.AmountText = m.amount(t.Amount, s.Plan.Rounding)
 	return t, nil
 }
 
-// amountText prints an amount at its rounding scale, an unrounded one without
-// trailing zeros.
-func amountText(a billing.Amount, r billing.Rounding) string {
-	if r.Mode == billing.RoundNone || r.Scale < 0 {
-		return a.String()
+// textRoom is for how much text there is room at first.
+const textRoom = 512
+
+// amount prints an amount at its rounding scale, an unrounded one without trailing
+// zeros. What the builder holds never changes, so parts of it are kept.
+func (m *maker) amount(a billing.Amount, r billing.Rounding) string {
+	var room [textRoom / 8]byte
+	text, _ := a.AppendText(room[:0]) // it has no error
+	if r.Mode != billing.RoundNone && r.Scale > 0 {
+		point := bytes.IndexByte(text, '.')
+		if point < 0 {
+			point = len(text)
+			text = append(text, '.')
+		}
+		for len(text)-1-point < r.Scale {
+			text = append(text, '0')
+		}
 	}
-	return a.Fixed(r.Scale)
+	from := m.text.Len()
+	if m.text.Cap()-from < len(text) {
+		from = 0
+		m.text.Reset()
+		m.text.Grow(max(len(text), textRoom))
+	}
+	m.text.Write(text)
+	return m.text.String()[from:]
 }
 
-// add appends a slot's subtotal to the answer.
-func (q *Subtotals) add(s *rate.Slot) error {
-	t, err := FromSlot(s)
+// add appends a row's subtotal to the answer.
+func (q *Subtotals) add(m *maker, account string, r *accumulate.Row) error {
+	t, err := m.subtotal(account, r)
 	if err != nil {
 		return err
 	}
 	q.Subtotals = append(q.Subtotals, t)
-	q.last = s.Key
-	q.count(s, t.Amount)
+	q.count(r.Terms.Plan, t.Amount)
 	return nil
 }
 
-// addUnshown counts a slot in the totals alone.
-func (q *Subtotals) addUnshown(s *rate.Slot) error {
+// addUnshown counts a row in the totals alone.
+func (q *Subtotals) addUnshown(account string, r *accumulate.Row) error {
 	var whole billing.Amount
-	for i := range s.Lines {
-		amount, err := billing.Amount(s.Lines[i].Amount).Round(s.Plan.Rounding)
+	for i := range r.Lines {
+		amount, err := billing.Amount(r.Lines[i].Amount).Round(r.Terms.Plan.Rounding)
 		if err == nil {
 			whole, err = whole.Add(amount)
 		}
 		if err != nil {
-			return fmt.Errorf("query: account %q, tariff %q: %w", s.Account, s.Tariff, err)
+			return fmt.Errorf("query: account %q, tariff %q: %w", account, r.Terms.Tariff, err)
 		}
 	}
-	q.count(s, whole)
+	q.count(r.Terms.Plan, whole)
 	return nil
 }
 
@@ -164,17 +231,17 @@ type sum struct {
 }
 
 // count adds a slot's amount to the total of its currency.
-func (q *Subtotals) count(s *rate.Slot, amount billing.Amount) {
-	i := slices.IndexFunc(q.sums, func(t sum) bool { return t.currency == s.Plan.Currency })
+func (q *Subtotals) count(plan *rate.Plan, amount billing.Amount) {
+	i := slices.IndexFunc(q.sums, func(t sum) bool { return t.currency == plan.Currency })
 	if i < 0 {
 		i = len(q.sums)
-		q.sums = append(q.sums, sum{currency: s.Plan.Currency})
+		q.sums = append(q.sums, sum{currency: plan.Currency})
 	}
 	t := &q.sums[i]
-	if s.Plan.Rounding.Mode == billing.RoundNone || t.scale < 0 {
+	if plan.Rounding.Mode == billing.RoundNone || t.scale < 0 {
 		t.scale = -1 // some line keeps all its digits, so does the total
 	} else {
-		t.scale = max(t.scale, s.Plan.Rounding.Scale)
+		t.scale = max(t.scale, plan.Rounding.Scale)
 	}
 	whole, err := t.amount.Add(amount)
 	if err != nil {

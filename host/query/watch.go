@@ -49,9 +49,10 @@ type Watcher struct {
 	reached []uint32 // generations of which all changes have been shown
 	at      place    // in the journal, when all accounts are watched
 
-	dirty  atomic.Bool // the one account has changed
-	signal chan struct{}
-	shown  []Subtotal // of the one account's latest state, what was shown last
+	audience *audience   // of the one account; nil for all
+	dirty    atomic.Bool // the one account has changed
+	signal   chan struct{}
+	shown    []Subtotal // of the one account's latest state, what was shown last
 }
 
 // Watch begins to follow the filter's subtotals. heartbeat is the longest time
@@ -61,7 +62,7 @@ func (e *Engine) Watch(f Filter, heartbeat time.Duration) *Watcher {
 	e.watching.Add(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w.begun = slices.Clone(e.generations)
+	w.begun = e.generationsNow()
 	w.at = place{entry: e.journal.end()}
 	if f.Account == "" {
 		e.everything[w] = struct{}{}
@@ -69,10 +70,12 @@ func (e *Engine) Watch(f Filter, heartbeat time.Duration) *Watcher {
 	}
 	of := e.watchers[string(f.Account)]
 	if of == nil {
-		of = map[*Watcher]struct{}{}
+		of = &audience{members: map[*Watcher]struct{}{}}
 		e.watchers[string(f.Account)] = of
 	}
-	of[w] = struct{}{}
+	of.members[w] = struct{}{}
+	of.several.Store(len(of.members) > 1)
+	w.audience = of
 	return w
 }
 
@@ -105,8 +108,9 @@ func (w *Watcher) Close() {
 		}
 		return
 	}
-	of := e.watchers[string(w.filter.Account)]
-	if delete(of, w); len(of) == 0 {
+	delete(w.audience.members, w)
+	w.audience.several.Store(len(w.audience.members) > 1)
+	if len(w.audience.members) == 0 {
 		delete(e.watchers, string(w.filter.Account))
 	}
 }
@@ -217,7 +221,7 @@ func (w *Watcher) take() (u Update, some bool, err error) {
 	if !ok {
 		// What has been shown is known by generation: the rest is read from the state.
 		w.scan, w.token, w.missed = true, "", w.reached
-		w.begun, w.at = slices.Clone(e.generations), place{entry: e.journal.end()}
+		w.begun, w.at = e.generationsNow(), place{entry: e.journal.end()}
 		e.mu.Unlock()
 		return Update{}, false, nil
 	}
@@ -250,7 +254,7 @@ func (w *Watcher) takeAccount() (u Update, some bool, err error) {
 		return w.takeLatest()
 	}
 	generations := w.engine.generationsNow()
-	page, err := w.engine.account(w.filter, w.reached)
+	page, err := w.audience.changes(w.engine, w.filter, w.reached)
 	if err != nil {
 		return Update{}, false, err
 	}
@@ -312,10 +316,7 @@ func (l latestFollower) moved() <-chan struct{} {
 	if !l.w.filter.Latest || l.w.pause != nil {
 		return nil
 	}
-	e := l.w.engine
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.advanced
+	return l.w.engine.advanced.next()
 }
 
 // listMissed returns a page of the subtotals of accounts that have changed since

@@ -63,7 +63,7 @@ func (c *demoCommand) Run(ctx context.Context, s streams) (err error) {
 	config := serve.Config{
 		Host: host.Config{
 			DataDir: dir, Partitions: c.Partitions, PluginCache: host.UserPluginCache(), Log: log,
-			NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}, Log: log},
+			NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}, Log: log}, Turns: host.ShareProcessors(),
 		},
 		RPC:       rpc.Config{Listen: c.Listen, Log: log},
 		Dashboard: true,
