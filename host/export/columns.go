@@ -43,6 +43,8 @@ type Cell struct {
 	Text   string
 	Number billing.Decimal // of a KindNumber
 	Time   time.Time       // of a KindTime; zero when it is missing
+	// Missing says that an optional value is not there.
+	Missing bool
 }
 
 // Columns returns the columns of the table of line items, in order.
@@ -176,6 +178,30 @@ func groupCell(_ *Invoice, l *Line) (Cell, error) {
 	return Cell{Text: string(b)}, err
 }
 
+// cell is a line's cell.
+func (c *Column) cell(inv *Invoice, l *Line) (Cell, error) {
+	cell, err := c.of(inv, l)
+	cell.Missing = c.Optional && cell.Text == ""
+	return cell, err
+}
+
+// typed is a line's cell, without the text of numbers and times where that can be
+// left out.
+func (c *Column) typed(inv *Invoice, l *Line) (Cell, error) {
+	switch {
+	case c.text != nil:
+		return Cell{Text: c.text(inv, l)}, nil
+	case c.number != nil:
+		n, ok := c.number(l)
+		return Cell{Number: n, Missing: !ok}, nil
+	case c.time != nil:
+		t := c.time(inv, l)
+		return Cell{Time: t, Missing: t.IsZero()}, nil
+	default:
+		return c.cell(inv, l)
+	}
+}
+
 // failed is the error of a cell.
 func (c *Column) failed(err error, inv *Invoice, l *Line) error {
 	return fmt.Errorf("export: invoice %s, line %s, %s: %w", inv.ID, l.ID, c.Name, err)
@@ -200,6 +226,16 @@ func (r *Rows) Columns() []Column { return r.columns }
 // Each calls fn with the cells of each line, in order; they are valid during the
 // call. Its errors are those of fn, and that an amount's text is no number.
 func (r *Rows) Each(inv *Invoice, fn func(l *Line, cells []Cell) error) error {
+	return r.each(inv, (*Column).cell, fn)
+}
+
+// Typed does the same for those who write numbers and times in another form: the
+// cells of those may have no Text.
+func (r *Rows) Typed(inv *Invoice, fn func(l *Line, cells []Cell) error) error {
+	return r.each(inv, (*Column).typed, fn)
+}
+
+func (r *Rows) each(inv *Invoice, of func(*Column, *Invoice, *Line) (Cell, error), fn func(l *Line, cells []Cell) error) error {
 	for i := range inv.Lines {
 		l := &inv.Lines[i]
 		for j := range r.columns {
@@ -208,7 +244,7 @@ func (r *Rows) Each(inv *Invoice, fn func(l *Line, cells []Cell) error) error {
 				continue
 			}
 			var err error
-			if r.cells[j], err = c.of(inv, l); err != nil {
+			if r.cells[j], err = of(c, inv, l); err != nil {
 				return c.failed(err, inv, l)
 			}
 		}

@@ -21,8 +21,42 @@ type canonical struct {
 	text   string
 	at     int
 	failed bool
-	times  map[string]time.Time // read before: an invoice repeats a few
+	memory
+}
+
+// memory is what documents are read into.
+type memory struct {
+	times  map[string]time.Time // read before: invoices repeat a few
 	fields []billing.Field      // of the lines' groups, together
+	lines  []Line
+}
+
+// timesMax is how many times are remembered.
+const timesMax = 256
+
+// Decoder does what [DecodeInvoice] does for many documents, whose lines share memory
+// that is used again. It belongs to one goroutine at a time.
+type Decoder struct{ memory memory }
+
+// Decode reads a document. The invoice is valid until Reset.
+func (d *Decoder) Decode(b []byte) (Invoice, error) {
+	c := canonical{text: string(b), memory: d.memory}
+	inv, ok := c.invoice()
+	d.memory = c.memory
+	if ok {
+		return inv, nil
+	}
+	return decodeAny(b)
+}
+
+// Reset ends the use of what Decode has returned.
+func (d *Decoder) Reset() {
+	clear(d.memory.fields)
+	clear(d.memory.lines)
+	d.memory.fields, d.memory.lines = d.memory.fields[:0], d.memory.lines[:0]
+	if len(d.memory.times) > timesMax {
+		clear(d.memory.times)
+	}
 }
 
 // lineBytesLeast is about the length of the shortest line.
@@ -43,7 +77,7 @@ func (c *canonical) invoice() (inv Invoice, ok bool) {
 	c.skip(`},"currency":`)
 	inv.Currency = billing.Currency(strings.Clone(c.string()))
 	c.skip(`,"lines":[`)
-	c.lines(&inv)
+	c.readLines(&inv)
 	c.skip(`],"total":`)
 	inv.TotalText = strings.Clone(c.string())
 	inv.Total = billing.Amount(c.parse(inv.TotalText))
@@ -58,20 +92,24 @@ func (c *canonical) invoice() (inv Invoice, ok bool) {
 	return inv, true
 }
 
-// lines reads the list of lines.
-func (c *canonical) lines(inv *Invoice) {
+// readLines reads the list of lines.
+func (c *canonical) readLines(inv *Invoice) {
 	if c.failed || c.next("]") {
 		return
 	}
-	inv.Lines = make([]Line, 0, 1+(len(c.text)-c.at)/lineBytesLeast)
+	if c.lines == nil {
+		c.lines = make([]Line, 0, 1+(len(c.text)-c.at)/lineBytesLeast)
+	}
+	from := len(c.lines)
 	for !c.failed {
-		inv.Lines = append(inv.Lines, Line{})
-		c.line(&inv.Lines[len(inv.Lines)-1])
+		c.lines = append(c.lines, Line{})
+		c.line(&c.lines[len(c.lines)-1])
 		if !c.next(",") {
-			return
+			break
 		}
 		c.at++
 	}
+	inv.Lines = c.lines[from:len(c.lines):len(c.lines)]
 }
 
 func (c *canonical) line(l *Line) {
@@ -219,7 +257,7 @@ func (c *canonical) time() time.Time {
 	if c.times == nil {
 		c.times = map[string]time.Time{}
 	}
-	c.times[text] = t
+	c.times[strings.Clone(text)] = t // what is kept for other documents keeps none
 	return t
 }
 

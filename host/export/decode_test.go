@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +171,84 @@ func BenchmarkDecodeInvoice(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(inv.Lines)), "lines")
+}
+
+// A Decoder gives what DecodeInvoice does, whatever it has read before.
+func TestDecoder(t *testing.T) {
+	inv := odd(t)
+	first, err := inv.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := NewInvoice(head(t), slots())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := plain.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, first, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	documents := [][]byte{first, second, indented.Bytes(), []byte("no invoice"), second, first[:len(first)/2], first}
+	var d Decoder
+	for range 3 {
+		d.Reset()
+		var read []Invoice // all of them stand until Reset
+		var want []Invoice
+		for _, document := range documents {
+			got, gotErr := d.Decode(document)
+			alone, aloneErr := DecodeInvoice(document)
+			if (gotErr == nil) != (aloneErr == nil) {
+				t.Errorf("%s: %v, alone %v", document, gotErr, aloneErr)
+			}
+			read, want = append(read, got), append(want, alone)
+		}
+		if diff := cmp.Diff(want, read); diff != "" {
+			t.Errorf("read in another way (-alone +here):\n%s", diff)
+		}
+	}
+	plain.Lines = slices.Repeat(plain.Lines, 100)
+	long, err := plain.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 50 // for what an invoice has beside its lines, and what the race detector adds
+	if n := testing.AllocsPerRun(20, func() {
+		d.Reset()
+		if _, err := d.Decode(long); err != nil {
+			t.Error(err)
+		}
+	}); n > most {
+		t.Errorf("%v allocations for an invoice of %d lines, at most %d are meant", n, len(plain.Lines), most)
+	}
+}
+
+// Cells without the text of numbers and times are the same otherwise.
+func TestTypedCells(t *testing.T) {
+	inv := odd(t)
+	var whole [][]Cell
+	if err := NewRows().Each(&inv, func(_ *Line, cells []Cell) error {
+		whole = append(whole, slices.Clone(cells))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rows := NewRows()
+	i := 0
+	if err := rows.Typed(&inv, func(_ *Line, cells []Cell) error {
+		for j, c := range cells {
+			column := rows.Columns()[j]
+			w := whole[i][j]
+			if c.Number != w.Number || !c.Time.Equal(w.Time) || c.Missing != w.Missing || column.Kind == KindText && c.Text != w.Text {
+				t.Errorf("line %d, %s: %+v, and with its text %+v", i, column.Name, c, w)
+			}
+		}
+		i++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

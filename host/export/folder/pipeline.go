@@ -13,6 +13,7 @@ import (
 type batch struct {
 	documents []byte // each with a newline
 	ends      []int  // behind each newline
+	decoder   export.Decoder
 	invoices  []export.Invoice
 	text      []byte // what a shaper has made of them; nil without one
 	err       error  // why they could not be read
@@ -38,9 +39,10 @@ func (b *batch) document(i int) []byte {
 
 // decode reads the documents, and makes their text.
 func (b *batch) decode(shape shaper) {
+	b.decoder.Reset()
 	b.invoices, b.text, b.err = b.invoices[:0], b.text[:0], nil
 	for i := range b.ends {
-		inv, err := export.DecodeInvoice(b.document(i))
+		inv, err := b.decoder.Decode(b.document(i))
 		if err == nil && shape != nil {
 			b.text, err = shape(b.text, &inv, b.document(i))
 		}

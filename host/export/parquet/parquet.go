@@ -84,6 +84,7 @@ type Writer struct {
 	rows    *export.Rows
 	columns []export.Column
 	row     parquet.Row
+	one     [1]parquet.Row
 	bytes   []byte // of the row's texts and numbers
 	limit   billing.Decimal
 }
@@ -100,12 +101,12 @@ func NewWriter(w io.Writer) *Writer {
 // Write writes the lines of an invoice. Its errors are ErrRange and those of the
 // writer.
 func (w *Writer) Write(inv *export.Invoice) error {
-	return w.rows.Each(inv, func(l *export.Line, cells []export.Cell) error {
+	return w.rows.Typed(inv, func(l *export.Line, cells []export.Cell) error {
 		w.row, w.bytes = w.row[:0], w.bytes[:0]
 		for j := range cells {
 			v, err := w.value(&w.columns[j], &cells[j])
 			if err != nil {
-				return fmt.Errorf("%w: invoice %s, line %s, %s %s", err, inv.ID, l.ID, w.columns[j].Name, cells[j].Text)
+				return fmt.Errorf("%w: invoice %s, line %s, %s %s", err, inv.ID, l.ID, w.columns[j].Name, cells[j].Number)
 			}
 			defined := 0
 			if w.columns[j].Optional && !v.IsNull() {
@@ -113,16 +114,23 @@ func (w *Writer) Write(inv *export.Invoice) error {
 			}
 			w.row = append(w.row, v.Level(0, defined, j))
 		}
-		if _, err := w.out.WriteRows([]parquet.Row{w.row}); err != nil {
+		// One by one: how many are written at a time decides where pages end, and so bytes.
+		if _, err := w.out.WriteRows(w.list()); err != nil {
 			return fmt.Errorf("parquet: %w", err)
 		}
 		return nil
 	})
 }
 
+// list is the row as a list of one.
+func (w *Writer) list() []parquet.Row {
+	w.one[0] = w.row
+	return w.one[:]
+}
+
 // value makes the value of a cell, which is valid until the next row.
 func (w *Writer) value(column *export.Column, c *export.Cell) (parquet.Value, error) {
-	if column.Optional && c.Text == "" {
+	if c.Missing {
 		return parquet.NullValue(), nil
 	}
 	from := len(w.bytes)
@@ -131,7 +139,8 @@ func (w *Writer) value(column *export.Column, c *export.Cell) (parquet.Value, er
 		if size, err := c.Number.Abs(); err != nil || size.Cmp(w.limit) >= 0 {
 			return parquet.Value{}, ErrRange
 		}
-		w.bytes = append(w.bytes, make([]byte, decimalBytes)...)
+		var room [decimalBytes]byte
+		w.bytes = append(w.bytes, room[:]...)
 		c.Number.PutLE(w.bytes[from:])
 		slices.Reverse(w.bytes[from:])
 		return parquet.FixedLenByteArrayValue(w.bytes[from:]), nil

@@ -284,6 +284,9 @@ func (c *clients) send(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error {
+		// Whoever waits for an answer when all is over is told by the server's end of the
+		// stream: a stream on which nothing moves does not hear that ctx ended.
+		defer func() { _ = stream.CloseSend() }()
 		start := c.now()
 		for n, chunk := range c.chunks {
 			if !c.sleep(ctx, start.Add(time.Duration(int64(n)*bodyEvents*chunkBodies*int64(time.Second)/int64(c.Events)))) {
