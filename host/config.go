@@ -140,6 +140,9 @@ func (c Config) Validate() error {
 	if n := c.Plugins.FuelPerEventMax; n < 0 || n > abi.FuelPerEventMax {
 		problems = append(problems, fmt.Errorf("plugins cannot have %d units of fuel for an event: there must be 0 to %d", n, abi.FuelPerEventMax))
 	}
+	if n := c.Plugins.FuelStartMax; n < 0 || n > abi.FuelStartMax {
+		problems = append(problems, fmt.Errorf("plugins cannot have %d units of fuel for their start: there must be 0 to %d", n, abi.FuelStartMax))
+	}
 	switch {
 	case c.Parts != nil:
 		problems = append(problems, c.Parts.validate())

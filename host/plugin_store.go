@@ -32,6 +32,10 @@ type PluginPolicy struct {
 	// the ABI has at most. Beyond abi.FuelPerEvent a plugin that means harm can hold a
 	// processor for longer than 100 ms. Those that the program brings along are exempt.
 	FuelPerEventMax int64
+	// FuelStartMax is the most fuel for its start that a plugin may ask for; 0 is what
+	// the ABI has at most. Starts are no events: they happen when plugins are pushed,
+	// applied and loaded.
+	FuelStartMax int64
 }
 
 // PushRequest carries a plugin.
@@ -108,17 +112,22 @@ func (h *Host) keep(ctx context.Context, m *plugins.Module, r PushRequest) (bool
 }
 
 // moreFuel is what to do about a plugin that asks for more fuel than it may have.
-const moreFuel = "make its events cheaper (`tollway plugin check` measures them), or allow it: plugins.fuel_per_event_max in the server's configuration"
+const moreFuel = "make it cheaper (`tollway plugin check` measures its events), or allow it: plugins.fuel_per_event_max or plugins.fuel_start_max in the server's configuration"
 
 // admitFuel refuses a plugin that asks for more fuel than one that is not the program's own
 // may have. It is asked when a plugin is pushed or applied, never when one is loaded: what
 // the log says is in force prices by its manifest's budget on every host.
 func (h *Host) admitFuel(digest string, m plugins.Manifest) error {
-	limit := h.config.Plugins.FuelPerEventMax
-	if _, own := h.registry.builtIn[digest]; own || limit == 0 || m.FuelPerEvent <= limit {
+	if _, own := h.registry.builtIn[digest]; own {
 		return nil
 	}
-	return fmt.Errorf("it asks for %d units of fuel for an event, and this server gives at most %d", m.FuelPerEvent, limit)
+	if limit := h.config.Plugins.FuelPerEventMax; limit != 0 && m.FuelPerEvent > limit {
+		return fmt.Errorf("it asks for %d units of fuel for an event, and this server gives at most %d", m.FuelPerEvent, limit)
+	}
+	if limit := h.config.Plugins.FuelStartMax; limit != 0 && m.FuelStart > limit {
+		return fmt.Errorf("it asks for %d units of fuel for its start, and this server gives at most %d", m.FuelStart, limit)
+	}
+	return nil
 }
 
 // admitSignature refuses a signature that is not one of these bytes, and, where

@@ -1,9 +1,11 @@
 package host_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/tollway/tollway/plugins/builtin"
 	"github.com/tollway/tollway/plugins/hostile"
 	"github.com/tollway/tollway/plugins/sign"
+	"github.com/tollway/tollway/sdk/abi"
 )
 
 func catalogFile(yaml string) []catalog.File {
@@ -208,33 +211,57 @@ func TestFuelNeedsLeave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := func(most int64) *running {
+	open := func(most, start int64) *running {
 		r := &running{t: t, dir: t.TempDir(), now: newClock("2026-10-10T00:00:00Z"), parts: 1}
-		r.config.Plugins = host.PluginPolicy{FuelPerEventMax: most}
+		r.config.Plugins = host.PluginPolicy{FuelPerEventMax: most, FuelStartMax: start}
 		r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
 		return r
 	}
-	push := func(r *running) error {
-		_, _, err := r.PushPlugin(r.wait(), host.PushRequest{Wasm: greedy, By: "anna"})
+	push := func(r *running, wasm []byte) error {
+		_, _, err := r.PushPlugin(r.wait(), host.PushRequest{Wasm: wasm, By: "anna"})
 		return err
 	}
+	slow := withMoreForStart(t, greedy, manifest)
 	given := func(a *host.ApplyRequest) { a.Plugins = map[string][]byte{"own.wasm": greedy} }
 	catalog := strings.Replace(manual(""), "billing:", `  - {name: greedy, meter: calls, currency: EUR, versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: "own.wasm#hostile"}]}
 billing:`, 1)
-	careful := open(manifest.FuelPerEvent - 1)
-	if err := push(careful); reasonOf(err) != host.ReasonInvalidPlugin || !strings.Contains(err.Error(), "units of fuel") {
+	careful := open(manifest.FuelPerEvent-1, abi.FuelStart)
+	if err := push(careful, slow); reasonOf(err) != host.ReasonInvalidPlugin || !strings.Contains(err.Error(), "units of fuel for its start") {
+		t.Errorf("pushed with a long start: %v", err)
+	}
+	if err := push(careful, greedy); reasonOf(err) != host.ReasonInvalidPlugin || !strings.Contains(err.Error(), "units of fuel") {
 		t.Errorf("pushed: %v", err)
 	}
 	if problems := careful.problemsOf(catalog, given); !strings.Contains(problems, "fuel_per_event_max") {
 		t.Errorf("applied: %q", problems)
 	}
-	lenient := open(manifest.FuelPerEvent)
-	if err := push(lenient); err != nil {
-		t.Error(err)
+	lenient := open(manifest.FuelPerEvent, abi.FuelStart+1)
+	for _, wasm := range [][]byte{greedy, slow} {
+		if err := push(lenient, wasm); err != nil {
+			t.Error(err)
+		}
 	}
 	if problems := lenient.problemsOf(catalog, given); problems != "" {
 		t.Error(problems)
 	}
+}
+
+// withMoreForStart is a module with another manifest, in place of the one that is its last section: it asks for one
+// unit of fuel more for its start than everybody has.
+func withMoreForStart(t *testing.T, wasm []byte, m plugins.Manifest) []byte {
+	t.Helper()
+	text, err := m.Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := 1 + len("tollway.manifest") + len(text)
+	bare := wasm[:len(wasm)-content-len(binary.AppendUvarint(nil, uint64(content)))-1]
+	m.FuelPerEvent, m.FuelStart = 0, abi.FuelStart+1
+	out, err := plugins.AppendManifest(slices.Clone(bare), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // What is revoked is not applied again; what is in force goes on, and is

@@ -98,9 +98,10 @@ func (i *Instance) Configure(ctx context.Context, requests []ConfigRequest) ([]*
 		return nil, err
 	}
 	i.restore()
-	before, arena := len(i.plans), len(i.arena)
+	before, arena, held := len(i.plans), len(i.arena), i.held
 	plans, err := i.configureAll(ctx, requests, encoded)
 	if err != nil {
+		i.held = held
 		return nil, err
 	}
 	if err := i.capture(); err != nil {
@@ -112,7 +113,7 @@ func (i *Instance) Configure(ctx context.Context, requests []ConfigRequest) ([]*
 	// with everything it was ever asked for, so that it is what it would have been at once.
 	for _, p := range plans {
 		if err := i.ensureArena(ctx, p.roomNeeded()); err != nil {
-			i.requests, i.plans = i.requests[:before], i.plans[:before]
+			i.requests, i.plans, i.held = i.requests[:before], i.plans[:before], held
 			return nil, errors.Join(err, i.remake(ctx, arena))
 		}
 	}
@@ -191,7 +192,7 @@ func (i *Instance) ensureArena(ctx context.Context, size int) error {
 func (i *Instance) makeArena(size int) error {
 	i.resetHost()
 	i.stack[0] = uint64(size)
-	result, err := i.call(i.api.ExportedFunction(abi.ExportArena), budget{fuel: abi.FuelInitialize})
+	result, err := i.call(i.api.ExportedFunction(abi.ExportArena), budget{fuel: i.module.fuelStart})
 	if err != nil {
 		return i.fault("it could not make an arena of %d bytes: %s", size, err)
 	}
@@ -221,7 +222,7 @@ func (i *Instance) remake(ctx context.Context, arena int) error {
 	if err == nil {
 		i.restore()
 		before := i.plans
-		i.plans = i.plans[:0:0]
+		i.plans, i.held = i.plans[:0:0], 0
 		_, err = i.configureAll(ctx, i.requests, encoded)
 		i.plans = before
 	}
@@ -257,6 +258,7 @@ func (i *Instance) configureAll(ctx context.Context, requests []ConfigRequest, e
 		}
 		p.Tariff = requests[k].Tariff
 		plans = append(plans, p)
+		i.held += int64(len(raw))
 	}
 	return plans, errors.Join(refused...)
 }
@@ -270,8 +272,10 @@ func (i *Instance) configureOne(handle uint32, request []byte) (*Plan, error) {
 	copy(i.arena[abi.HeaderSize:], request)
 	i.used = abi.HeaderSize + len(request)
 	i.stack[0], i.stack[1] = uint64(handle), uint64(len(request))
-	// Whoever wrote many parameters waits for them; whoever wrote few must not be made to.
-	result, err := i.call(i.configure, budget{fuel: abi.FuelInitialize + abi.FuelPerParamByte*int64(len(request))})
+	// Whoever wrote many parameters waits for them; whoever wrote few must not be made to. A module that collects its
+	// garbage looks at all that it holds, now and then.
+	granted := i.module.fuelConfigure + abi.FuelPerParamByte*int64(len(request)) + abi.FuelPerHeldByte*i.held
+	result, err := i.call(i.configure, budget{fuel: granted})
 	if err != nil {
 		return nil, &ConfigError{Message: "the plugin failed on its parameters: " + err.Error(), cause: err}
 	}

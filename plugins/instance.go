@@ -35,6 +35,7 @@ type Instance struct {
 
 	requests []ConfigRequest
 	plans    []*Plan
+	held     int64 // bytes of the requests that were taken
 
 	fuelUsed int64 // by the calls of the last Price
 	pool     int64 // see poolFirst
@@ -80,7 +81,7 @@ func (i *Instance) start(ctx context.Context) error {
 	}
 	i.resetHost()
 	if i.module.initialize {
-		if _, err := i.call(i.api.ExportedFunction(abi.ExportInitialize), budget{fuel: abi.FuelInitialize}); err != nil {
+		if _, err := i.call(i.api.ExportedFunction(abi.ExportInitialize), budget{fuel: i.module.fuelStart}); err != nil {
 			return fmt.Errorf("its initialization failed: %w", err)
 		}
 	}

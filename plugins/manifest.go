@@ -27,6 +27,9 @@ type Manifest struct {
 	Tariffs []ManifestTariff `json:"tariffs"`
 	// FuelPerEvent is the budget of one unit of work; 0 means abi.FuelPerEvent.
 	FuelPerEvent int64 `json:"fuel_per_event,omitempty"`
+	// FuelStart is the budget of its start, and of a configuration beside what its size brings; 0 means abi.FuelStart
+	// and abi.FuelConfigure.
+	FuelStart int64 `json:"fuel_start,omitempty"`
 	// MemoryMaxBytes lowers the limit on the plugin's memory; 0 leaves it.
 	MemoryMaxBytes int64 `json:"memory_max_bytes,omitempty"`
 	// SDK says what the plugin was built with.
@@ -112,6 +115,9 @@ func (m *Manifest) Validate() error {
 	}
 	if m.FuelPerEvent < 0 || m.FuelPerEvent > abi.FuelPerEventMax {
 		bad("fuel_per_event: must be 0 to %d, not %d", abi.FuelPerEventMax, m.FuelPerEvent)
+	}
+	if m.FuelStart < 0 || m.FuelStart > abi.FuelStartMax {
+		bad("fuel_start: must be 0 to %d, not %d", abi.FuelStartMax, m.FuelStart)
 	}
 	if m.MemoryMaxBytes < 0 || m.MemoryMaxBytes > math.MaxUint32 {
 		bad("memory_max_bytes: must be 0 to %d, not %d", uint32(math.MaxUint32), m.MemoryMaxBytes)

@@ -22,14 +22,16 @@ const compileWorkers = 2
 // Module is a plugin that was checked and compiled. It is not changed after [Runtime.Load]; its
 // methods may be called concurrently.
 type Module struct {
-	digest      string
-	manifest    Manifest
-	rewritten   *fuel.Result
-	initialize  bool // exports _initialize
-	fuelPerUnit int64
-	environment []string
-	log         func(digest string, text []byte)
-	tracker     *tracker // of the runtime; nil where there is none
+	digest        string
+	manifest      Manifest
+	rewritten     *fuel.Result
+	initialize    bool // exports _initialize
+	fuelPerUnit   int64
+	fuelStart     int64 // of _initialize and of tariff_arena
+	fuelConfigure int64 // of a configuration, beside what its size brings
+	environment   []string
+	log           func(digest string, text []byte)
+	tracker       *tracker // of the runtime; nil where there is none
 
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil without a cache folder
@@ -78,6 +80,10 @@ func (r *Runtime) load(ctx context.Context, wasm []byte, digest string) (*Module
 	_, m.initialize = parsed.Export(abi.ExportInitialize)
 	if m.fuelPerUnit == 0 {
 		m.fuelPerUnit = abi.FuelPerEvent
+	}
+	m.fuelStart, m.fuelConfigure = abi.FuelStart, abi.FuelConfigure
+	if manifest.FuelStart > 0 {
+		m.fuelStart, m.fuelConfigure = manifest.FuelStart, manifest.FuelStart
 	}
 	if err := m.compile(ctx, r.config); err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package hostile
 
 import (
+	"slices"
+
 	w "github.com/tollway/tollway/plugins/internal/wasmtest"
 	"github.com/tollway/tollway/sdk/abi"
 )
@@ -30,14 +32,14 @@ func costlyCases() []Case {
 		loads("across two lines", 62, w.Load32(62)),
 		loads("across two pages", 4_094, w.Load32(4_094)),
 		loads("by copies of four bytes", 0, copied),
-		grown("stores that miss every cache", spin(repeat(100, randomAddress(), w.I32Const(1), w.Store32(0)))),
+		grown("stores that miss every cache", storesAnywhere()),
 		grown("stores across two pages", spin(repeat(100, randomAddress(), w.I32Const(4_095), w.Op(0x72), w.I64Const(1), w.Store64(0)))), // or
 		grown("stores of a byte behind each other's page", spin(repeat(100, randomAddress(), w.LocalGet(scratch), w.Op(0x3a, 0), w.U32(0)))),
 		grown("stores of vectors", spin(repeat(100, randomAddress(), w.LocalGet(vector), w.Op(0xfd, 0x0b, 4), w.U32(0)))),
 		grown("fills of one byte", spin(repeat(100, randomAddress(), w.I32Const(1), w.I32Const(1), w.MemoryFill()))),
 		grown("fills of four kilobytes", spin(repeat(100, randomAddress(), w.I32Const(1), w.I32Const(4_096), w.MemoryFill()))),
 		grown("copies of one byte", spin(repeat(100, randomAddress(), randomAddress(), w.I32Const(1), w.MemoryCopy()))),
-		grown("copies of all memory", spin(w.I32Const(1<<25), w.I32Const(1<<21), w.I32Const(1<<25), w.MemoryCopy())),
+		grown("copies of all memory", copiesOfAll()),
 		c("calls of functions that no cache holds", tariff{bad: spin(w.Call(funcFirst)), funcs: coldFunctions(w.Call)}),
 		c("calls through a table that no cache holds", coldTable()),
 		c("numbers too small to be normal", tariff{bad: spin(tiny(), repeat(200, w.Op(0x44, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f), w.Op(0xa2)), w.Op(0xbd), kept)}),
@@ -49,6 +51,22 @@ func costlyCases() []Case {
 		c("remainders", tariff{bad: spin(w.I64Const(-5), repeat(100, w.I64Const(-3), w.Op(0x81), w.I64Const(-7), w.Op(0x84)), kept)}),
 		c("branches by a table that no processor foresees", tariff{bad: randomBranches()}),
 	}
+}
+
+// missing is a function that does what the costly cases do, in all of the memory: for calls that have no events.
+func missing(code ...[]byte) []w.Func {
+	return []w.Func{{
+		Locals: slices.Concat(slices.Repeat([]byte{w.I32}, int(scratch2)+1), []byte{w.I64, w.I64, w.V128}),
+		Code:   w.Cat(w.I32Const(960), w.MemoryGrow(), w.Op(w.Drop), w.Cat(code...), w.Op(w.End)),
+	}}
+}
+
+func storesAnywhere() []byte {
+	return spin(repeat(100, randomAddress(), w.I32Const(1), w.Store32(0)))
+}
+
+func copiesOfAll() []byte {
+	return spin(w.I32Const(1<<25), w.I32Const(1<<21), w.I32Const(1<<25), w.MemoryCopy())
 }
 
 // mostFuel is the most that anybody's plugin may have for an event.

@@ -220,6 +220,7 @@ func manifestCases() []Case {
 		lie("an unknown member", "unknown field", whole(`"name"`, `"trusted":true,"name"`)),
 		lie("fuel without end", "fuel_per_event: must be 0 to", whole(`"name"`, `"fuel_per_event":4611686018427387904,"name"`)),
 		lie("fuel below zero", "fuel_per_event: must be 0 to", whole(`"name"`, `"fuel_per_event":-1,"name"`)),
+		lie("fuel without end for the start", "fuel_start: must be 0 to", whole(`"name"`, `"fuel_start":100000001,"name"`)),
 		lie("fuel as a fraction", "cannot be read", whole(`"name"`, `"fuel_per_event":1e30,"name"`)),
 		lie("memory without end", "memory_max_bytes", whole(`"name"`, `"memory_max_bytes":1099511627776,"name"`)),
 		lie("a name that is a path", "is not of the form", whole(`"name":"hostile","tariffs"`, `"name":"../../etc/passwd","tariffs"`)),

@@ -17,6 +17,10 @@ import (
 // CallMax is the most processor time that a call may take which only its fuel ends.
 const CallMax = 100 * time.Millisecond
 
+// StartMax is the most processor time that a start or a configuration may take which only its fuel ends: a start
+// has sixteen times the fuel of an event, and happens when plugins are pushed, applied and loaded.
+const StartMax = 2 * time.Second
+
 // triesStrict is how often a call that took longer is tried.
 const triesStrict = 8
 
@@ -44,6 +48,9 @@ type Result struct {
 	Problems []string
 	// Load and Call are the processor time that loading the module and the call with the triggering event took.
 	Load, Call time.Duration
+	// Start is the processor time of a start or a configuration that only fuel ended, with what belongs to it: the code
+	// is there already.
+	Start time.Duration
 	// Memory is by how much the memory of the process grew at its peak, in bytes; 0 where that cannot be told.
 	Memory int64
 
@@ -59,8 +66,8 @@ type Report struct {
 	Cases, Failed int
 	// Alone and Beside are the times that the honest tariff took for a batch, without a neighbour and with one.
 	Alone, Beside Latency
-	// Calls are the processor times of the calls that fuel had to end.
-	Calls Latency
+	// Calls are the processor times of the calls that fuel had to end, Starts those of starts and configurations.
+	Calls, Starts Latency
 }
 
 // Run holds cases against a runtime. The error is not about a case: those are in the results.
@@ -78,7 +85,7 @@ func Run(ctx context.Context, c Config, cases []Case) (report Report, err error)
 		return report, err
 	}
 	n.start(ctx)
-	var calls []time.Duration
+	var calls, starts []time.Duration
 	for k := range cases {
 		result := &Result{Case: &cases[k]}
 		if c.Strict {
@@ -94,12 +101,15 @@ func Run(ctx context.Context, c Config, cases []Case) (report Report, err error)
 		if strings.Contains(result.Got, outOfFuel) && result.Call > 0 {
 			calls = append(calls, result.Call)
 		}
+		if result.Start > 0 {
+			starts = append(starts, result.Start)
+		}
 		c.Each(result)
 	}
 	if err := n.stop(); err != nil {
 		return report, err
 	}
-	report.Beside, report.Calls = latencyOf(n.times), latencyOf(calls)
+	report.Beside, report.Calls, report.Starts = latencyOf(n.times), latencyOf(calls), latencyOf(starts)
 	return report, nil
 }
 
@@ -120,6 +130,7 @@ func (r *Result) run(ctx context.Context, loader *plugins.Runtime, strict bool) 
 	r.Load = measured(func() { module, err = loader.Load(ctx, wasm) })
 	if err != nil {
 		r.ended(Refused, err.Error())
+		r.started(err.Error(), func() { _, _ = loader.Load(ctx, wasm) })
 		return nil
 	}
 	b, text, err := newBench(ctx, module, r.Case)
@@ -128,6 +139,7 @@ func (r *Result) run(ctx context.Context, loader *plugins.Runtime, strict bool) 
 	}
 	if b == nil {
 		r.ended(Unusable, text)
+		r.started(text, func() { _, _, _ = newBench(ctx, module, r.Case) })
 		return nil
 	}
 	r.price(ctx, b)
@@ -142,6 +154,20 @@ func (r *Result) run(ctx context.Context, loader *plugins.Runtime, strict bool) 
 		r.problem("the call took %s of the processor", r.Call)
 	}
 	return nil
+}
+
+// started measures what a module does before it prices, where only fuel ended that and calls are held to their times.
+func (r *Result) started(text string, again func()) {
+	if r.tries == 0 || !strings.Contains(text, outOfFuel) {
+		return
+	}
+	r.Start = measured(again)
+	for tries := 1; tries < r.tries && r.Start > StartMax; tries++ {
+		r.Start = min(r.Start, measured(again))
+	}
+	if r.Start > StartMax {
+		r.problem("it took %s of the processor", r.Start)
+	}
 }
 
 // ended holds how a case ended against how it must.

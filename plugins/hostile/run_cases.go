@@ -36,8 +36,11 @@ func recursion(n int) []w.Func {
 }
 
 // growAll asks for all the memory there is, page by page, and then for one byte more.
-func growAll() []byte {
-	return w.Cat(w.Loop(w.Void, w.I32Const(1), w.MemoryGrow(), w.I32Const(-1), w.Op(0x47), w.BrIf(0)), trap()) // ne
+func growAll() []byte { return growBy(1) }
+
+// growBy does so by several pages at once.
+func growBy(pages int32) []byte {
+	return w.Cat(w.Loop(w.Void, w.I32Const(pages), w.MemoryGrow(), w.I32Const(-1), w.Op(0x47), w.BrIf(0)), trap()) // ne
 }
 
 // startCases misbehave in _initialize, which is tried when a module is loaded.
@@ -48,6 +51,10 @@ func startCases() []Case {
 	return []Case{
 		start("a loop", outOfFuel, tariff{start: forever()}),
 		start("a tree of calls", outOfFuel, tariff{start: w.Cat(w.I32Const(60), w.Call(funcFirst)), funcs: []w.Func{tree()}}),
+		start("loads that miss every cache", outOfFuel, tariff{start: w.Call(funcFirst), funcs: missing(chain(0), chase(w.Load32(0)))}),
+		start("loads across two pages", outOfFuel, tariff{start: w.Call(funcFirst), funcs: missing(chain(4_094), chase(w.Load32(4_094)))}),
+		start("stores that miss every cache", outOfFuel, tariff{start: w.Call(funcFirst), funcs: missing(storesAnywhere())}),
+		start("copies of all memory", outOfFuel, tariff{start: w.Call(funcFirst), funcs: missing(copiesOfAll())}),
 		start("recursion", tooDeep, tariff{start: w.Call(funcFirst), funcs: recursion(1)}),
 		start("a trap", "unreachable", tariff{start: trap()}),
 		start("all the memory", "more than its 65536 KiB of memory", tariff{start: growAll()}),
@@ -82,9 +89,14 @@ func configureCases() []Case {
 	}
 	return []Case{
 		c("a loop", outOfFuel, tariff{config: forever()}),
+		c("a tree of calls", outOfFuel, tariff{config: w.Cat(w.I32Const(60), w.Call(funcFirst)), funcs: []w.Func{tree()}}),
+		c("loads that miss every cache", outOfFuel, tariff{config: w.Call(funcFirst), funcs: missing(chain(0), chase(w.Load32(0)))}),
+		c("loads across two pages", outOfFuel, tariff{config: w.Call(funcFirst), funcs: missing(chain(4_094), chase(w.Load32(4_094)))}),
+		c("stores that miss every cache", outOfFuel, tariff{config: w.Call(funcFirst), funcs: missing(storesAnywhere())}),
+		c("copies of all memory", outOfFuel, tariff{config: w.Call(funcFirst), funcs: missing(copiesOfAll())}),
 		c("a trap", "unreachable", tariff{config: trap()}),
 		c("recursion", tooDeep, tariff{config: w.Call(funcFirst), funcs: recursion(2)}),
-		c("all the memory", "65536 KiB of memory", tariff{config: growAll()}),
+		c("all the memory", "65536 KiB of memory", tariff{config: growBy(16)}),
 		code("an unknown code", "unknown code 77", w.I32Const(77)),
 		code("a fault of 4 GiB of text", "failed on a configuration", store32(w.ArenaAt+headerErrLen, -1), w.I32Const(1)),
 		code("a reply of 4 GiB", "breaks the ABI", store32(w.ArenaAt+headerReplyLen, -1), w.I32Const(0)),

@@ -162,8 +162,11 @@ const (
 	FuelPerEvent       = 1_000_000   // unless the manifest says otherwise; a server gives more by its operator's leave
 	FuelPerEventMax    = 50_000_000  // whatever the operator allows
 	FuelBase           = 1_000_000   // of a call, before the first begin
-	FuelInitialize     = 100_000_000 // of _initialize and of one configure
-	FuelPerParamByte   = 2_000       // of one configure beyond that, for each byte of its request
+	FuelStart          = 16_000_000  // of _initialize and of tariff_arena, unless the manifest says otherwise
+	FuelConfigure      = 5_000_000   // of one configure, likewise
+	FuelStartMax       = 100_000_000 // whatever the operator allows
+	FuelPerParamByte   = 4_000       // of one configure beyond that, for each byte of its request
+	FuelPerHeldByte    = 600         // and for each byte of the requests that the instance has taken before
 	CallDepthMax       = 1_000
 	ManifestMaxBytes   = 1 << 20
 	TariffsPerModule   = 256

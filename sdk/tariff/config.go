@@ -39,16 +39,25 @@ const problemsShown = 20
 
 // problem notes one problem with the parameters.
 func (c *Config) problem(path []byte, message string) {
-	c.count++
-	if c.count > problemsShown {
+	if c.tooMany() {
 		return
 	}
+	c.count++
 	if len(c.problems) > 0 {
 		c.problems = append(c.problems, "; "...)
 	}
 	c.problems = append(c.problems, path...)
 	c.problems = append(c.problems, ": "...)
 	c.problems = append(c.problems, message...)
+}
+
+// tooMany tells whether a problem is one too many to be shown, and counts it then: its path need not be made.
+func (c *Config) tooMany() bool {
+	if c.count < problemsShown {
+		return false
+	}
+	c.count++
+	return true
 }
 
 // claim stops a tariff that asks for lines or state while it prices.
@@ -115,6 +124,9 @@ func (c *Config) open(object int32) Params {
 func (c *Config) entry(child int32) Params {
 	c.doc.nodes[child].used = true
 	if kind := c.doc.nodes[child].kind; kind != jsonObject {
+		if c.tooMany() {
+			return Params{config: c, node: none}
+		}
 		path := c.doc.appendPath([]byte("params"), child, c.root)
 		c.problem(path, "must be an object, not "+kindNames[kind])
 		return Params{config: c, node: none}
@@ -137,11 +149,15 @@ func (c *Config) refuseUnknown(t *Tariff) {
 		if known == nil {
 			known, _ = describe(t)
 		}
+		beside := c.specOf(parent, known)
+		unknown := beside.of(nodes[i].key) == nil
+		if !unknown && !sound || c.tooMany() {
+			continue
+		}
 		path := c.doc.appendPath([]byte("params"), int32(i), c.root)
-		switch beside := c.specOf(parent, known); {
-		case beside.of(nodes[i].key) == nil:
+		if unknown {
 			c.problem(path, "unknown parameter; known here: "+beside.names())
-		case sound:
+		} else {
 			c.problem(path, "has no effect with the other parameters")
 		}
 	}

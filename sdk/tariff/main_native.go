@@ -47,6 +47,7 @@ func (m *Module) main(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 type manifest struct {
 	ABI            string           `json:"abi"`
 	FuelPerEvent   int64            `json:"fuel_per_event,omitempty"`
+	FuelStart      int64            `json:"fuel_start,omitempty"`
 	MemoryMaxBytes int64            `json:"memory_max_bytes,omitempty"`
 	Name           string           `json:"name"`
 	SDK            string           `json:"sdk"`
@@ -69,7 +70,7 @@ type manifestTariff struct {
 // A tariff whose Configure panics while its parameters are described.
 func (m *Module) Manifest() ([]byte, error) {
 	form := manifest{
-		ABI: abi.Version, FuelPerEvent: m.FuelPerEvent, MemoryMaxBytes: m.MemoryMaxBytes,
+		ABI: abi.Version, FuelPerEvent: m.FuelPerEvent, FuelStart: m.FuelStart, MemoryMaxBytes: m.MemoryMaxBytes,
 		Name: m.Name, SDK: sdkName, Version: m.Version,
 	}
 	for i := range m.Tariffs {

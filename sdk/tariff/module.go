@@ -17,6 +17,10 @@ type Module struct {
 	// FuelPerEvent is the budget of work for one event or one finish; 0 = the engine's default,
 	// which is ten times what the tariffs of this SDK use.
 	FuelPerEvent int64
+	// FuelStart is the budget of work for the start of the module, and for a configuration beside what the size of its
+	// parameters brings; 0 = the engine's defaults. A module in Go
+	// starts with half of its own. An engine may refuse more.
+	FuelStart int64
 	// MemoryMaxBytes is the most memory an instance may have; 0 = the engine's default.
 	MemoryMaxBytes int64
 }
@@ -98,6 +102,9 @@ func (m *Module) problem() string {
 	}
 	if len(m.Tariffs) == 0 || len(m.Tariffs) > abi.TariffsPerModule {
 		return "a module has 1 to " + strconv.Itoa(abi.TariffsPerModule) + " tariffs"
+	}
+	if m.FuelStart < 0 || m.FuelStart > abi.FuelStartMax {
+		return "fuel of the start must be 0 to " + strconv.Itoa(abi.FuelStartMax)
 	}
 	if m.FuelPerEvent < 0 || m.FuelPerEvent > abi.FuelPerEventMax {
 		return "fuel per event must be 0 to " + strconv.Itoa(abi.FuelPerEventMax)

@@ -77,6 +77,9 @@ func (p Params) Fail(name, message string) {
 	if p.config == nil || p.spec != nil || p.node == none {
 		return
 	}
+	if p.config.tooMany() {
+		return
+	}
 	p.config.problem(p.path(name), message)
 }
 
@@ -248,7 +251,10 @@ func (p Params) OptionalTime(name, about string) (int64, bool) {
 
 // Rounding reads {"scale": 2, "mode": "half_up"}. Absent, null and mode none give [Exact].
 func (p Params) Rounding(name, about string) billing.Rounding {
-	f := field{name: name, about: about, kind: fieldRounding, inner: roundingSpec()}
+	f := field{name: name, about: about, kind: fieldRounding}
+	if p.spec != nil {
+		f.inner = roundingSpec()
+	}
 	n := p.find(f, optional, jsonObject)
 	if n == none {
 		return Exact

@@ -105,6 +105,9 @@ func (p Params) eachChild(n int32, f func(child int32)) {
 
 // failAt notes a problem with a value.
 func (p Params) failAt(n int32, message string) {
+	if p.config.tooMany() {
+		return
+	}
 	p.config.problem(p.config.doc.appendPath([]byte("params"), n, p.config.root), message)
 }
 

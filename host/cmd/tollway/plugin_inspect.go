@@ -124,6 +124,9 @@ func (p *inspectedPlugin) text(tariff string) string {
 		more = " (a server takes that only where plugins.fuel_per_event_max allows it)"
 	}
 	line("fuel", "%s for an event%s", thousands(p.FuelPerEvent), more)
+	if m := p.Manifest; m != nil && m.FuelStart > abi.FuelStart {
+		line("", "%s for its start (a server takes that only where plugins.fuel_start_max allows it)", thousands(m.FuelStart))
+	}
 	if m := p.Manifest; m != nil {
 		sdk := "no SDK that it names"
 		if m.SDK != "" {

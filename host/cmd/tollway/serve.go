@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,9 @@ type serveConfig struct {
 		// FuelPerEventMax is the most fuel for an event that a plugin may ask for;
 		// default abi.FuelPerEvent.
 		FuelPerEventMax int64 `yaml:"fuel_per_event_max"`
+		// FuelStartMax is the most fuel for its start that a plugin may ask for; default
+		// abi.FuelStart.
+		FuelStartMax int64 `yaml:"fuel_start_max"`
 	} `yaml:"plugins"`
 	NATS struct {
 		// URL of an external server, or several with commas. Empty: an embedded
@@ -175,11 +179,10 @@ func (c *serveCommand) snapshots(into *snapshotsConfig) error {
 // applied. What is not said is required.
 func (c serveConfig) plugins() host.PluginPolicy {
 	required := c.Plugins.RequireSignature == nil || *c.Plugins.RequireSignature
-	fuel := c.Plugins.FuelPerEventMax
-	if fuel == 0 {
-		fuel = abi.FuelPerEvent
+	return host.PluginPolicy{
+		Trust: c.Plugins.Trust, RequireSignature: required, ShadowPercent: c.Plugins.ShadowPercent,
+		FuelPerEventMax: cmp.Or(c.Plugins.FuelPerEventMax, abi.FuelPerEvent), FuelStartMax: cmp.Or(c.Plugins.FuelStartMax, abi.FuelStart),
 	}
-	return host.PluginPolicy{Trust: c.Plugins.Trust, RequireSignature: required, ShadowPercent: c.Plugins.ShadowPercent, FuelPerEventMax: fuel}
 }
 
 // nats is the part of the configuration that says where the log is.

@@ -59,6 +59,7 @@ func run(ctx context.Context, cache string, names []string) (err error) {
 	}
 	write(fmt.Sprintf("\n%d cases, %d failed", report.Cases, report.Failed))
 	write(fmt.Sprintf("calls that only fuel ended, processor time:  %s", report.Calls))
+	write(fmt.Sprintf("starts and configurations that only fuel ended: %s", report.Starts))
 	write(fmt.Sprintf("the honest tariff alone, a batch:            %s", report.Alone))
 	write(fmt.Sprintf("the honest tariff beside them, a batch:      %s", report.Beside))
 	if report.Failed > 0 {

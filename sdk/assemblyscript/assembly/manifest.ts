@@ -17,6 +17,7 @@ export function tollway_manifest(): usize {
   out.clear().str('{"abi":"1.0","name":').jsonStr(p.name).str(',"version":').jsonStr(p.version);
   out.str(',"sdk":"tollway-assemblyscript/1.0"');
   if (p.fuelPerEvent > 0) out.str(',"fuel_per_event":').num(p.fuelPerEvent);
+  if (p.fuelStart > 0) out.str(',"fuel_start":').num(p.fuelStart);
   if (p.memoryMaxBytes > 0) out.str(',"memory_max_bytes":').num(p.memoryMaxBytes);
   out.str(',"tariffs":[');
   for (let i = 0; i < p.offers.length; i++) {

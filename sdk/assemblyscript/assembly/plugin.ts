@@ -44,6 +44,8 @@ export class Plugin {
   offers: Offer[] = [];
   /** The budget of work for one event or one close; 0 = the engine's default. */
   fuelPerEvent: i64 = 0;
+  /** The budget of work for the start, and for a configuration beside what its size brings; 0 = the engine's default. */
+  fuelStart: i64 = 0;
   /** The most memory that an instance may have; 0 = the engine's default. */
   memoryMaxBytes: i64 = 0;
 
