@@ -131,9 +131,36 @@ const lendTries = 3
 // lend calls fn with the value of a key as it lies in Badger, which it may not
 // keep; mapped says that this is a file mapped into memory. Damage is an error
 // as in get; what fn returns or panics with passes.
-func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error) (err error) {
+func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error) error {
+	for try := 1; ; try++ {
+		item, err := find(txn, key)
+		if err != nil {
+			return err
+		}
+		if lent, err := lendItem(item, try == lendTries, fn); lent || err != nil {
+			return err
+		}
+	}
+}
+
+// find returns Badger's item of a key.
+func find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	lent := false
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("unreadable: %v", cause)
+		}
+	}()
+	if item, err = txn.Get(key); errors.Is(err, badger.ErrKeyNotFound) {
+		err = errMissing
+	}
+	return item, err
+}
+
+// lendItem is lend for an item that was found. It reports false, unless it is the last
+// try, where the item's value is not in its place any more.
+func lendItem(item *badger.Item, last bool, fn func(value []byte, mapped bool) error) (lent bool, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		switch cause := recover(); {
 		case cause == nil:
@@ -143,27 +170,16 @@ func lend(txn *badger.Txn, key []byte, fn func(value []byte, mapped bool) error)
 			err = fmt.Errorf("unreadable: %v", cause)
 		}
 	}()
-	for try := 1; ; try++ {
-		item, err := txn.Get(key)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return errMissing
+	err = item.Value(func(value []byte) error {
+		if len(value) == 0 && !last { // none is stored empty
+			return nil
 		}
-		if err != nil {
-			return err
-		}
-		err = item.Value(func(value []byte) error {
-			if len(value) == 0 && try < lendTries { // none is stored empty
-				return nil
-			}
-			lent = true
-			// A value in a table is copied to the heap. The size of one in the
-			// value log includes a header and a sum, that of others does not.
-			return fn(value, item.EstimatedSize() > int64(len(key)+len(value)))
-		})
-		if lent || err != nil {
-			return err
-		}
-	}
+		lent = true
+		// A value in a table is copied to the heap. The size of one in the
+		// value log includes a header and a sum, that of others does not.
+		return fn(value, item.EstimatedSize() > int64(len(item.Key())+len(value)))
+	})
+	return lent, err
 }
 
 // isFault reports whether a panic says that memory could not be read. That is what a

@@ -30,7 +30,10 @@ func (f *folder) collect() (more bool, err error) {
 	}
 	defer s.pins.Unlock()
 	ratio, _ := big.NewRat(collectPercent, 100).Float64()
-	switch err = s.db.RunValueLogGC(ratio); {
+	s.moves.Add(1)
+	err = s.db.RunValueLogGC(ratio)
+	s.moves.Add(1)
+	switch {
 	case err == nil:
 		s.counters.collected.Add(1)
 		return true, nil

@@ -260,44 +260,6 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 	})
 }
 
-// peekBytes is about what the system maps of a file when one place is looked at: it
-// maps what is in its cache around the place, in pieces of various sizes.
-const peekBytes = 256 << 10
-
-// Peek is View without the check of the sum, for a caller who wants a small
-// part of a large entry of a journal and checks it by a sum within: what is not
-// looked at is not read from the disk. Entries that do not lie in one piece are
-// checked, read and joined.
-func (p *Partition) Peek(log uint8, n uint64, fn func(entry []byte) error) error {
-	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
-		if !p.alone(log, r) {
-			scan := logScan{store: p.store, txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
-			return scan.run(r)
-		}
-		key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
-		checked := false
-		err := lend(txn, key, func(value []byte, mapped bool) error {
-			if mapped && p.store.mapped(peekBytes) {
-				defer unmap(value)
-			}
-			s, err := parseHeader(value)
-			if err != nil {
-				return err
-			}
-			entry, err := s.only(n)
-			if err != nil {
-				return err
-			}
-			checked = true
-			return fn(entry)
-		})
-		if err == nil || checked {
-			return err
-		}
-		return f.corrupt(r.id, int(n-r.first), err.Error())
-	})
-}
-
 // entry calls read with the run of an entry and a transaction that sees it. It
 // goes by the published state, which costs less than reading the commit record,
 // and begins again when a commit or a fold took the run away meanwhile.

@@ -30,9 +30,10 @@ type Store struct {
 	journals     [256]bool // the logs that are journals
 
 	ballast    ballast
-	unsynced   atomic.Bool  // Badger could not sync its value log
-	logWritten atomic.Int64 // bytes in the value log since it was last collected
-	inMemory   atomic.Int64 // bytes of it that came into memory since a file was unmapped
+	unsynced   atomic.Bool   // Badger could not sync its value log
+	logWritten atomic.Int64  // bytes in the value log since it was last collected
+	moves      atomic.Uint64 // counts when values begin to be moved in it, and when that ends
+	inMemory   atomic.Int64  // bytes of it that came into memory since a file was unmapped
 
 	counters counters
 	buffers  bufferPool

@@ -83,8 +83,8 @@ func (s *Store) transact(writes []write) error {
 var errUnsynced = errors.New("the value log could not be synced")
 
 // unmapBytes is how much of the value log may come into the process's memory before
-// a file is taken out of it.
-const unmapBytes = 4 << 20
+// a file is taken out of it. That costs as much as some fifty looks at single places.
+const unmapBytes = 16 << 20
 
 // mapped notes that so many bytes of the value log came into the process's resident
 // memory, of which they would be a part until Badger removes the file, and reports

@@ -233,6 +233,7 @@ type records struct {
 	layout
 	base uint64
 	blob []byte
+	at   record // that visit shows
 }
 
 // parseRecords checks the header of a blob. Any bytes may be given.
@@ -276,7 +277,7 @@ func (r *records) visit(page int, fn func(*record) bool) (more bool, err error) 
 	}
 	n := (len(b) - pageOverhead) / r.recordBytes()
 	ids, contents, positions, untils := r.columns(b, n)
-	var at record
+	at := &r.at
 	for i := range n {
 		end := int(number(untils[r.untilWidth*i:], r.untilWidth))
 		if end >= r.ends {
@@ -285,7 +286,7 @@ func (r *records) visit(page int, fn func(*record) bool) (more bool, err error) 
 		at.id, at.Content = ingest.Hash(ids[16*i:16*i+16]), ingest.Hash(contents[16*i:16*i+16])
 		at.Position = r.base + number(positions[r.positionWidth*i:], r.positionWidth)
 		at.until = int64(binary.LittleEndian.Uint64(r.blob[recordsHeader+8*end:]))
-		if !fn(&at) {
+		if !fn(at) {
 			return false, nil
 		}
 	}

@@ -18,6 +18,7 @@ func open(store Store, o Options, z sizes) (*Set, error) {
 		sizes: z, store: store, options: o, horizon: o.Horizon,
 		nextRecent: store.LogLast(o.Recent) + 1, nextPiece: store.LogLast(o.Pieces) + 1, nextFilter: store.LogLast(o.Filters) + 1,
 	}
+	s.probe = newProbe(s)
 	filters, err := s.readFilters()
 	if err != nil {
 		return nil, err

@@ -35,41 +35,71 @@ func (s *Set) lookup(id *ingest.Hash, key uint64, hits []uint32) (prior Seen, kn
 	return Seen{}, false, nil
 }
 
+// probe is the search for an identity in a run. The set has one, whose functions and
+// memory would otherwise be made anew for every search.
+type probe struct {
+	set       *Set
+	want      ingest.Hash
+	low, high uint64 // keys that have the same prefix
+	entry     uint64 // of the log of pieces
+	piece     records
+	similar   bool // one of those keys is there
+	prior     Seen
+	known     bool
+
+	look  func(blob []byte) error
+	visit func(*record) bool
+}
+
+func newProbe(s *Set) *probe {
+	p := &probe{set: s}
+	p.look, p.visit = p.inPiece, p.sees
+	return p
+}
+
+// inPiece searches a piece.
+func (p *probe) inPiece(blob []byte) (err error) {
+	if p.piece, err = parseRecords(blob, blobPiece); err == nil {
+		err = p.piece.find(p.low, p.high, p.visit)
+	}
+	p.piece.blob = nil // which is the store's again
+	if err != nil {
+		return damaged(p.set.options.Pieces, p.entry, err)
+	}
+	return nil
+}
+
+// sees looks at a record, and reports whether the search goes on.
+func (p *probe) sees(have *record) bool {
+	p.similar = true
+	if have.id == p.want && have.until >= p.set.horizon {
+		p.prior, p.known = have.Seen, true
+	}
+	return !p.known
+}
+
 // search looks for an identity in a run of which the index says that it has one
 // with the same prefix. That there is none is damage: to say that the identity
 // is not known would bill its event twice.
 func (s *Set) search(at *run, want *ingest.Hash, key uint64) (prior Seen, known bool, err error) {
 	rest := uint64(1)<<(64-32-s.bucketBits) - 1
-	low, high := key&^rest, key|rest
-	similar := false
-	visit := func(have *record) bool {
-		similar = true
-		if have.id == *want && have.until >= s.horizon {
-			prior, known = have.Seen, true
-		}
-		return !known
-	}
-	from := max(0, sort.Search(len(at.firstKeys), func(p int) bool { return at.firstKeys[p] >= low })-1)
-	for p := from; p < len(at.firstKeys) && at.firstKeys[p] <= high && !known; p++ {
-		entry := at.firstPiece + uint64(p)
-		err := s.store.Peek(s.options.Pieces, entry, func(blob []byte) error {
-			r, err := parseRecords(blob, blobPiece)
-			if err == nil {
-				err = r.find(low, high, visit)
-			}
-			if err != nil {
-				return damaged(s.options.Pieces, entry, err)
-			}
-			return nil
-		})
-		if err != nil {
+	p := s.probe
+	p.want, p.low, p.high = *want, key&^rest, key|rest
+	p.similar, p.known = false, false
+	from := max(0, sort.Search(len(at.firstKeys), func(i int) bool { return at.firstKeys[i] >= p.low })-1)
+	for i := from; i < len(at.firstKeys) && at.firstKeys[i] <= p.high && !p.known; i++ {
+		p.entry = at.firstPiece + uint64(i)
+		if err := s.store.Peek(s.options.Pieces, p.entry, p.look); err != nil {
 			return Seen{}, false, err
 		}
 	}
-	if !similar {
+	if !p.similar {
 		return Seen{}, false, damaged(s.options.Pieces, at.firstPiece, errNotThere)
 	}
-	return prior, known, nil
+	if !p.known {
+		return Seen{}, false, nil
+	}
+	return p.prior, true, nil
 }
 
 // register makes a run count and gives it the lowest number that is free.

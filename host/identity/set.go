@@ -53,9 +53,9 @@ func defaultSizes() sizes {
 	return sizes{
 		bucketBits: prefixBits - 32,
 		pace:       64,
-		piece:      1 << 9, // some 18 kB: what a lookup has Badger copy, twice
-		burst:      24,     // some 430 kB
-		page:       64,     // some 2.2 kB: what a lookup checks
+		piece:      1 << 12, // some 150 kB, of which a lookup reads a page; the store remembers where each is
+		burst:      3,       // some 450 kB
+		page:       64,      // some 2.2 kB: what a lookup checks
 	}
 }
 
@@ -91,6 +91,7 @@ type Set struct {
 	hits    []uint32
 	wanted  ingest.Hash // what lookup looks for
 	found   Seen        // and what it found last
+	probe   *probe
 	lookups uint64      // of identities in runs
 	err     error       // of a job; the set cannot go on
 }

@@ -91,9 +91,32 @@ func TestWork(t *testing.T) {
 	if again.Lookups() != 1000 {
 		t.Errorf("%d reads for 1000 identities in runs", again.Lookups())
 	}
+	if least := lookupAllocations(t, again, 1000); least > 2*1000 {
+		t.Errorf("%d allocations in 1000 reads of what was read before", least)
+	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// lookupAllocations returns how many allocations finding the first identities of the
+// first run takes, the fewest of some tries: the store has goroutines of its own, and may
+// have moved values.
+func lookupAllocations(t *testing.T, set *Set, n uint64) uint64 {
+	const tries = 10
+	least := ^uint64(0)
+	for range tries {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := range n {
+			if _, known, err := addTo(set, randomHash(i*50), ingest.Hash{}, 0, 1); err != nil || !known {
+				t.Fatal(i, known, err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		least = min(least, after.Mallocs-before.Mallocs)
+	}
+	return least
 }
 
 // TestExpireFrees expires runs and looks that memory and disk are given back.
