@@ -2,6 +2,7 @@ package identity
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/tollway/tollway/host/checkpoint"
@@ -28,7 +29,10 @@ type batch struct {
 }
 
 // part is a number of records of a generation, which nobody changes any more.
-type part struct{ records []record }
+type part struct {
+	records []record
+	inRun   bool // the batch has the run that they are in: they need not be written twice
+}
 
 // work is a piece of a seal.
 type work struct {
@@ -48,6 +52,9 @@ func (b Batch) Put(c *checkpoint.Commit) {
 	}
 	o := &b.set.options
 	for _, p := range b.parts {
+		if p.inRun {
+			continue
+		}
 		b.put(c, o.Recent, room, func(dst []byte) []byte {
 			return b.encoder.append(dst, blobRecent, p.records, len(p.records))
 		})
@@ -90,19 +97,29 @@ func (b Batch) put(c *checkpoint.Commit, log uint8, room int, encode func(dst []
 // those that were forgotten, are its own and cannot be forgotten any more.
 func (s *Set) Cut() Batch {
 	b := s.takeBatch()
+	newest := s.generations[len(s.generations)-1]
+	whole := s.whole > 0 && newest.cut == 0 && len(newest.records) >= s.whole
 	added := 0
 	for _, g := range s.generations {
 		if to := len(g.records); to > g.cut {
-			b.parts = append(b.parts, part{records: g.records[g.cut:to:to]})
+			inRun := whole && g.cut == 0
+			b.parts = append(b.parts, part{records: g.records[g.cut:to:to], inRun: inRun})
 			added += to - g.cut
 			g.cut = to
-			s.nextRecent++
-			g.next = s.nextRecent
+			if !inRun {
+				s.nextRecent++
+				g.next = s.nextRecent
+			}
 		}
 	}
 	// As many records go into pieces as are added, and some more, or generations
 	// would become ever more.
-	for budget := s.burst + 2*added/s.piece; budget > 0; budget-- {
+	budget := s.burst + 2*added/s.piece
+	if whole { // all that there is goes into runs at once
+		s.generations = append(s.generations, s.takeGeneration())
+		budget = math.MaxInt
+	}
+	for ; budget > 0; budget-- {
 		if s.sealing == nil && !s.seal() {
 			break
 		}

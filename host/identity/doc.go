@@ -12,7 +12,8 @@
 // Recent identities are in generations: tables of 65,536 records, made once and
 // used again. One that is full is sealed: written in the order of its keys to a
 // run, a few hundred kilobytes with each commit, while the recent log loses what
-// the run has. From then on memory has four bytes of an identity, in the index:
+// the run has. Where a commit adds many identities at once, as while a partition is
+// behind, they are a run from the start and never in the recent log. From then on memory has four bytes of an identity, in the index:
 // a prefix of its key and the number of its run. One that is not in the index is
 // new; of 100 million identities, one in 80,000 that is new finds the prefix of
 // another, and is looked for on disk in vain. Every duplicate of an event that is
@@ -21,10 +22,10 @@
 // So a set takes some 10 MB and five bytes of memory an identity. It has no bound
 // of its own: the horizon bounds how many identities there are.
 //
-// Each identity is written twice, about 72 bytes in all, and never again: runs
-// are not merged, since the index knows which one to ask. What is rewritten, in
-// memory only, is the index, a segment of some ten thousand entries every 64
-// Adds. There is no goroutine.
+// Each identity is written twice, about 72 bytes in all, or once where a commit makes a
+// run of what it adds, and never again: runs are not merged, since the index knows
+// which one to ask. What is rewritten, in memory only, is the index, a segment of
+// some ten thousand entries every 64 Adds. There is no goroutine.
 //
 // # Owner
 //

@@ -26,7 +26,9 @@ const (
 func testOptions() Options { return Options{Recent: logRecent, Pieces: logPieces, Filters: logFilters} }
 
 // tiny makes everything happen after a few identities.
-func tiny() sizes { return sizes{generation: 24, bucketBits: 3, pace: 2, piece: 5, burst: 2, page: 2} }
+func tiny() sizes {
+	return sizes{generation: 24, bucketBits: 3, pace: 2, piece: 5, burst: 2, whole: 9, page: 2}
+}
 
 func mustStore(t testing.TB, mem int64) *checkpoint.Store {
 	t.Helper()

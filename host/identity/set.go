@@ -39,6 +39,7 @@ type sizes struct {
 	pace       int  // Adds per step of a job
 	piece      int  // records of a piece of a run
 	burst      int  // pieces that a commit takes, and in proportion more when it adds many identities
+	whole      int  // records of a generation that is made a run by the commit that adds all of them; 0: of none
 	page       int  // records of a page of a piece
 }
 
@@ -55,7 +56,8 @@ func defaultSizes() sizes {
 		pace:       64,
 		piece:      1 << 12, // some 150 kB, of which a lookup reads a page; the store remembers where each is
 		burst:      3,       // some 450 kB
-		page:       64,      // some 2.2 kB: what a lookup checks
+		whole:      1 << 13,
+		page:       64, // some 2.2 kB: what a lookup checks
 	}
 }
 
@@ -92,8 +94,8 @@ type Set struct {
 	wanted  ingest.Hash // what lookup looks for
 	found   Seen        // and what it found last
 	probe   *probe
-	lookups uint64      // of identities in runs
-	err     error       // of a job; the set cannot go on
+	lookups uint64 // of identities in runs
+	err     error  // of a job; the set cannot go on
 }
 
 // Add returns what is remembered of an identity, valid until the next call. If it is

@@ -99,6 +99,51 @@ func TestWork(t *testing.T) {
 	}
 }
 
+// TestWholeRuns has commits that add many identities at once: each is a run from the
+// start, so that an identity is written once.
+func TestWholeRuns(t *testing.T) {
+	partition, err := mustStore(t, 16<<20).Partition(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := Open(partition, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each, n = 10_000, 80_000
+	written := 0
+	for at := uint64(0); at < n; at += each {
+		for i := at; i < at+each; i++ {
+			if _, known, err := addTo(set, randomHash(i), randomHash(i), i/100, 1); err != nil || known {
+				t.Fatal(known, err)
+			}
+		}
+		written += commit(t, partition, set)
+	}
+	if per := written / n; per > 45 {
+		t.Errorf("%d bytes written of each identity", per)
+	}
+	t.Logf("%d B written", written)
+	if last := partition.LogLast(logRecent); last != 0 {
+		t.Errorf("the recent log has %d entries", last)
+	}
+	again, err := Open(partition, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Set{set, again} {
+		if s.Len() != n {
+			t.Errorf("%d identities, want %d", s.Len(), n)
+		}
+		for i := uint64(0); i < n; i += 7 {
+			seen, known, err := addTo(s, randomHash(i), ingest.Hash{}, 0, 1)
+			if err != nil || !known || seen != (Seen{Content: randomHash(i), Position: i / 100}) {
+				t.Fatal(i, seen, known, err)
+			}
+		}
+	}
+}
+
 // lookupAllocations returns how many allocations finding the first identities of the
 // first run takes, the fewest of some tries: the store has goroutines of its own, and may
 // have moved values.
