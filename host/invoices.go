@@ -55,6 +55,17 @@ func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 	if x.indexed[partition] == store.LogLast(accumulate.LogInvoices) {
 		return nil
 	}
+	known := len(x.entries)
+	err := x.take(partition, store)
+	x.entries = mergeEntries(x.entries, known)
+	if err != nil {
+		return fmt.Errorf("host: partition %d: %w", partition, err)
+	}
+	return nil
+}
+
+// take appends what a partition's log has behind what was indexed.
+func (x *invoiceIndex) take(partition int, store PartitionStore) error {
 	for x.indexed[partition] < store.LogLast(accumulate.LogInvoices) {
 		err := store.LogRange(accumulate.LogInvoices, x.indexed[partition]+1, 1000, func(n uint64, entry []byte) error {
 			inv, err := export.DecodeInvoice(entry)
@@ -68,11 +79,28 @@ func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("host: partition %d: %w", partition, err)
+			return err
 		}
 	}
-	slices.SortFunc(x.entries, func(a, b invoiceEntry) int { return a.compare(b.invoiceKey) })
 	return nil
+}
+
+// mergeEntries sorts entries of which the first are sorted already. A close adds a few
+// to very many, again and again: sorting all of them would be most of its work.
+func mergeEntries(entries []invoiceEntry, sorted int) []invoiceEntry {
+	added := slices.Clone(entries[sorted:])
+	slices.SortFunc(added, func(a, b invoiceEntry) int { return a.compare(b.invoiceKey) })
+	at, last := sorted-1, len(added)-1
+	for to := len(entries) - 1; last >= 0; to-- { // from the end, so that nothing is overwritten before it has moved
+		if at >= 0 && entries[at].compare(added[last].invoiceKey) > 0 {
+			entries[to] = entries[at]
+			at--
+		} else {
+			entries[to] = added[last]
+			last--
+		}
+	}
+	return entries
 }
 
 // forget drops what a partition's log had: it is made again.

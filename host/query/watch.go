@@ -41,6 +41,9 @@ type Watcher struct {
 	heartbeat time.Duration
 	interval  time.Duration
 	pause     <-chan time.Time // until the next change may be shown; nil for none
+	// The timers of the two: they are set again with each change, of which there are
+	// thousands a second.
+	beat, rest *time.Timer
 
 	scan    bool     // the snapshot, or what was missed, is being read
 	missed  []uint32 // generations whose changes were seen before; nil: all subtotals are read
@@ -129,8 +132,8 @@ func (w *Watcher) Next(ctx context.Context) (Update, error) {
 	if w.scan {
 		return w.scanned(ctx)
 	}
-	beat := time.NewTimer(w.heartbeat)
-	defer beat.Stop()
+	w.beat = again(w.beat, w.heartbeat)
+	defer w.beat.Stop()
 	latest := w.followLatest()
 	defer latest.stop()
 	for {
@@ -142,7 +145,7 @@ func (w *Watcher) Next(ctx context.Context) (Update, error) {
 		case <-w.pause:
 			w.pause = nil
 		case <-latest.moved():
-			w.pause = time.After(max(w.interval, latestRest))
+			w.takeRest(max(w.interval, latestRest))
 			w.dirty.Store(true)
 			w.wake()
 		case <-signal:
@@ -153,12 +156,27 @@ func (w *Watcher) Next(ctx context.Context) (Update, error) {
 			if w.scan { // it was too slow for the journal
 				return w.scanned(ctx)
 			}
-		case <-beat.C:
+		case <-w.beat.C:
 			return w.update(UpdateHeartbeat, Subtotals{AsOf: w.engine.asOfView(w.filter.view())}), nil
 		case <-ctx.Done():
 			return Update{}, ctx.Err()
 		}
 	}
+}
+
+// takeRest has the next change wait.
+func (w *Watcher) takeRest(d time.Duration) {
+	w.rest = again(w.rest, d)
+	w.pause = w.rest.C
+}
+
+// again sets a timer, which it makes the first time.
+func again(t *time.Timer, d time.Duration) *time.Timer {
+	if t == nil {
+		return time.NewTimer(d)
+	}
+	t.Reset(d)
+	return t
 }
 
 // update makes an update behind which the watch can be resumed.
@@ -209,7 +227,7 @@ const watchAccountsMax = 500
 // selects.
 func (w *Watcher) take() (u Update, some bool, err error) {
 	if rest := max(w.interval, time.Duration(w.engine.watching.Load())*watchShare); rest > 0 && w.pause == nil {
-		w.pause = time.After(rest)
+		w.takeRest(rest)
 	}
 	if w.filter.Account != "" {
 		return w.takeAccount()
