@@ -103,6 +103,7 @@ type backfillComparison struct {
 	totals                        map[billing.Currency]*backfillSum
 	accounts                      []query.BackfillAccount // the biggest
 	unbilled                      []query.Parked
+	closed                        []query.BackfillClose
 }
 
 // backfillSum adds up line items that differ.
@@ -156,6 +157,9 @@ func (c *backfillComparison) bucket(ctx context.Context, bucket backfill.Bucket)
 		return err
 	}
 	upTo := with.calendarsToClose()
+	for _, k := range slices.SortedFunc(maps.Keys(upTo), compareCalendars) {
+		c.closed = append(c.closed, query.BackfillClose{Partition: p.number, Zone: k.Zone, AnchorDay: k.AnchorDay, Period: upTo[k]})
+	}
 	after, err := c.billed(ctx, with, upTo)
 	if err != nil {
 		return err
@@ -314,7 +318,7 @@ func backfillLine(c *export.Change) (query.BackfillLine, error) {
 		return query.BackfillLine{}, err
 	}
 	return query.BackfillLine{
-		Period: c.Period, Closed: c.Closed, Tariff: c.Line.Tariff, Rule: c.Line.Rule, Subscription: c.Line.Subscription, ID: c.Line.ID,
+		Period: c.Period, Closed: c.Closed, Tariff: c.Line.Tariff, Rule: c.Line.Rule, Subscription: c.Line.Subscription, Version: c.Line.Version, ID: c.Line.ID,
 		Group: groupText(c.Line.Group), Description: c.Line.Description,
 		OldQuantity: c.OldQuantity.String(), NewQuantity: c.NewQuantity.String(),
 		OldAmount: c.OldAmount.Fixed(c.Decimals), NewAmount: c.NewAmount.Fixed(c.Decimals), Difference: by.Fixed(c.Decimals),
@@ -349,7 +353,7 @@ func (c *backfillComparison) report(b *backfills) (query.BackfillReport, error) 
 		return query.BackfillReport{}, err
 	}
 	out := query.BackfillReport{
-		Backfill: d, AsOf: c.host.queries.AsOf(), Priced: c.priced, Duplicates: c.duplicates, Accounts: c.accounts, Different: c.different, Unbilled: c.unbilled,
+		Backfill: d, AsOf: c.host.queries.AsOf(), Priced: c.priced, Duplicates: c.duplicates, Accounts: c.accounts, Different: c.different, Unbilled: c.unbilled, Closed: c.closed,
 	}
 	for i := range out.AsOf.Positions {
 		if at, tried := c.from[out.AsOf.Positions[i].Partition]; tried {

@@ -60,6 +60,11 @@ func (h *Host) Preview(ctx context.Context, account billing.AccountID, name stri
 	if err != nil {
 		return Preview{}, fmt.Errorf("host: preview of account %q for period %s: %w", account, period.ID(), err)
 	}
+	for i := range asOf.Positions { // it has all that was read, which may be more than is committed
+		if at := &asOf.Positions[i]; at.Partition == p.number {
+			at.Sequence = header.Position
+		}
+	}
 	out := Preview{Period: period, AsOf: asOf}
 	made, err := t.invoices()
 	if err != nil {

@@ -41,6 +41,16 @@ type BackfillReport struct {
 	Accounts   []BackfillAccount // those with the largest differences, the largest first
 	Different  uint64            // accounts and currencies that would be billed differently
 	Unbilled   []Parked          // accounts of which a period could not be billed, at most BackfillUnbilledMax
+	Closed     []BackfillClose   // the periods that were closed to find that out
+}
+
+// BackfillClose is up to which period a calendar was closed on trial, of a part of the
+// set's accounts.
+type BackfillClose struct {
+	Partition int
+	Zone      string
+	AnchorDay int
+	Period    billing.Period
 }
 
 // BackfillUnbilledMax is how many accounts a report lists that could not be billed.
@@ -82,6 +92,7 @@ type BackfillLine struct {
 	Closed                   bool           // the account's next invoice would adjust it
 	Tariff, Rule             string         // the one or the other
 	Subscription             string
+	Version                  time.Time // of the tariff
 	ID, Group, Description   string
 	OldQuantity, NewQuantity string
 	OldAmount, NewAmount     string

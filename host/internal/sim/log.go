@@ -243,11 +243,11 @@ func (c *connection) Last(_ context.Context, name, subject string) (*stream.Mess
 }
 
 // Get returns the message at a sequence.
-func (c *connection) Get(_ context.Context, name string, sequence uint64) (*stream.Message, error) {
+func (c *connection) Get(ctx context.Context, name string, sequence uint64) (*stream.Message, error) {
 	if err := c.alive(); err != nil {
 		return nil, err
 	}
-	if c.flaky("get", name) {
+	if c.flaky("get", name+side(ctx)) {
 		return nil, unavailable("get")
 	}
 	j := c.journal()
@@ -262,7 +262,7 @@ func (c *connection) Get(_ context.Context, name string, sequence uint64) (*stre
 }
 
 // Each calls fn for every message after a sequence.
-func (c *connection) Each(_ context.Context, name, subject string, after uint64, fn func(stream.Message) error) error {
+func (c *connection) Each(ctx context.Context, name, subject string, after uint64, fn func(stream.Message) error) error {
 	j := c.journal()
 	j.mu.Lock()
 	list := slices.Clone(j.stream(name).list)
@@ -275,7 +275,7 @@ func (c *connection) Each(_ context.Context, name, subject string, after uint64,
 		if err := c.alive(); err != nil {
 			return err
 		}
-		if i > 0 && strings.HasPrefix(name, "USAGE") && c.flaky("each", name) {
+		if i > 0 && strings.HasPrefix(name, "USAGE") && c.flaky("each", name+side(ctx)) {
 			return unavailable("each")
 		}
 		if gone[m.Sequence] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"path/filepath"
 	"time"
 
 	"github.com/tollway/tollway/host"
@@ -30,7 +31,7 @@ func (w *world) start(d *disk, takeOver bool) *process {
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	w.note("%s starts on %s, takeOver=%v", p.name, d.id, takeOver)
 	config := host.Config{
-		DataDir: w.dir, Partitions: w.partitions, TakeOver: takeOver, Now: w.now, Log: w.log,
+		DataDir: filepath.Join(w.dir, d.id), Partitions: w.partitions, TakeOver: takeOver, Now: w.now, Log: w.log,
 		Parts: &host.Parts{
 			OpenLog:   func(context.Context) (host.Log, error) { return &connection{process: p}, nil },
 			OpenStore: func() (host.Store, error) { return &store{process: p, disk: d}, nil },

@@ -176,6 +176,15 @@ func (w *world) truth(partition int) ([]oracle.Entry, error) {
 			log = append(log, e)
 			continue
 		}
+		if name := m.Header.Get(headerSet); name != "" {
+			events, err := w.setMessage(name, partition, m)
+			if err != nil {
+				return nil, err
+			}
+			e.Events = events
+			log = append(log, e)
+			continue
+		}
 		c, verb, err := decodeControl(m)
 		if err != nil {
 			return nil, err
@@ -217,6 +226,7 @@ func (w *world) compare() {
 		w.compareRecords(n, want)
 		w.comparePublished(n, want)
 		w.compareAnswers(n, log, owns)
+		w.compareTrials(n, log, owns)
 		if w.What() != "" {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,8 @@ import (
 
 // Options are what all runs share.
 type Options struct {
-	// Dir is an empty folder. No host writes to it.
+	// Dir is a folder in which each run has one of its own, for the sets of usage that
+	// its hosts try; nothing else is written there.
 	Dir string
 	// BuiltIns are compiled already, outside of the bubble.
 	BuiltIns *host.BuiltIns
@@ -80,6 +82,10 @@ type world struct {
 	client    chan error // a client's call in progress
 	reached   map[*disk]map[int]uint64
 	answers   []shown
+	previews  []previewed
+	sets      map[string][]oracle.Event // that were tried, by name
+	set       string                    // the newest, while it is neither committed nor dropped
+	tried     []triedSet
 }
 
 // Run makes the run of a seed, of about so many steps. It must be called in a
@@ -88,7 +94,13 @@ func Run(seed uint64, steps int, o Options) Outcome {
 	w := &world{
 		Rand: rand.New(rand.NewPCG(seed, 17)), Options: o, seed: seed, dir: o.Dir, log: o.Log,
 		revisions: map[uint64]*oracle.Catalog{}, progress: begin, reached: map[*disk]map[int]uint64{}, faults: true,
+		sets: map[string][]oracle.Event{},
 	}
+	dir, err := os.MkdirTemp(o.Dir, "world-")
+	if err != nil {
+		return Outcome{What: "folder", Violation: err.Error()}
+	}
+	w.dir = dir
 	w.journal = newJournal(w.now)
 	w.watch = watch{world: w, seen: map[int]map[uint64]record{}, stood: map[int]record{}}
 	w.partitions = pick(w, 1, 1, 2, 3)
@@ -111,6 +123,9 @@ func Run(seed uint64, steps int, o Options) Outcome {
 	synctest.Wait()
 	if w.What() == "" {
 		w.compare()
+	}
+	if err := os.RemoveAll(dir); err != nil && w.What() == "" {
+		w.violated("folder", "%v", err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -265,6 +280,10 @@ func (w *world) call() {
 		newest := w.catalogs[len(w.catalogs)-1]
 		w.note("apply catalog %d", len(w.catalogs))
 		go func() { done <- w.apply(p.ctx, h, newest) }()
+		return
+	}
+	if w.chance(45) {
+		w.try(p, h, done)
 		return
 	}
 	request := host.SettleRequest{Discard: w.chance(15), By: "operator"}
