@@ -142,7 +142,7 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	if r.Whole {
 		open = append(open, k.rater.Unused(r.Account, r.Calendar, c.period, open)...)
 	} else {
-		open = append(open, unusedAgain(c.empty, open)...)
+		open = append(open, unusedAgain(c.empty, open, r.Gone)...)
 	}
 	slices.SortFunc(open, func(a, b *rate.Slot) int { return a.Compare(b.Key) })
 	c.slots = open
@@ -156,14 +156,15 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 
 // unusedAgain makes, of slots that have no events, those of no usage by which fees are
 // due: one for each subscription and version of which no slot is among those given. A
-// subscription that has ended since, or changed, was due as it was at the close.
-func unusedAgain(empty, have []*rate.Slot) (due []*rate.Slot) {
+// subscription that has ended since, or changed, was due as it was at the close. What a
+// catalog that reached back has taken out is not.
+func unusedAgain(empty, have []*rate.Slot, gone []accumulate.Due) (due []*rate.Slot) {
 	used := map[rate.Key]bool{}
 	for _, s := range have {
 		used[s.WithoutGroup()] = true
 	}
 	for _, s := range empty {
-		if used[s.WithoutGroup()] {
+		if used[s.WithoutGroup()] || slices.Contains(gone, accumulate.Due{Tariff: s.Tariff, Subscription: s.Subscription, Version: s.Version}) {
 			continue
 		}
 		used[s.WithoutGroup()] = true
@@ -190,7 +191,7 @@ func (p *partition) corrector() *corrector {
 	return &corrector{
 		rater: p.rater, catalog: p.catalog, state: p.state, store: p.billed,
 		rules: func(ctx context.Context, r accumulate.RulesRef) (*catalog.Catalog, error) {
-			return p.host.catalogs.at(ctx, r.Revision, r.Digest)
+			return p.catalogOfMark(ctx, mark{revision: r.Revision, digest: r.Digest})
 		},
 	}
 }

@@ -26,10 +26,14 @@ type ApplyRequest struct {
 	// Signatures are those of the Plugins, by the same path, in the format of
 	// minisign. A plugin without one is not signed.
 	Signatures map[string][]byte
-	Prune      bool   // remove objects that the files do not name
-	DryRun     bool   // check and compare only
-	Shadow     bool   // change nothing, and start a shadow of each tariff that would price differently
-	By         string // who applies it
+	Prune      bool // remove objects that the files do not name
+	DryRun     bool // check and compare only
+	Shadow     bool // change nothing, and start a shadow of each tariff that would price differently
+	// Reprice has the catalog price usage too that is priced already. With DryRun it is
+	// found out what that would change, and for so many accounts told.
+	Reprice  bool
+	Accounts int
+	By       string // who applies it
 	// At is the time in the markers; the zero time keeps automatic closes from
 	// beginning at it.
 	At time.Time
@@ -45,7 +49,8 @@ type Applied struct {
 	// Warnings are what the operator should know, a sentence each: usage that went
 	// ahead of the change, and plugins in force that are revoked.
 	Warnings []string
-	Shadows  []string // tariffs whose shadows were started
+	Shadows  []string              // tariffs whose shadows were started
+	Repriced *query.BackfillReport // what Reprice with DryRun would change
 }
 
 // Apply checks a catalog as a whole, stores what is new in it, and puts it in
@@ -63,7 +68,8 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	next := current.Merge(parsed, request.Prune)
 	resolver := h.newResolver(ctx, current, request)
 	problems = append(problems, next.Resolve(resolver)...)
-	if err := resolver.close(); err != nil {
+	err := resolver.close()
+	if err != nil {
 		return Applied{}, fmt.Errorf("host: catalog: %w", err)
 	}
 	if len(problems) > 0 {
@@ -73,11 +79,18 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	if request.Shadow {
 		return h.applyShadow(resolver, current, next, result)
 	}
-	if err := h.refuseReachingBack(ctx, result.Changes); err != nil {
+	if request.Reprice {
+		if err := refuseRepricing(result.Changes, current, next); err != nil {
+			return Applied{}, err
+		}
+	} else if err := h.refuseReachingBack(ctx, result.Changes); err != nil {
 		return Applied{}, err
 	}
 	if request.DryRun {
-		return result, nil
+		if request.Reprice {
+			result.Repriced, err = h.tryRepricing(ctx, current, next, request.Accounts)
+		}
+		return result, err
 	}
 	if len(catalog.Diff(current, next)) == 0 {
 		// An apply before may have broken off between the partitions.
@@ -91,7 +104,7 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		return Applied{}, err
 	}
 	// A crash here leaves plugins that nothing names.
-	stored, err := h.catalogs.store(ctx, next, h.config.Now())
+	stored, err := h.catalogs.store(ctx, next, h.config.Now(), request.Reprice)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -104,7 +117,9 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	if err := h.Wait(ctx, result.Positions); err != nil {
 		return Applied{}, err
 	}
-	result.Warnings = h.overtaken(next, result.Changes)
+	if !request.Reprice {
+		result.Warnings = h.overtaken(next, result.Changes)
+	}
 	revoked, err := h.revokedInUse(ctx)
 	for _, p := range revoked {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("plugin %s %s (%s) is in force and %s; replace it", p.Name, p.Version, usedBy(p), p.Revoked))
@@ -151,7 +166,7 @@ func keepPinnedRules(current, parsed []catalog.InvoiceRule) {
 
 // mark writes a revision's marker into the logs of partitions, once.
 func (h *Host) mark(ctx context.Context, partitions []*partition, r revisionMessage, at time.Time) ([]query.Position, error) {
-	body, err := json.Marshal(marker{Revision: r.Revision, Digest: r.Digest, At: at.UTC()})
+	body, err := json.Marshal(marker{Revision: r.Revision, Digest: r.Digest, At: at.UTC(), Reprice: r.Reprice})
 	if err != nil {
 		return nil, fmt.Errorf("host: catalog marker: %w", err)
 	}
@@ -395,6 +410,10 @@ func tariffOf(m *plugins.Module, name string) (digest, tariff string, err error)
 
 // CheckParams has the plugin itself judge the parameters.
 func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, currency billing.Currency) ([]string, error) {
+	question := checkedParams{module, tariff, string(params), currency}
+	if dimensions, known := r.registry.checked.answer(question); known {
+		return dimensions, nil
+	}
 	m, err := r.registry.Module(r.ctx, module)
 	if err != nil {
 		return nil, err
@@ -417,6 +436,7 @@ func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, cu
 	if entry, _ := manifest.Tariff(tariff); entry.Kind == plugins.KindRule && plans[0].CarrySize > 0 {
 		return nil, fmt.Errorf("invoice rule %q carries state from one period into the next, which only tariffs can", tariff)
 	}
+	r.registry.checked.keep(question, plans[0].Dimensions)
 	return plans[0].Dimensions, nil
 }
 

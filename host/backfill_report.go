@@ -79,22 +79,31 @@ func (h *Host) ShowBackfill(ctx context.Context, name string, accountsMax int) (
 	if err != nil {
 		return query.BackfillReport{}, invalidBackfill(name, err)
 	}
-	c := backfillComparison{host: h, set: set, most: accountsMax, refused: map[string]*query.BackfillRefusal{}, totals: map[billing.Currency]*backfillSum{}, from: map[int]uint64{}}
+	c := newBackfillComparison(h, accountsMax)
 	for _, bucket := range set.Buckets {
-		if err := c.bucket(ctx, bucket); err != nil {
+		if err := c.bucket(ctx, set, bucket); err != nil {
 			return query.BackfillReport{}, fmt.Errorf("host: backfill %s: %w", name, err)
 		}
 	}
 	if err := set.SetShown(backfill.Shown{At: h.config.Now().UTC(), Positions: c.from}); err != nil {
 		return query.BackfillReport{}, err
 	}
-	return c.report(b)
+	report, err := c.report()
+	if err == nil {
+		report.Backfill, err = b.describe(name)
+	}
+	return report, err
 }
 
-// backfillComparison collects what the buckets of a set would change.
+// newBackfillComparison begins to find out what changes, for so many accounts at most.
+func newBackfillComparison(h *Host, most int) *backfillComparison {
+	return &backfillComparison{host: h, most: most, refused: map[string]*query.BackfillRefusal{}, totals: map[billing.Currency]*backfillSum{}, from: map[int]uint64{}}
+}
+
+// backfillComparison collects what the buckets of a set would change, or a catalog that
+// reprices.
 type backfillComparison struct {
 	host *Host
-	set  *backfill.Set
 	most int
 	from map[int]uint64 // by partition, as of where its first bucket was tried
 
@@ -121,8 +130,8 @@ func (s *backfillSum) add(c *export.Change) (err error) {
 }
 
 // bucket tries a bucket.
-func (c *backfillComparison) bucket(ctx context.Context, bucket backfill.Bucket) error {
-	usage := bucketTail{c.set, bucket}
+func (c *backfillComparison) bucket(ctx context.Context, set *backfill.Set, bucket backfill.Bucket) error {
+	usage := bucketTail{set, bucket}
 	accounts, err := accountsOf(c.host, usage)
 	if err != nil {
 		return err
@@ -156,6 +165,13 @@ func (c *backfillComparison) bucket(ctx context.Context, bucket backfill.Bucket)
 	if err != nil {
 		return err
 	}
+	return c.compare(ctx, with, taken, accounts, events)
+}
+
+// compare compares what is billed of accounts after what was tried with what would be
+// without it, and takes the difference.
+func (c *backfillComparison) compare(ctx context.Context, with *trial, taken *trialTaken, accounts []string, events map[string]*triedEvents) error {
+	trials, p := c.host.backfills.trials, with.of
 	upTo := with.calendarsToClose()
 	for _, k := range slices.SortedFunc(maps.Keys(upTo), compareCalendars) {
 		c.closed = append(c.closed, query.BackfillClose{Partition: p.number, Zone: k.Zone, AnchorDay: k.AnchorDay, Period: upTo[k]})
@@ -347,13 +363,9 @@ func (c *backfillComparison) keepBiggest() {
 }
 
 // report shows what was found.
-func (c *backfillComparison) report(b *backfills) (query.BackfillReport, error) {
-	d, err := b.describe(c.set.Name)
-	if err != nil {
-		return query.BackfillReport{}, err
-	}
+func (c *backfillComparison) report() (query.BackfillReport, error) {
 	out := query.BackfillReport{
-		Backfill: d, AsOf: c.host.queries.AsOf(), Priced: c.priced, Duplicates: c.duplicates, Accounts: c.accounts, Different: c.different, Unbilled: c.unbilled, Closed: c.closed,
+		AsOf: c.host.queries.AsOf(), Priced: c.priced, Duplicates: c.duplicates, Accounts: c.accounts, Different: c.different, Unbilled: c.unbilled, Closed: c.closed,
 	}
 	for i := range out.AsOf.Positions {
 		if at, tried := c.from[out.AsOf.Positions[i].Partition]; tried {

@@ -99,6 +99,7 @@ type revisionMessage struct {
 	Apply    string    `json:"apply"`   // marks its objects
 	Objects  int       `json:"objects"` // how many there are
 	At       time.Time `json:"at"`
+	Reprice  bool      `json:"reprice,omitempty"` // its markers reprice usage
 }
 
 // errCatalog reports a CATALOG stream that does not say what a revision claims.
@@ -240,7 +241,7 @@ func (c *catalogs) older(ctx context.Context, revision uint64) (past, error) {
 
 // store writes the objects that make next out of the newest revision, and the
 // revision behind them.
-func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Time) (revisionMessage, error) {
+func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Time, reprice bool) (revisionMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	objects := catalog.Diff(c.current, next)
@@ -249,7 +250,7 @@ func (c *catalogs) store(ctx context.Context, next *catalog.Catalog, at time.Tim
 		return revisionMessage{}, fmt.Errorf("host: catalog: %w", err)
 	}
 	r := revisionMessage{
-		Revision: c.revision + 1, Digest: next.Digest(), Objects: len(objects), At: at.UTC(),
+		Revision: c.revision + 1, Digest: next.Digest(), Objects: len(objects), At: at.UTC(), Reprice: reprice,
 		// Nobody else's apply can begin at the same place and come to its end.
 		Apply: strconv.FormatUint(end, 10) + "-" + strconv.FormatInt(at.UnixNano(), 36),
 	}

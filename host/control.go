@@ -31,6 +31,9 @@ type marker struct {
 	// At is when it was applied. A host's automatic closes begin with the period
 	// of the first marker; the zero time stands for no such beginning.
 	At time.Time `json:"at"`
+	// Reprice says that usage before the marker is priced by the revision as well, where
+	// it prices otherwise than the one before: see reprice.go.
+	Reprice bool `json:"reprice,omitempty"`
 }
 
 // closing is the body of a close.
@@ -98,7 +101,13 @@ func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) 
 	failpoint.Hit("catalog.in-force")
 	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest
 	p.noteMark(c, position)
+	old := p.catalog
 	p.useCatalog(snapshot)
+	if c.Reprice && old != nil {
+		if err := p.reprice(ctx, old, position); err != nil {
+			return fmt.Errorf("host: partition %d: catalog revision %d reaches back: %w", p.number, c.Revision, err)
+		}
+	}
 	return p.retryParked(ctx, position)
 }
 

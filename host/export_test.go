@@ -30,7 +30,7 @@ func (h *Host) StoreUnseen(ctx context.Context, file catalog.File) error {
 	if err := resolver.close(); err != nil {
 		return err
 	}
-	_, err := other.store(ctx, other.current.Merge(next, false), h.config.Now())
+	_, err := other.store(ctx, other.current.Merge(next, false), h.config.Now(), false)
 	return err
 }
 
@@ -52,7 +52,7 @@ func (h *Host) ApplyLate(ctx context.Context, file catalog.File, fn func()) ([]s
 	if err := errors.Join(resolver.close(), h.refuseReachingBack(ctx, changes)); err != nil {
 		return nil, err
 	}
-	stored, err := h.catalogs.store(ctx, next, h.Now())
+	stored, err := h.catalogs.store(ctx, next, h.Now(), false)
 	if err != nil {
 		return nil, err
 	}

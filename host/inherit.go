@@ -84,9 +84,9 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 	}
 	r := &refold{
 		partition: p, accounts: again, calendar: c, start: start, end: next.End.UnixNano(),
-		book: openBook{State: p.state, calendar: c, until: start}, spans: spans,
+		book: openBook{State: p.state, calendar: c, until: start}, spans: spans, upTo: position,
 	}
-	return r.run(ctx)
+	return r.all(ctx)
 }
 
 // takers returns the heirs whose tariffs take what is left to them. A version may
@@ -145,6 +145,8 @@ type refold struct {
 	start, end int64 // of the period, unix ns
 	book       rate.Book
 	spans      []span               // of the log that are read, in order and apart
+	upTo       uint64               // position of what decides it
+	repriced   int                  // the marker that has repriced the accounts, -1 for none
 	leaveOut   map[ingest.Hash]bool // events that are known, but not priced yet
 
 	stretches []stretch        // by what prices the accounts, in order
@@ -164,13 +166,36 @@ var errRefolded = errors.New("host: folded again")
 // readPause is the pause before the log is asked again when it cannot be read.
 const readPause = time.Second
 
-// run reads the log. It waits for a log that cannot be reached for the moment, as
-// the reading of new messages does.
-func (r *refold) run(ctx context.Context) error {
+// all folds the accounts again: apart from each other those that are priced by other
+// catalogs.
+func (r *refold) all(ctx context.Context) error {
 	p := r.partition
 	if len(r.spans) == 0 {
 		return nil
 	}
+	marks, err := p.marksUpTo(ctx, max(r.spans[len(r.spans)-1].last, r.upTo, p.state.Now().Position))
+	if err != nil {
+		return err
+	}
+	groups, err := p.alike(ctx, r.accounts, r.start, r.end, marks)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		part := *r
+		part.accounts, part.repriced, part.spans = g.accounts, g.repriced, slices.Clone(r.spans)
+		part.stretches = p.stretches(marks, g.repriced, g.accounts)
+		if err := part.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run reads the log. It waits for a log that cannot be reached for the moment, as
+// the reading of new messages does.
+func (r *refold) run(ctx context.Context) error {
+	p := r.partition
 	begun := p.host.config.Now()
 	r.decoder = ingest.NewDecoder(p.host.seed)
 	r.catalog, r.inUse = p.catalog, p.catalog
@@ -179,10 +204,6 @@ func (r *refold) run(ctx context.Context) error {
 			p.rater.SetCatalog(p.catalog)
 		}
 	}()
-	var err error
-	if r.stretches, err = p.stretches(ctx, r.accounts, max(r.spans[len(r.spans)-1].last, p.state.Now().Position)); err != nil {
-		return err
-	}
 	var messages uint64
 	for i := range r.spans {
 		messages += r.spans[i].last - r.spans[i].first + 1
@@ -190,7 +211,7 @@ func (r *refold) run(ctx context.Context) error {
 			return err
 		}
 	}
-	err = r.flush(ctx)
+	err := r.flush(ctx)
 	p.log().Info("usage folded again", "partition", p.number, "accounts", len(r.accounts), "period", time.Unix(0, r.start).UTC(),
 		"messages", messages, "took", p.host.config.Now().Sub(begun))
 	return err
@@ -387,6 +408,13 @@ func (r *refold) flush(ctx context.Context) error {
 		}
 		if err := p.state.AddDeadLetter(l); err != nil {
 			return err
+		}
+	}
+	if r.repriced >= 0 { // a tariff may carry that did not
+		for i := range out.Changes {
+			if t := out.Changes[i].Terms; t.Plan.Carries {
+				p.state.Now().CarryingSince(accumulate.PeriodKey{Calendar: t.Calendar, Start: t.Period}, r.at[out.Changes[i].First])
+			}
 		}
 	}
 	err = p.state.Take(out.Changes)

@@ -213,9 +213,9 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 	}
 	r := &refold{
 		partition: p, accounts: accounts, calendar: c, start: start, end: end, leaveOut: leaveOut,
-		book: openBook{State: p.state, calendar: c, until: start}, spans: spans,
+		book: openBook{State: p.state, calendar: c, until: start}, spans: spans, upTo: upTo,
 	}
-	return r.run(ctx)
+	return r.all(ctx)
 }
 
 // noteCause records a priced event with the closed period that it has changed.

@@ -22,6 +22,7 @@ type mark struct {
 	position uint64
 	revision uint64
 	digest   string
+	reprice  bool // it reaches back, see reprice.go
 }
 
 // stretch is a part of the log in which the same catalog prices some accounts.
@@ -61,7 +62,7 @@ func (p *partition) readMarks(ctx context.Context, position uint64) error {
 				return p.badControl(m, err)
 			}
 			if n := len(marks); n == 0 || c.Revision > marks[n-1].revision {
-				marks = append(marks, mark{m.Sequence, c.Revision, c.Digest})
+				marks = append(marks, mark{m.Sequence, c.Revision, c.Digest, c.Reprice})
 			}
 			return nil
 		})
@@ -83,17 +84,17 @@ func (p *partition) readMarks(ctx context.Context, position uint64) error {
 // list to keep it in; and when the state is made anew, the list has it.
 func (p *partition) noteMark(c marker, position uint64) {
 	if n := len(p.marks); p.marks != nil && (n == 0 || p.marks[n-1].position < position) {
-		p.marks = append(p.marks, mark{position, c.Revision, c.Digest})
+		p.marks = append(p.marks, mark{position, c.Revision, c.Digest, c.Reprice})
 	}
 }
 
-// stretches divides the log up to a position by what prices accounts.
-func (p *partition) stretches(ctx context.Context, accounts map[string]bool, position uint64) ([]stretch, error) {
-	marks, err := p.marksUpTo(ctx, position)
-	if err != nil {
-		return nil, err
-	}
+// stretches divides the log by what prices accounts. The markers before the one that
+// has repriced them, if one has, count for nothing.
+func (p *partition) stretches(marks []mark, repriced int, accounts map[string]bool) []stretch {
 	var list []stretch
+	if repriced >= 0 {
+		marks = marks[repriced:]
+	}
 	for i, m := range marks {
 		if i > 0 && !p.host.catalogs.concern(marks[i-1].revision, m.revision, accounts) {
 			list[len(list)-1].mark = m
@@ -101,24 +102,37 @@ func (p *partition) stretches(ctx context.Context, accounts map[string]bool, pos
 		}
 		list = append(list, stretch{from: m.position, mark: m})
 	}
-	return list, nil
+	if repriced >= 0 {
+		list[0].from = 0
+	}
+	return list
 }
 
 // catalogOf returns the catalog of a stretch.
 func (p *partition) catalogOf(ctx context.Context, s *stretch) (*catalog.Catalog, error) {
-	if s.revision == p.state.Now().CatalogRevision {
-		return p.catalog, nil
-	}
-	return p.host.catalogs.at(ctx, s.revision, s.digest)
+	return p.catalogOfMark(ctx, s.mark)
 }
 
-// catalogAt returns a catalog that prices an account as the one did that was in force
-// at a position.
-func (p *partition) catalogAt(ctx context.Context, account string, position uint64) (*catalog.Catalog, error) {
-	list, err := p.stretches(ctx, map[string]bool{account: true}, p.state.Now().Position)
+func (p *partition) catalogOfMark(ctx context.Context, m mark) (*catalog.Catalog, error) {
+	if m.revision == p.state.Now().CatalogRevision {
+		return p.catalog, nil
+	}
+	return p.host.catalogs.at(ctx, m.revision, m.digest)
+}
+
+// catalogAt returns a catalog that prices an account's usage of a time, unix ns, as the
+// one does that was in force at a position, or has repriced it since.
+func (p *partition) catalogAt(ctx context.Context, account string, at int64, position uint64) (*catalog.Catalog, error) {
+	marks, err := p.marksUpTo(ctx, p.state.Now().Position)
 	if err != nil {
 		return nil, err
 	}
+	g := p.periodOf(account, at)
+	alike, err := p.alike(ctx, map[string]bool{account: true}, g.period.Start.UnixNano(), g.period.End.UnixNano(), marks)
+	if err != nil {
+		return nil, err
+	}
+	list := p.stretches(marks, alike[0].repriced, alike[0].accounts)
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i].from <= position {
 			return p.catalogOf(ctx, &list[i])

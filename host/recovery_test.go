@@ -52,7 +52,7 @@ func TestMarkersAreCompleted(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			stored, err := h.catalogs.store(ctx, next, h.Now())
+			stored, err := h.catalogs.store(ctx, next, h.Now(), false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollway/tollway/plugins"
 	"github.com/tollway/tollway/plugins/builtin"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // registry finds plugins: by digest among those stored beside the log, and by
@@ -33,6 +34,44 @@ type BuiltIns struct {
 	builtIn map[string][]byte    // bytes of the modules, by digest
 	tariffs map[string]tariffRef // by name
 	missing string               // why there are no built-in tariffs; empty when there are
+	checked *paramsChecked
+}
+
+// paramsChecked remembers which parameters plugins have taken. What a plugin says of
+// them hangs on nothing but its bytes, so a process need not ask twice: most of what an
+// apply checks has been checked by the one before. It is safe for concurrent use.
+type paramsChecked struct {
+	mu    sync.Mutex
+	taken map[checkedParams][]string // the dimensions that the tariff reads then
+	bytes int                        // of the parameters
+}
+
+// checkedParams is what was asked.
+type checkedParams struct {
+	module, tariff, params string
+	currency               billing.Currency
+}
+
+// checkedBytes bounds the parameters that are remembered.
+const checkedBytes = 4 << 20
+
+// answer returns what was said, false when it is not known.
+func (c *paramsChecked) answer(of checkedParams) (dimensions []string, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dimensions, known = c.taken[of]
+	return slices.Clone(dimensions), known
+}
+
+// keep remembers parameters that a plugin has taken.
+func (c *paramsChecked) keep(of checkedParams, dimensions []string) {
+	const beside = 256 // what else an entry takes, about
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bytes += len(of.params) + beside; c.bytes > checkedBytes || c.taken == nil {
+		c.taken, c.bytes = map[checkedParams][]string{}, len(of.params)+beside
+	}
+	c.taken[of] = slices.Clone(dimensions)
 }
 
 // tariffRef is a tariff in a module that the program brings along.
@@ -52,7 +91,7 @@ func newRegistry(b *BuiltIns, conn Log) *registry {
 
 // LoadBuiltIns loads the built-in modules.
 func LoadBuiltIns(ctx context.Context, runtime *plugins.Runtime) (*BuiltIns, error) {
-	r := &BuiltIns{runtime: runtime, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}}
+	r := &BuiltIns{runtime: runtime, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}, checked: &paramsChecked{}}
 	modules, err := builtin.Modules()
 	if errors.Is(err, builtin.ErrMissing) {
 		r.missing = err.Error()

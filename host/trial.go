@@ -391,18 +391,26 @@ func (t *trial) cut(refused func(accumulate.DeadLetter), bytes int) error {
 	if t.state.Filling().Bytes() < bytes {
 		return nil
 	}
-	for _, b := range t.state.Uncommitted(accumulate.LogDeadLetters) {
-		var l accumulate.DeadLetter
-		if err := json.Unmarshal(b, &l); err != nil {
-			return fmt.Errorf("host: partition %d: on trial: %w", t.number, err)
-		}
-		refused(l)
+	if err := t.letters(refused); err != nil {
+		return err
 	}
 	g, err := t.state.Cut()
 	if err != nil {
 		return err
 	}
 	t.state.Durable(g) // nothing is: it is only ever in memory
+	return nil
+}
+
+// letters tells fn of the dead letters that came since the trial was last cut.
+func (t *trial) letters(fn func(accumulate.DeadLetter)) error {
+	for _, b := range t.state.Uncommitted(accumulate.LogDeadLetters) {
+		var l accumulate.DeadLetter
+		if err := json.Unmarshal(b, &l); err != nil {
+			return fmt.Errorf("host: partition %d: on trial: %w", t.number, err)
+		}
+		fn(l)
+	}
 	return nil
 }
 

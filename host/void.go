@@ -156,7 +156,7 @@ func (p *partition) makeFix(ctx context.Context, e *ingest.Event, carried, posit
 	if err != nil || !ok {
 		return unknown, false, err
 	}
-	priced, err := p.catalogAt(ctx, e.Account, seen.Position)
+	priced, err := p.catalogAt(ctx, e.Account, of.Time, seen.Position)
 	if err != nil {
 		return nil, false, err
 	}

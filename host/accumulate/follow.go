@@ -145,8 +145,8 @@ func (f *Follower) take(last bool, visit func(l *rate.Live, c rate.Content)) (nu
 // visit shows a slot of the committed state. The lock is held.
 func (s *State) visit(n uint32, visit func(l *rate.Live, c rate.Content)) {
 	l := s.slots.at(n)
-	if c, ok := s.content(l, Committed); ok {
-		visit(l, c)
+	if names, c, ok := s.content(l, Committed); ok {
+		visit(names, c)
 	}
 }
 
@@ -158,8 +158,8 @@ func (s *State) VisitAccount(id string, v View, visit func(l *rate.Live, c rate.
 	defer s.mu.RUnlock()
 	if a := s.accounts.find(id, hash); a != nil {
 		for _, l := range a.Slots {
-			if c, ok := s.content(l, v); ok {
-				visit(l, c)
+			if names, c, ok := s.content(l, v); ok {
+				visit(names, c)
 			}
 		}
 	}

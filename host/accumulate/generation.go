@@ -38,6 +38,8 @@ type Generation struct {
 	index       [][]byte
 	others      []otherEntry
 	carried     int // bytes of carries
+
+	retermed map[*rate.Live]*rate.Live // slots whose terms the generation has changed, as they were; nil for most
 }
 
 // image is a slot as it was before a generation changed it.

@@ -78,6 +78,16 @@ func (h *Header) SawCarrying(k PeriodKey, position uint64) {
 	h.Carrying = carrying
 }
 
+// CarryingSince records that a message at a position has such an event, also where one
+// behind it was known as the first.
+func (h *Header) CarryingSince(k PeriodKey, position uint64) {
+	if first, known := h.Carrying[k]; known && first > position {
+		h.Carrying = maps.Clone(h.Carrying)
+		delete(h.Carrying, k)
+	}
+	h.SawCarrying(k, position)
+}
+
 // ForgetCarrying drops what SawCarrying has recorded of a calendar's periods up to
 // one that starts at a time, unix ns.
 func (h *Header) ForgetCarrying(c rate.Calendar, start int64) {

@@ -47,7 +47,7 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	}
 	slots := make([]*rate.Slot, 0, len(a.Slots))
 	for _, l := range a.Slots {
-		if c, ok := s.content(l, v); ok {
+		if l, c, ok := s.content(l, v); ok {
 			slot := rate.NewSlot(a.ID, l.Terms, l.Group(), c)
 			slot.CarryIn = s.carries[l.Number]
 			slots = append(slots, slot)
@@ -90,34 +90,35 @@ func (s *State) Rows(id string, v View) ([]Row, Header) {
 	}
 	rows, lines := make([]Row, 0, len(a.Slots)), make([]rate.Line, 0, n) // together: this is what most queries do
 	for _, l := range a.Slots {
-		c, generation, ok := s.contentAt(l, v)
+		was, c, generation, ok := s.contentAt(l, v)
 		if !ok {
 			continue
 		}
 		from := len(lines)
-		for data := c.Data; len(lines)-from < len(l.Terms.Plan.Lines) && len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
+		for data := c.Data; len(lines)-from < len(was.Terms.Plan.Lines) && len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
 			lines = append(lines, rate.LineAt(data))
 		}
 		rows = append(rows, Row{
-			Terms: l.Terms, Group: l.Group(), Events: c.Events, LastTime: c.LastTime, Final: c.Final,
+			Terms: was.Terms, Group: l.Group(), Events: c.Events, LastTime: c.LastTime, Final: c.Final,
 			Lines: lines[from:len(lines):len(lines)], Generation: generation,
 		})
 	}
 	return rows, s.headerOf(v)
 }
 
-// content returns what a slot is in a state, false when it is not there.
-func (s *State) content(l *rate.Live, v View) (rate.Content, bool) {
-	c, _, ok := s.contentAt(l, v)
-	return c, ok
+// content returns what a slot is in a state, false when it is not there. Its names and
+// terms are those of the slot that is returned: it may have got other terms since.
+func (s *State) content(l *rate.Live, v View) (*rate.Live, rate.Content, bool) {
+	was, c, _, ok := s.contentAt(l, v)
+	return was, c, ok
 }
 
 // contentAt returns the number of the generation that has made it so as well; 0 for
 // what was loaded.
-func (s *State) contentAt(l *rate.Live, v View) (c rate.Content, epoch uint32, ok bool) {
-	c, epoch = l.Content(), l.Epoch
+func (s *State) contentAt(l *rate.Live, v View) (names *rate.Live, c rate.Content, epoch uint32, ok bool) {
+	names, c, epoch = l, l.Content(), l.Epoch
 	if v == Latest {
-		return c, epoch, true
+		return names, c, epoch, true
 	}
 	for before := l.Before; epoch > s.durable; {
 		g := s.filling
@@ -126,11 +127,14 @@ func (s *State) contentAt(l *rate.Live, v View) (c rate.Content, epoch uint32, o
 		}
 		was := &g.images[before]
 		if was.absent {
-			return rate.Content{}, 0, false
+			return l, rate.Content{}, 0, false
+		}
+		if g.retermed != nil && g.retermed[l] != nil {
+			names = g.retermed[l]
 		}
 		c, epoch, before = was.Content, was.epoch, was.before
 	}
-	return c, epoch, true
+	return names, c, epoch, true
 }
 
 // AccountsFrom returns the ids of the accounts, sorted, from first on; those among

@@ -16,6 +16,10 @@ const (
 	CauseLate  = "late"  // the event came after its period was closed
 	CauseVoid  = "void"  // the event was voided; the position is that of the void
 	CauseAmend = "amend" // the event was amended; the position is that of the amendment
+	// CauseReprice is a catalog that reached back: the source is CauseCatalog, the id its
+	// revision, the position that of its marker.
+	CauseReprice = "reprice"
+	CauseCatalog = "catalog"
 )
 
 // causesMax is how many events a period that was reopened lists; the others are
@@ -52,6 +56,9 @@ type Reopened struct {
 	Whole  bool    `json:"whole,omitempty"`
 	Causes []Cause `json:"causes,omitempty"` // since the last adjustment, the first of them
 	More   uint64  `json:"more,omitempty"`   // beyond
+	// Gone are subscriptions and versions that a catalog which reached back took out of
+	// the period: their slots are not due any more.
+	Gone []Due `json:"gone,omitempty"`
 	// Invoices are those that have adjusted the period.
 	Invoices []InvoiceRef `json:"invoices,omitempty"`
 	// Rules names the catalog whose invoice rules made the invoice, where that is
@@ -60,6 +67,18 @@ type Reopened struct {
 	// Waits says why the last close could not adjust the period; nil when it could, or
 	// none has tried.
 	Waits *Parked `json:"waits,omitempty"`
+}
+
+// Due names what is due in a period: a subscription under a version of its tariff.
+type Due struct {
+	Tariff       string `json:"tariff"`
+	Subscription string `json:"subscription"`
+	Version      int64  `json:"version"` // unix ns
+}
+
+// Compare orders by tariff, subscription and version.
+func (d Due) Compare(o Due) int {
+	return cmp.Or(strings.Compare(d.Tariff, o.Tariff), strings.Compare(d.Subscription, o.Subscription), cmp.Compare(d.Version, o.Version))
 }
 
 // RulesRef names a catalog.
@@ -196,6 +215,19 @@ func (s *State) RulesOf(k PeriodKey) (RulesRef, bool) {
 	defer s.mu.RUnlock()
 	r, ok := s.rules[k]
 	return r, ok
+}
+
+// ClosedPeriods lists the starts of a calendar's closed periods of which it is known by
+// which catalog they were closed, unix ns, in order. It is for the owner.
+func (s *State) ClosedPeriods(c rate.Calendar) []int64 {
+	var list []int64
+	for k := range s.rules {
+		if k.Calendar == c {
+			list = append(list, k.Start)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // Uncommitted returns the entries of a log that the state has and a durable

@@ -135,6 +135,11 @@ func (s *State) Take(changes []rate.Change) error {
 func (s *State) Put(slot *rate.Slot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.put(slot)
+}
+
+// put is Put, with the lock held.
+func (s *State) put(slot *rate.Slot) error {
 	hash := accountHash(slot.Account)
 	a, terms := s.accounts.find(slot.Account, hash), slot.Terms()
 	if a == nil {

@@ -297,6 +297,9 @@ func (a *Account) Insert(at int, l *Live) {
 	a.Slots, a.by = slices.Insert(a.Slots, at, l), slices.Insert(a.by, at, l.Terms)
 }
 
+// Reterm gives the slot at a place other terms under the same key.
+func (a *Account) Reterm(at int, t *Terms) { a.Slots[at].Terms, a.by[at] = t, t }
+
 // groups counts the slots that differ from these terms by the group at most.
 func (a *Account) groups(t *Terms) int {
 	first := sort.Search(len(a.by), func(i int) bool { return a.by[i].compare(t) >= 0 })

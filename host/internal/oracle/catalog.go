@@ -86,6 +86,7 @@ type To struct {
 type Entry struct {
 	Position uint64
 	Catalog  *Catalog // comes into force
+	Reprice  bool     // it reaches back into what is priced
 	Events   []Event  // of one message
 	Close    *Close
 	Letters  *Order

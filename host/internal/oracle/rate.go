@@ -55,11 +55,11 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 	if owns == nil {
 		owns = func(string) bool { return true }
 	}
-	r := rater{owns: owns, content: map[[3]string]*priced{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}}
+	r := rater{owns: owns, content: map[[3]string]*priced{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}, periods: map[calendar][]time.Time{}}
 	for _, e := range log {
 		switch {
 		case e.Catalog != nil:
-			r.apply(e.Catalog)
+			r.apply(e.Catalog, e.Reprice)
 		case e.Close != nil:
 			r.close(e.Close)
 		case e.Letters != nil:
@@ -95,9 +95,10 @@ type rater struct {
 	catalog *Catalog              // in force
 	content map[[3]string]*priced // events that were priced, by identity
 	slots   map[key]*slot
-	closed  map[calendar]time.Time // until when
-	bills   map[bill][]string      // the lines that were billed so far
-	again   map[bill]bool          // those that the next close makes again; true: with all that is due
+	closed  map[calendar]time.Time   // until when
+	bills   map[bill][]string        // the lines that were billed so far
+	periods map[calendar][]time.Time // that were closed, by their starts
+	again   map[bill]bool            // those that the next close makes again; true: with all that is due
 	result  Result
 	err     error
 }
@@ -185,6 +186,12 @@ func (r *rater) place(of *priced) (reason string) {
 	if c := r.calendarOf(e.Account); e.Time.Before(r.closed[c]) {
 		r.reopen(e.Account, c, c.start(e.Time, 0))
 	}
+	r.put(found)
+	return ""
+}
+
+// put puts an event into what it meets, in the order of the log.
+func (r *rater) put(found map[key]slot) {
 	for k, s := range found {
 		if r.slots[k] == nil {
 			r.slots[k] = &slot{s.binding, s.calendar, nil, false, false}
@@ -192,7 +199,6 @@ func (r *rater) place(of *priced) (reason string) {
 		r.slots[k].events = append(r.slots[k].events, s.events...)
 		slices.SortFunc(r.slots[k].events, func(a, b measured) int { return cmp.Compare(a.of.number, b.of.number) })
 	}
-	return ""
 }
 
 // settle acts on an order.
@@ -220,14 +226,17 @@ func (r *rater) settle(o *Order) {
 
 // apply puts a catalog in force. A calendar that it brings begins where the shared
 // one is open.
-func (r *rater) apply(c *Catalog) {
-	had := r.catalog != nil
+func (r *rater) apply(c *Catalog, reprice bool) {
+	old, had := r.catalog, r.catalog != nil
 	r.catalog = c
 	until, ok := r.closed[r.calendarOf("")]
 	for _, k := range r.listed() {
 		if _, known := r.closed[k]; had && ok && !known && r.firstOpen(k).Equal(endOfTime) {
 			r.closed[k] = k.start(until, 0)
 		}
+	}
+	if had && reprice {
+		r.reprice(old)
 	}
 }
 
@@ -257,6 +266,7 @@ func (r *rater) close(e *Close) {
 		start = slices.MinFunc([]time.Time{e.Start, r.firstOpen(c)}, time.Time.Compare)
 	}
 	for ; start.Before(e.End); start = c.start(start, 1) {
+		r.periods[c] = append(r.periods[c], start)
 		r.fees(c, start, func(id string) bool { return r.account(id) != nil && r.owns(id) || r.had(id, start) })
 		for k, s := range r.slots {
 			if s.calendar == c && k.period == start.UnixNano() && !s.final {

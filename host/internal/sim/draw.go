@@ -100,12 +100,16 @@ func (w *world) tiers() map[string]any {
 }
 
 // nextCatalog draws a change of the newest catalog: a subscription more, from any
-// time; a listed account more; a version that takes effect later.
+// time; a listed account more; a version that takes effect later, or one that reprices
+// usage, as a subscription may.
 func (w *world) nextCatalog() *oracle.Catalog {
 	c := *w.catalogs[len(w.catalogs)-1]
 	c.Accounts, c.Tariffs = slices.Clone(c.Accounts), slices.Clone(c.Tariffs)
 	n := len(w.catalogs)
 	switch {
+	case w.chance(25):
+		w.drawRepricing(&c)
+		w.reprices[&c] = true
 	case len(c.Accounts) > 0 && w.chance(60):
 		a := &c.Accounts[w.IntN(len(c.Accounts))]
 		s := oracle.Subscription{ID: fmt.Sprintf("more%d", n), Tariff: pick(w, c.Tariffs...).Name}
@@ -113,6 +117,7 @@ func (w *world) nextCatalog() *oracle.Catalog {
 			s.From = &from
 		}
 		a.Subscriptions = append(slices.Clone(a.Subscriptions), s)
+		w.reprices[&c] = w.chance(20)
 	case w.chance(50):
 		id := fmt.Sprintf("new-%d", n)
 		c.Accounts = append(c.Accounts, oracle.Account{
@@ -127,6 +132,25 @@ func (w *world) nextCatalog() *oracle.Catalog {
 		}
 	}
 	return &c
+}
+
+// drawRepricing has a tariff have had other prices: in a version that there is, or in
+// one more.
+func (w *world) drawRepricing(c *oracle.Catalog) {
+	t := &c.Tariffs[w.IntN(len(c.Tariffs))]
+	t.Versions = slices.Clone(t.Versions)
+	plugin, params := w.prices()
+	at := w.IntN(len(t.Versions))
+	v := oracle.Version{EffectiveFrom: t.Versions[at].EffectiveFrom, Plugin: plugin, Params: params}
+	if w.chance(50) {
+		v.EffectiveFrom = w.progress.AddDate(0, 0, -w.IntN(50)).Truncate(time.Hour)
+	}
+	at, there := slices.BinarySearchFunc(t.Versions, v.EffectiveFrom, func(v oracle.Version, at time.Time) int { return v.EffectiveFrom.Compare(at) })
+	if there {
+		t.Versions[at] = v
+	} else {
+		t.Versions = slices.Insert(t.Versions, at, v)
+	}
 }
 
 // encode writes a catalog for the engine.

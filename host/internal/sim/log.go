@@ -510,6 +510,7 @@ type control struct {
 	Start    time.Time `json:"start"`
 	End      time.Time `json:"end"`
 	Discard  bool      `json:"discard"`
+	Reprice  bool      `json:"reprice"`
 	Letters  []struct {
 		Number   uint64 `json:"number"`
 		Position uint64 `json:"position"`

@@ -192,7 +192,7 @@ func (w *world) truth(partition int) ([]oracle.Entry, error) {
 		switch verb {
 		case "catalog":
 			if c.Revision > revision {
-				revision, e.Catalog = c.Revision, w.revisions[c.Revision]
+				revision, e.Catalog, e.Reprice = c.Revision, w.revisions[c.Revision], c.Reprice
 			}
 		case "close":
 			e.Close = &oracle.Close{Zone: c.Zone, AnchorDay: c.Anchor, Start: c.Start, End: c.End}

@@ -68,6 +68,7 @@ type world struct {
 	catalogs  []*oracle.Catalog          // drawn, oldest first
 	revisions map[uint64]*oracle.Catalog // stored
 	applied   bool                       // the newest is in force, or was refused
+	reprices  map[*oracle.Catalog]bool   // drawn to reach back
 	progress  time.Time                  // of usage
 	events    int
 	sent      []oracle.Event
@@ -94,7 +95,7 @@ func Run(seed uint64, steps int, o Options) Outcome {
 	w := &world{
 		Rand: rand.New(rand.NewPCG(seed, 17)), Options: o, seed: seed, dir: o.Dir, log: o.Log,
 		revisions: map[uint64]*oracle.Catalog{}, progress: begin, reached: map[*disk]map[int]uint64{}, faults: true,
-		sets: map[string][]oracle.Event{},
+		sets: map[string][]oracle.Event{}, reprices: map[*oracle.Catalog]bool{},
 	}
 	dir, err := os.MkdirTemp(o.Dir, "world-")
 	if err != nil {
@@ -278,7 +279,7 @@ func (w *world) call() {
 			w.catalogs, w.applied = append(w.catalogs, w.nextCatalog()), false
 		}
 		newest := w.catalogs[len(w.catalogs)-1]
-		w.note("apply catalog %d", len(w.catalogs))
+		w.note("apply catalog %d, reprice=%v", len(w.catalogs), w.reprices[newest])
 		go func() { done <- w.apply(p.ctx, h, newest) }()
 		return
 	}
@@ -306,7 +307,7 @@ func (w *world) stored(body []byte) {
 
 // apply applies a catalog until the log has it or the host refuses it.
 func (w *world) apply(ctx context.Context, h *host.Host, c *oracle.Catalog) error {
-	applied, err := h.Apply(ctx, host.ApplyRequest{Files: []catalog.File{{Name: "catalog.json", Data: w.encode(c)}}, At: w.now()})
+	applied, err := h.Apply(ctx, host.ApplyRequest{Files: []catalog.File{{Name: "catalog.json", Data: w.encode(c)}}, At: w.now(), Reprice: w.reprices[c]})
 	var refused *host.Fault
 	switch {
 	case len(applied.Problems) > 0:
