@@ -85,18 +85,26 @@ func (s backfillService) Show(ctx context.Context, r *tollwayv1.BackfillServiceS
 	if err := checkBackfill(r.GetName(), ""); err != nil {
 		return nil, err
 	}
-	most := int(r.GetAccounts())
-	switch {
-	case most == 0:
-		most = backfillAccounts
-	case most > backfillAccountsMax:
-		return nil, refuse(ReasonTooManyRows, "", "at most %d accounts can be shown", backfillAccountsMax)
+	most, err := accountsShown(r.GetAccounts())
+	if err != nil {
+		return nil, err
 	}
 	report, err := s.engine.ShowBackfill(ctx, r.GetName(), most)
 	if err != nil {
 		return nil, err
 	}
 	return backfillReportOut(&report), nil
+}
+
+// accountsShown is how many accounts are shown where so many are asked for.
+func accountsShown(asked uint32) (int, error) {
+	switch {
+	case asked == 0:
+		return backfillAccounts, nil
+	case asked > backfillAccountsMax:
+		return 0, refuse(ReasonTooManyRows, "", "at most %d accounts can be shown", backfillAccountsMax)
+	}
+	return int(asked), nil
 }
 
 // Commit writes a set to the log.

@@ -19,9 +19,16 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 	if len(r.GetFiles()) == 0 {
 		return nil, refuse(ReasonInvalidRequest, "send at least one", "files is empty")
 	}
-	request := ApplyRequest{Plugins: make(map[string][]byte, len(r.GetPlugins())), Signatures: map[string][]byte{}, Prune: r.GetPrune(), DryRun: r.GetDryRun(), Shadow: r.GetShadow(), By: callerOf(ctx)}
+	request := ApplyRequest{Plugins: make(map[string][]byte, len(r.GetPlugins())), Signatures: map[string][]byte{}, Prune: r.GetPrune(), DryRun: r.GetDryRun(), Shadow: r.GetShadow(), By: callerOf(ctx), Reprice: r.GetReprice()}
 	if request.DryRun && request.Shadow {
 		return nil, refuse(ReasonInvalidRequest, "a shadow changes nothing either", "dry_run and shadow are both set")
+	}
+	if request.Reprice && request.Shadow {
+		return nil, refuse(ReasonInvalidRequest, "dry_run shows what repricing would change", "reprice and shadow are both set")
+	}
+	var err error
+	if request.Accounts, err = accountsShown(r.GetAccounts()); err != nil {
+		return nil, err
 	}
 	for _, f := range r.GetFiles() {
 		file := catalog.File{Name: f.GetName(), Data: f.GetData()}
@@ -53,6 +60,13 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 		Revision: applied.Revision, Digest: applied.Digest, AsOf: asOfOut(applied.AsOf),
 		Warnings: applied.Warnings, Shadows: applied.Shadows,
 		Changes: make([]*tollwayv1.CatalogChange, 0, len(applied.Changes)),
+	}
+	if r := applied.Repriced; r != nil {
+		shown := backfillReportOut(r)
+		out.Repricing = &tollwayv1.Repricing{
+			Totals: shown.GetTotals(), Accounts: shown.GetAccounts(), Different: shown.GetDifferent(),
+			Refused: shown.GetRefused(), Unbilled: shown.GetUnbilled(), AsOf: shown.GetAsOf(),
+		}
 	}
 	for _, c := range applied.Changes {
 		out.Changes = append(out.Changes, &tollwayv1.CatalogChange{

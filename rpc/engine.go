@@ -246,6 +246,10 @@ type ApplyRequest struct {
 	DryRun     bool   // check and compare only
 	Shadow     bool   // change nothing, and start shadows of what would change
 	By         string // who applies it
+	// Reprice has usage that is priced already be priced anew; with DryRun it is found out
+	// what that would change, and told of so many accounts.
+	Reprice  bool
+	Accounts int
 }
 
 // Applied says what an apply did.
@@ -259,6 +263,8 @@ type Applied struct {
 	AsOf     query.AsOf // behind the change in every partition
 	Warnings []string   // what the operator should know
 	Shadows  []string   // tariffs whose shadows were started
+	// Repriced is what Reprice with DryRun would change; nil without.
+	Repriced *query.BackfillReport
 }
 
 // CatalogFilter selects catalog objects. Zero fields select everything.

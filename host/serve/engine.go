@@ -147,14 +147,14 @@ func (e engine) Snapshot(ctx context.Context, partition int, begin func(query.Sn
 func (e engine) ApplyCatalog(ctx context.Context, request rpc.ApplyRequest) (rpc.Applied, error) {
 	applied, err := e.host.Apply(ctx, host.ApplyRequest{
 		Files: request.Files, Plugins: request.Plugins, Signatures: request.Signatures, Prune: request.Prune, DryRun: request.DryRun,
-		Shadow: request.Shadow, By: request.By, At: e.host.Now(),
+		Shadow: request.Shadow, By: request.By, At: e.host.Now(), Reprice: request.Reprice, Accounts: request.Accounts,
 	})
 	if err != nil {
 		return rpc.Applied{}, err
 	}
 	return rpc.Applied{
 		Problems: applied.Problems, Revision: applied.Revision, Digest: applied.Digest, Changes: applied.Changes,
-		AsOf: e.host.Queries().AsOf(), Warnings: applied.Warnings, Shadows: applied.Shadows,
+		AsOf: e.host.Queries().AsOf(), Warnings: applied.Warnings, Shadows: applied.Shadows, Repriced: applied.Repriced,
 	}, nil
 }
 

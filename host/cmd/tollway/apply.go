@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -14,10 +15,12 @@ import (
 type applyCommand struct {
 	clientFlags
 	outputFlags
-	File   string `short:"f" required:"" placeholder:"PATH" help:"Catalog file, or a folder of them."`
-	Prune  bool   `help:"Remove objects that the files do not name."`
-	DryRun bool   `help:"Only check, and show what would change."`
-	Shadow bool   `help:"Change nothing, but price live usage by what would change, beside what is in force; see plugin shadow report."`
+	File     string `short:"f" required:"" placeholder:"PATH" help:"Catalog file, or a folder of them."`
+	Prune    bool   `help:"Remove objects that the files do not name."`
+	DryRun   bool   `help:"Only check, and show what would change."`
+	Shadow   bool   `help:"Change nothing, but price live usage by what would change, beside what is in force; see plugin shadow report."`
+	Reprice  bool   `help:"Have the catalog price usage too that is priced already; with --dry-run, show what that would change for each account."`
+	Accounts uint32 `default:"20" placeholder:"N" help:"How many accounts --reprice --dry-run shows, those with the largest differences (${default})."`
 }
 
 // Run applies the catalog.
@@ -31,7 +34,7 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer clients.Close()
-	request := &tollwayv1.CatalogServiceApplyRequest{Prune: c.Prune, DryRun: c.DryRun, Shadow: c.Shadow}
+	request := &tollwayv1.CatalogServiceApplyRequest{Prune: c.Prune, DryRun: c.DryRun, Shadow: c.Shadow, Reprice: c.Reprice, Accounts: c.Accounts}
 	for _, f := range files {
 		request.Files = append(request.Files, &tollwayv1.CatalogFile{Name: f.Name, Data: f.Data})
 	}
@@ -48,6 +51,9 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 	}
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
+	}
+	if r := answer.GetRepricing(); r != nil && c.Output == "csv" {
+		return differences(r.GetAccounts(), false).print(s.out, c.Output)
 	}
 	if len(answer.GetChanges()) == 0 {
 		_, err := fmt.Fprintf(s.out, "nothing to change: revision %d is in force\n", answer.GetRevision())
@@ -68,10 +74,14 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	switch {
+	case answer.GetRepricing() != nil:
+		err = showRepricing(s.out, answer.GetRepricing(), c.Output)
 	case c.DryRun:
 		_, err = fmt.Fprintln(s.out, "dry run: nothing was changed")
 	case c.Shadow:
 		_, err = fmt.Fprint(s.out, shadowsText(answer.GetShadows()))
+	case c.Reprice:
+		_, err = fmt.Fprintf(s.out, "revision %d is in force in every partition, and what it prices otherwise is repriced; closed periods are adjusted by the next invoices\n", answer.GetRevision())
 	default:
 		_, err = fmt.Fprintf(s.out, "revision %d is in force in every partition\n", answer.GetRevision())
 	}
@@ -80,6 +90,20 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
+	return err
+}
+
+// showRepricing prints what a catalog that reaches back would change.
+func showRepricing(out io.Writer, r *tollwayv1.Repricing, output string) error {
+	if _, err := io.WriteString(out, "\n"+differenceText(r.GetRefused(), r.GetUnbilled(), r.GetTotals())+"\n"); err != nil {
+		return err
+	}
+	if g := differences(r.GetAccounts(), false); len(g.rows) > 0 {
+		if err := g.print(out, output); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, "%s\nas of %s; nothing was changed: without --dry-run usage is repriced so\n", moreText(len(r.GetAccounts()), r.GetDifferent()), positionsText(r.GetAsOf()))
 	return err
 }
 

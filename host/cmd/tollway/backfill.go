@@ -144,21 +144,7 @@ func showBackfill(ctx context.Context, clients *rpc.Clients, s streams, name str
 	if output == "json" {
 		return printJSON(s.out, r)
 	}
-	g := columns("account", "period", "bills", "line", "group", ">old quantity", ">new quantity", ">old", ">new", ">difference", "currency", "because of")
-	for _, a := range r.GetAccounts() {
-		for _, l := range a.GetLines() {
-			bills := "open"
-			if l.GetClosed() {
-				bills = "adjusted"
-			}
-			of := l.GetTariff() + l.GetRule()
-			if l.GetId() != "" && l.GetId() != of {
-				of += " " + l.GetId()
-			}
-			g.add(a.GetAccount(), l.GetPeriod().GetId(), bills, of, l.GetGroup(), l.GetOldQuantity(), l.GetNewQuantity(),
-				l.GetOldAmount(), l.GetNewAmount(), l.GetDifference(), a.GetCurrency(), eventsText(a))
-		}
-	}
+	g := differences(r.GetAccounts(), true)
 	if output == "csv" {
 		return g.print(s.out, output)
 	}
@@ -171,6 +157,37 @@ func showBackfill(ctx context.Context, clients *rpc.Clients, s streams, name str
 		}
 	}
 	return backfillFoot(s.out, r, name)
+}
+
+// differences lists the line items that would be other; with the events behind them,
+// where there are any.
+func differences(accounts []*tollwayv1.BackfillAccount, events bool) *grid {
+	titles := []string{"account", "period", "bills", "line", "group", ">old quantity", ">new quantity", ">old", ">new", ">difference", "currency"}
+	if events {
+		titles = append(titles, "because of")
+	}
+	g := columns(titles...)
+	for _, a := range accounts {
+		for _, l := range a.GetLines() {
+			bills := "open"
+			if l.GetClosed() {
+				bills = "adjusted"
+			}
+			of := l.GetTariff() + l.GetRule()
+			if l.GetId() != "" && l.GetId() != of {
+				of += " " + l.GetId()
+			}
+			row := []string{
+				a.GetAccount(), l.GetPeriod().GetId(), bills, of, l.GetGroup(), l.GetOldQuantity(), l.GetNewQuantity(),
+				l.GetOldAmount(), l.GetNewAmount(), l.GetDifference(), a.GetCurrency(),
+			}
+			if events {
+				row = append(row, eventsText(a))
+			}
+			g.add(row...)
+		}
+	}
+	return g
 }
 
 // eventsText names the events behind an account's difference.
@@ -197,34 +214,49 @@ func backfillHead(out io.Writer, r *tollwayv1.BackfillServiceShowResponse) error
 		refused += f.GetEvents()
 	}
 	text := fmt.Sprintf("backfill %s, %d events: %d would be priced, %d were priced before, %d would be dead letters\n", b.GetName(), b.GetEvents(), r.GetPriced(), r.GetDuplicates(), refused)
-	for _, f := range r.GetRefused() {
+	_, err := io.WriteString(out, text+differenceText(r.GetRefused(), r.GetUnbilled(), r.GetTotals())+"\n")
+	return err
+}
+
+// differenceText says what would be billed differently in all, and what would not be
+// billed.
+func differenceText(refused []*tollwayv1.BackfillRefusal, unbilled []*tollwayv1.UnbilledAccount, totals []*tollwayv1.BackfillTotal) (text string) {
+	for _, f := range refused {
 		text += fmt.Sprintf("  %d %s, such as %s %s of %s: %s\n", f.GetEvents(), f.GetReason(), f.GetSource(), f.GetId(), f.GetAccount(), f.GetDetail())
 	}
-	for _, u := range r.GetUnbilled() {
+	for _, u := range unbilled {
 		text += fmt.Sprintf("  %s could not be invoiced: %s: %s\n", u.GetAccount(), u.GetReason(), u.GetDetail())
 	}
-	for _, t := range r.GetTotals() {
+	for _, t := range totals {
 		text += fmt.Sprintf("%s %s would be billed more: %s instead of %s\n", t.GetDifference(), t.GetCurrency(), t.GetNew(), t.GetOld())
 	}
-	if len(r.GetTotals()) == 0 {
+	if len(totals) == 0 {
 		text += "nothing would be billed differently\n"
 	}
-	_, err := io.WriteString(out, text+"\n")
-	return err
+	return text
+}
+
+// positionsText writes up to where the log was read.
+func positionsText(asOf *tollwayv1.AsOf) string {
+	var positions []string
+	for _, p := range asOf.GetPositions() {
+		positions = append(positions, p.GetStream()+" "+strconv.FormatUint(p.GetSequence(), 10))
+	}
+	return strings.Join(positions, ", ")
 }
 
 // backfillFoot prints as of where that is, and what can be done.
 func backfillFoot(out io.Writer, r *tollwayv1.BackfillServiceShowResponse, name string) error {
-	text := ""
-	if shown := uint64(len(r.GetAccounts())); shown < r.GetDifferent() {
-		text = fmt.Sprintf("… and %d more accounts and currencies; --accounts %d shows them\n", r.GetDifferent()-shown, r.GetDifferent())
-	}
-	var positions []string
-	for _, p := range r.GetAsOf().GetPositions() {
-		positions = append(positions, p.GetStream()+" "+strconv.FormatUint(p.GetSequence(), 10))
-	}
-	_, err := fmt.Fprintf(out, "%s\nas of %s; nothing is billed yet: tollway backfill commit %s, or drop\n", text, strings.Join(positions, ", "), name)
+	_, err := fmt.Fprintf(out, "%s\nas of %s; nothing is billed yet: tollway backfill commit %s, or drop\n", moreText(len(r.GetAccounts()), r.GetDifferent()), positionsText(r.GetAsOf()), name)
 	return err
+}
+
+// moreText says how many accounts are not shown.
+func moreText(shown int, of uint64) string {
+	if uint64(shown) >= of {
+		return ""
+	}
+	return fmt.Sprintf("… and %d more accounts and currencies; --accounts %d shows them\n", of-uint64(shown), of)
 }
 
 // backfillListCommand lists sets.

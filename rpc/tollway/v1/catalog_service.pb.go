@@ -386,7 +386,14 @@ type CatalogServiceApplyRequest struct {
 	// Change nothing, but start a shadow for each tariff that would price
 	// differently: its newest version as the files have it prices all usage of the
 	// open periods beside what is in force (see PluginService.StartShadow).
-	Shadow        bool `protobuf:"varint,5,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	Shadow bool `protobuf:"varint,5,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	// Have the catalog price usage too that is priced already, where it prices otherwise
+	// than the one in force: open periods are priced anew, and of closed ones the next
+	// invoices adjust the difference. With dry_run it is shown what that would change.
+	Reprice bool `protobuf:"varint,6,opt,name=reprice,proto3" json:"reprice,omitempty"`
+	// With reprice and dry_run: how many accounts are shown, those with the largest
+	// differences. 0: 20; at most 10,000.
+	Accounts      uint32 `protobuf:"varint,7,opt,name=accounts,proto3" json:"accounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +463,111 @@ func (x *CatalogServiceApplyRequest) GetShadow() bool {
 	return false
 }
 
+func (x *CatalogServiceApplyRequest) GetReprice() bool {
+	if x != nil {
+		return x.Reprice
+	}
+	return false
+}
+
+func (x *CatalogServiceApplyRequest) GetAccounts() uint32 {
+	if x != nil {
+		return x.Accounts
+	}
+	return 0
+}
+
+// Repricing is what a catalog that reaches back would change, in the words of a backfill.
+type Repricing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of all accounts, by currency.
+	Totals []*BackfillTotal `protobuf:"bytes,1,rep,name=totals,proto3" json:"totals,omitempty"`
+	// The accounts with the largest differences, the largest first.
+	Accounts []*BackfillAccount `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// How many accounts and currencies would be billed differently.
+	Different uint64 `protobuf:"varint,3,opt,name=different,proto3" json:"different,omitempty"`
+	// Events that were priced and would be dead letters, by reason, the most first.
+	Refused []*BackfillRefusal `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	// Accounts of which a period could not be billed, at most 100.
+	Unbilled []*UnbilledAccount `protobuf:"bytes,5,rep,name=unbilled,proto3" json:"unbilled,omitempty"`
+	// Up to where the log was read, of each partition at least so far.
+	AsOf          *AsOf `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repricing) Reset() {
+	*x = Repricing{}
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repricing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repricing) ProtoMessage() {}
+
+func (x *Repricing) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repricing.ProtoReflect.Descriptor instead.
+func (*Repricing) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Repricing) GetTotals() []*BackfillTotal {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *Repricing) GetAccounts() []*BackfillAccount {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *Repricing) GetDifferent() uint64 {
+	if x != nil {
+		return x.Different
+	}
+	return 0
+}
+
+func (x *Repricing) GetRefused() []*BackfillRefusal {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *Repricing) GetUnbilled() []*UnbilledAccount {
+	if x != nil {
+		return x.Unbilled
+	}
+	return nil
+}
+
+func (x *Repricing) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // CatalogServiceApplyResponse says what changed.
 type CatalogServiceApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -471,14 +583,16 @@ type CatalogServiceApplyResponse struct {
 	// in force that are revoked.
 	Warnings []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// With shadow: the tariffs whose shadows were started.
-	Shadows       []string `protobuf:"bytes,6,rep,name=shadows,proto3" json:"shadows,omitempty"`
+	Shadows []string `protobuf:"bytes,6,rep,name=shadows,proto3" json:"shadows,omitempty"`
+	// With reprice and dry_run: what it would change.
+	Repricing     *Repricing `protobuf:"bytes,7,opt,name=repricing,proto3" json:"repricing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CatalogServiceApplyResponse) Reset() {
 	*x = CatalogServiceApplyResponse{}
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +604,7 @@ func (x *CatalogServiceApplyResponse) String() string {
 func (*CatalogServiceApplyResponse) ProtoMessage() {}
 
 func (x *CatalogServiceApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +617,7 @@ func (x *CatalogServiceApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogServiceApplyResponse.ProtoReflect.Descriptor instead.
 func (*CatalogServiceApplyResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CatalogServiceApplyResponse) GetRevision() uint64 {
@@ -548,6 +662,13 @@ func (x *CatalogServiceApplyResponse) GetShadows() []string {
 	return nil
 }
 
+func (x *CatalogServiceApplyResponse) GetRepricing() *Repricing {
+	if x != nil {
+		return x.Repricing
+	}
+	return nil
+}
+
 // CatalogServiceGetRequest selects objects. Empty fields select all.
 type CatalogServiceGetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -568,7 +689,7 @@ type CatalogServiceGetRequest struct {
 
 func (x *CatalogServiceGetRequest) Reset() {
 	*x = CatalogServiceGetRequest{}
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +701,7 @@ func (x *CatalogServiceGetRequest) String() string {
 func (*CatalogServiceGetRequest) ProtoMessage() {}
 
 func (x *CatalogServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +714,7 @@ func (x *CatalogServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*CatalogServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CatalogServiceGetRequest) GetKind() string {
@@ -650,7 +771,7 @@ type CatalogServiceGetResponse struct {
 
 func (x *CatalogServiceGetResponse) Reset() {
 	*x = CatalogServiceGetResponse{}
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +783,7 @@ func (x *CatalogServiceGetResponse) String() string {
 func (*CatalogServiceGetResponse) ProtoMessage() {}
 
 func (x *CatalogServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_tollway_v1_catalog_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +796,7 @@ func (x *CatalogServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*CatalogServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{8}
+	return file_tollway_v1_catalog_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CatalogServiceGetResponse) GetRevision() uint64 {
@@ -718,7 +839,7 @@ var File_tollway_v1_catalog_service_proto protoreflect.FileDescriptor
 const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
 	" tollway/v1/catalog_service.proto\x12\n" +
-	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tollway/v1/position.proto\"I\n" +
+	"tollway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tollway/v1/backfill_service.proto\x1a\x19tollway/v1/position.proto\"I\n" +
 	"\vCatalogFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
@@ -742,20 +863,30 @@ const file_tollway_v1_catalog_service_proto_rawDesc = "" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\rR\x04line\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xc4\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xfa\x01\n" +
 	"\x1aCatalogServiceApplyRequest\x12-\n" +
 	"\x05files\x18\x01 \x03(\v2\x17.tollway.v1.CatalogFileR\x05files\x120\n" +
 	"\aplugins\x18\x02 \x03(\v2\x16.tollway.v1.PluginFileR\aplugins\x12\x14\n" +
 	"\x05prune\x18\x03 \x01(\bR\x05prune\x12\x17\n" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x16\n" +
-	"\x06shadow\x18\x05 \x01(\bR\x06shadow\"\xe3\x01\n" +
+	"\x06shadow\x18\x05 \x01(\bR\x06shadow\x12\x18\n" +
+	"\areprice\x18\x06 \x01(\bR\areprice\x12\x1a\n" +
+	"\baccounts\x18\a \x01(\rR\baccounts\"\xac\x02\n" +
+	"\tRepricing\x121\n" +
+	"\x06totals\x18\x01 \x03(\v2\x19.tollway.v1.BackfillTotalR\x06totals\x127\n" +
+	"\baccounts\x18\x02 \x03(\v2\x1b.tollway.v1.BackfillAccountR\baccounts\x12\x1c\n" +
+	"\tdifferent\x18\x03 \x01(\x04R\tdifferent\x125\n" +
+	"\arefused\x18\x04 \x03(\v2\x1b.tollway.v1.BackfillRefusalR\arefused\x127\n" +
+	"\bunbilled\x18\x05 \x03(\v2\x1b.tollway.v1.UnbilledAccountR\bunbilled\x12%\n" +
+	"\x05as_of\x18\x06 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\"\x98\x02\n" +
 	"\x1bCatalogServiceApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x123\n" +
 	"\achanges\x18\x03 \x03(\v2\x19.tollway.v1.CatalogChangeR\achanges\x12%\n" +
 	"\x05as_of\x18\x04 \x01(\v2\x10.tollway.v1.AsOfR\x04asOf\x12\x1a\n" +
 	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x12\x18\n" +
-	"\ashadows\x18\x06 \x03(\tR\ashadows\"\xba\x01\n" +
+	"\ashadows\x18\x06 \x03(\tR\ashadows\x123\n" +
+	"\trepricing\x18\a \x01(\v2\x15.tollway.v1.RepricingR\trepricing\"\xba\x01\n" +
 	"\x18CatalogServiceGetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -785,7 +916,7 @@ func file_tollway_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_catalog_service_proto_rawDescData
 }
 
-var file_tollway_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_tollway_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tollway_v1_catalog_service_proto_goTypes = []any{
 	(*CatalogFile)(nil),                 // 0: tollway.v1.CatalogFile
 	(*PluginFile)(nil),                  // 1: tollway.v1.PluginFile
@@ -793,31 +924,42 @@ var file_tollway_v1_catalog_service_proto_goTypes = []any{
 	(*CatalogChange)(nil),               // 3: tollway.v1.CatalogChange
 	(*CatalogProblem)(nil),              // 4: tollway.v1.CatalogProblem
 	(*CatalogServiceApplyRequest)(nil),  // 5: tollway.v1.CatalogServiceApplyRequest
-	(*CatalogServiceApplyResponse)(nil), // 6: tollway.v1.CatalogServiceApplyResponse
-	(*CatalogServiceGetRequest)(nil),    // 7: tollway.v1.CatalogServiceGetRequest
-	(*CatalogServiceGetResponse)(nil),   // 8: tollway.v1.CatalogServiceGetResponse
-	(*timestamppb.Timestamp)(nil),       // 9: google.protobuf.Timestamp
-	(*AsOf)(nil),                        // 10: tollway.v1.AsOf
-	(*MinPosition)(nil),                 // 11: tollway.v1.MinPosition
+	(*Repricing)(nil),                   // 6: tollway.v1.Repricing
+	(*CatalogServiceApplyResponse)(nil), // 7: tollway.v1.CatalogServiceApplyResponse
+	(*CatalogServiceGetRequest)(nil),    // 8: tollway.v1.CatalogServiceGetRequest
+	(*CatalogServiceGetResponse)(nil),   // 9: tollway.v1.CatalogServiceGetResponse
+	(*timestamppb.Timestamp)(nil),       // 10: google.protobuf.Timestamp
+	(*BackfillTotal)(nil),               // 11: tollway.v1.BackfillTotal
+	(*BackfillAccount)(nil),             // 12: tollway.v1.BackfillAccount
+	(*BackfillRefusal)(nil),             // 13: tollway.v1.BackfillRefusal
+	(*UnbilledAccount)(nil),             // 14: tollway.v1.UnbilledAccount
+	(*AsOf)(nil),                        // 15: tollway.v1.AsOf
+	(*MinPosition)(nil),                 // 16: tollway.v1.MinPosition
 }
 var file_tollway_v1_catalog_service_proto_depIdxs = []int32{
-	9,  // 0: tollway.v1.CatalogChange.reaches_back:type_name -> google.protobuf.Timestamp
+	10, // 0: tollway.v1.CatalogChange.reaches_back:type_name -> google.protobuf.Timestamp
 	0,  // 1: tollway.v1.CatalogServiceApplyRequest.files:type_name -> tollway.v1.CatalogFile
 	1,  // 2: tollway.v1.CatalogServiceApplyRequest.plugins:type_name -> tollway.v1.PluginFile
-	3,  // 3: tollway.v1.CatalogServiceApplyResponse.changes:type_name -> tollway.v1.CatalogChange
-	10, // 4: tollway.v1.CatalogServiceApplyResponse.as_of:type_name -> tollway.v1.AsOf
-	11, // 5: tollway.v1.CatalogServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
-	2,  // 6: tollway.v1.CatalogServiceGetResponse.objects:type_name -> tollway.v1.CatalogObject
-	10, // 7: tollway.v1.CatalogServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
-	5,  // 8: tollway.v1.CatalogService.Apply:input_type -> tollway.v1.CatalogServiceApplyRequest
-	7,  // 9: tollway.v1.CatalogService.Get:input_type -> tollway.v1.CatalogServiceGetRequest
-	6,  // 10: tollway.v1.CatalogService.Apply:output_type -> tollway.v1.CatalogServiceApplyResponse
-	8,  // 11: tollway.v1.CatalogService.Get:output_type -> tollway.v1.CatalogServiceGetResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	11, // 3: tollway.v1.Repricing.totals:type_name -> tollway.v1.BackfillTotal
+	12, // 4: tollway.v1.Repricing.accounts:type_name -> tollway.v1.BackfillAccount
+	13, // 5: tollway.v1.Repricing.refused:type_name -> tollway.v1.BackfillRefusal
+	14, // 6: tollway.v1.Repricing.unbilled:type_name -> tollway.v1.UnbilledAccount
+	15, // 7: tollway.v1.Repricing.as_of:type_name -> tollway.v1.AsOf
+	3,  // 8: tollway.v1.CatalogServiceApplyResponse.changes:type_name -> tollway.v1.CatalogChange
+	15, // 9: tollway.v1.CatalogServiceApplyResponse.as_of:type_name -> tollway.v1.AsOf
+	6,  // 10: tollway.v1.CatalogServiceApplyResponse.repricing:type_name -> tollway.v1.Repricing
+	16, // 11: tollway.v1.CatalogServiceGetRequest.min_position:type_name -> tollway.v1.MinPosition
+	2,  // 12: tollway.v1.CatalogServiceGetResponse.objects:type_name -> tollway.v1.CatalogObject
+	15, // 13: tollway.v1.CatalogServiceGetResponse.as_of:type_name -> tollway.v1.AsOf
+	5,  // 14: tollway.v1.CatalogService.Apply:input_type -> tollway.v1.CatalogServiceApplyRequest
+	8,  // 15: tollway.v1.CatalogService.Get:input_type -> tollway.v1.CatalogServiceGetRequest
+	7,  // 16: tollway.v1.CatalogService.Apply:output_type -> tollway.v1.CatalogServiceApplyResponse
+	9,  // 17: tollway.v1.CatalogService.Get:output_type -> tollway.v1.CatalogServiceGetResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_catalog_service_proto_init() }
@@ -825,6 +967,7 @@ func file_tollway_v1_catalog_service_proto_init() {
 	if File_tollway_v1_catalog_service_proto != nil {
 		return
 	}
+	file_tollway_v1_backfill_service_proto_init()
 	file_tollway_v1_position_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -832,7 +975,7 @@ func file_tollway_v1_catalog_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_catalog_service_proto_rawDesc), len(file_tollway_v1_catalog_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

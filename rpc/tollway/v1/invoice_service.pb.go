@@ -208,7 +208,8 @@ func (x *InvoiceCorrection) GetMore() uint64 {
 // CorrectionCause is an event that changed what a closed period comes to.
 type CorrectionCause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it did: "late", "void" or "amend".
+	// What it did: "late", "void", "amend" or "reprice": then the
+	// source is "catalog" and the id its revision.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The event's source.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`

@@ -6,6 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { BackfillAccount, BackfillRefusal, BackfillTotal, UnbilledAccount } from "./backfill_service_pb";
+import { file_tollway_v1_backfill_service } from "./backfill_service_pb";
 import type { AsOf, MinPosition } from "./position_pb";
 import { file_tollway_v1_position } from "./position_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/catalog_service.proto.
  */
 export const file_tollway_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0b2xsd2F5L3YxL2NhdGFsb2dfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSI3CgtDYXRhbG9nRmlsZRIMCgRuYW1lGAEgASgJEgwKBGRhdGEYAiABKAwSDAoEdGV4dBgDIAEoCSI7CgpQbHVnaW5GaWxlEgwKBHBhdGgYASABKAkSDAoEZGF0YRgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwiOQoNQ2F0YWxvZ09iamVjdBIMCgRraW5kGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEYm9keRgDIAEoCSJ7Cg1DYXRhbG9nQ2hhbmdlEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR3aGF0GAMgASgJEg4KBnByaWNlcxgEIAEoCBIwCgxyZWFjaGVzX2JhY2sYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKDkNhdGFsb2dQcm9ibGVtEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIMCgRwYXRoGAMgASgJEg8KB21lc3NhZ2UYBCABKAkinQEKGkNhdGFsb2dTZXJ2aWNlQXBwbHlSZXF1ZXN0EiYKBWZpbGVzGAEgAygLMhcudG9sbHdheS52MS5DYXRhbG9nRmlsZRInCgdwbHVnaW5zGAIgAygLMhYudG9sbHdheS52MS5QbHVnaW5GaWxlEg0KBXBydW5lGAMgASgIEg8KB2RyeV9ydW4YBCABKAgSDgoGc2hhZG93GAUgASgIIq8BChtDYXRhbG9nU2VydmljZUFwcGx5UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDgoGZGlnZXN0GAIgASgJEioKB2NoYW5nZXMYAyADKAsyGS50b2xsd2F5LnYxLkNhdGFsb2dDaGFuZ2USHwoFYXNfb2YYBCABKAsyEC50b2xsd2F5LnYxLkFzT2YSEAoId2FybmluZ3MYBSADKAkSDwoHc2hhZG93cxgGIAMoCSKMAQoYQ2F0YWxvZ1NlcnZpY2VHZXRSZXF1ZXN0EgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCRItCgxtaW5fcG9zaXRpb24YBSABKAsyFy50b2xsd2F5LnYxLk1pblBvc2l0aW9uIqMBChlDYXRhbG9nU2VydmljZUdldFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg4KBmRpZ2VzdBgCIAEoCRIqCgdvYmplY3RzGAMgAygLMhkudG9sbHdheS52MS5DYXRhbG9nT2JqZWN0EhcKD25leHRfcGFnZV90b2tlbhgEIAEoCRIfCgVhc19vZhgFIAEoCzIQLnRvbGx3YXkudjEuQXNPZjLIAQoOQ2F0YWxvZ1NlcnZpY2USXQoFQXBwbHkSJi50b2xsd2F5LnYxLkNhdGFsb2dTZXJ2aWNlQXBwbHlSZXF1ZXN0GicudG9sbHdheS52MS5DYXRhbG9nU2VydmljZUFwcGx5UmVzcG9uc2UiA5ACAhJXCgNHZXQSJC50b2xsd2F5LnYxLkNhdGFsb2dTZXJ2aWNlR2V0UmVxdWVzdBolLnRvbGx3YXkudjEuQ2F0YWxvZ1NlcnZpY2VHZXRSZXNwb25zZSIDkAIBQjVaM2dpdGh1Yi5jb20vdG9sbHdheS90b2xsd2F5L3JwYy90b2xsd2F5L3YxO3RvbGx3YXl2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tollway_v1_position]);
+  fileDesc("CiB0b2xsd2F5L3YxL2NhdGFsb2dfc2VydmljZS5wcm90bxIKdG9sbHdheS52MSI3CgtDYXRhbG9nRmlsZRIMCgRuYW1lGAEgASgJEgwKBGRhdGEYAiABKAwSDAoEdGV4dBgDIAEoCSI7CgpQbHVnaW5GaWxlEgwKBHBhdGgYASABKAkSDAoEZGF0YRgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwiOQoNQ2F0YWxvZ09iamVjdBIMCgRraW5kGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEYm9keRgDIAEoCSJ7Cg1DYXRhbG9nQ2hhbmdlEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR3aGF0GAMgASgJEg4KBnByaWNlcxgEIAEoCBIwCgxyZWFjaGVzX2JhY2sYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKDkNhdGFsb2dQcm9ibGVtEgwKBGZpbGUYASABKAkSDAoEbGluZRgCIAEoDRIMCgRwYXRoGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiwAEKGkNhdGFsb2dTZXJ2aWNlQXBwbHlSZXF1ZXN0EiYKBWZpbGVzGAEgAygLMhcudG9sbHdheS52MS5DYXRhbG9nRmlsZRInCgdwbHVnaW5zGAIgAygLMhYudG9sbHdheS52MS5QbHVnaW5GaWxlEg0KBXBydW5lGAMgASgIEg8KB2RyeV9ydW4YBCABKAgSDgoGc2hhZG93GAUgASgIEg8KB3JlcHJpY2UYBiABKAgSEAoIYWNjb3VudHMYByABKA0i9gEKCVJlcHJpY2luZxIpCgZ0b3RhbHMYASADKAsyGS50b2xsd2F5LnYxLkJhY2tmaWxsVG90YWwSLQoIYWNjb3VudHMYAiADKAsyGy50b2xsd2F5LnYxLkJhY2tmaWxsQWNjb3VudBIRCglkaWZmZXJlbnQYAyABKAQSLAoHcmVmdXNlZBgEIAMoCzIbLnRvbGx3YXkudjEuQmFja2ZpbGxSZWZ1c2FsEi0KCHVuYmlsbGVkGAUgAygLMhsudG9sbHdheS52MS5VbmJpbGxlZEFjY291bnQSHwoFYXNfb2YYBiABKAsyEC50b2xsd2F5LnYxLkFzT2Yi2QEKG0NhdGFsb2dTZXJ2aWNlQXBwbHlSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIOCgZkaWdlc3QYAiABKAkSKgoHY2hhbmdlcxgDIAMoCzIZLnRvbGx3YXkudjEuQ2F0YWxvZ0NoYW5nZRIfCgVhc19vZhgEIAEoCzIQLnRvbGx3YXkudjEuQXNPZhIQCgh3YXJuaW5ncxgFIAMoCRIPCgdzaGFkb3dzGAYgAygJEigKCXJlcHJpY2luZxgHIAEoCzIVLnRvbGx3YXkudjEuUmVwcmljaW5nIowBChhDYXRhbG9nU2VydmljZUdldFJlcXVlc3QSDAoEa2luZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJEi0KDG1pbl9wb3NpdGlvbhgFIAEoCzIXLnRvbGx3YXkudjEuTWluUG9zaXRpb24iowEKGUNhdGFsb2dTZXJ2aWNlR2V0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDgoGZGlnZXN0GAIgASgJEioKB29iamVjdHMYAyADKAsyGS50b2xsd2F5LnYxLkNhdGFsb2dPYmplY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJEh8KBWFzX29mGAUgASgLMhAudG9sbHdheS52MS5Bc09mMsgBCg5DYXRhbG9nU2VydmljZRJdCgVBcHBseRImLnRvbGx3YXkudjEuQ2F0YWxvZ1NlcnZpY2VBcHBseVJlcXVlc3QaJy50b2xsd2F5LnYxLkNhdGFsb2dTZXJ2aWNlQXBwbHlSZXNwb25zZSIDkAICElcKA0dldBIkLnRvbGx3YXkudjEuQ2F0YWxvZ1NlcnZpY2VHZXRSZXF1ZXN0GiUudG9sbHdheS52MS5DYXRhbG9nU2VydmljZUdldFJlc3BvbnNlIgOQAgFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tollway_v1_backfill_service, file_tollway_v1_position]);
 
 /**
  * CatalogFile is a file of a catalog.
@@ -257,6 +259,23 @@ export type CatalogServiceApplyRequest = Message<"tollway.v1.CatalogServiceApply
    * @generated from field: bool shadow = 5;
    */
   shadow: boolean;
+
+  /**
+   * Have the catalog price usage too that is priced already, where it prices otherwise
+   * than the one in force: open periods are priced anew, and of closed ones the next
+   * invoices adjust the difference. With dry_run it is shown what that would change.
+   *
+   * @generated from field: bool reprice = 6;
+   */
+  reprice: boolean;
+
+  /**
+   * With reprice and dry_run: how many accounts are shown, those with the largest
+   * differences. 0: 20; at most 10,000.
+   *
+   * @generated from field: uint32 accounts = 7;
+   */
+  accounts: number;
 };
 
 /**
@@ -265,6 +284,62 @@ export type CatalogServiceApplyRequest = Message<"tollway.v1.CatalogServiceApply
  */
 export const CatalogServiceApplyRequestSchema: GenMessage<CatalogServiceApplyRequest> = /*@__PURE__*/
   messageDesc(file_tollway_v1_catalog_service, 5);
+
+/**
+ * Repricing is what a catalog that reaches back would change, in the words of a backfill.
+ *
+ * @generated from message tollway.v1.Repricing
+ */
+export type Repricing = Message<"tollway.v1.Repricing"> & {
+  /**
+   * Of all accounts, by currency.
+   *
+   * @generated from field: repeated tollway.v1.BackfillTotal totals = 1;
+   */
+  totals: BackfillTotal[];
+
+  /**
+   * The accounts with the largest differences, the largest first.
+   *
+   * @generated from field: repeated tollway.v1.BackfillAccount accounts = 2;
+   */
+  accounts: BackfillAccount[];
+
+  /**
+   * How many accounts and currencies would be billed differently.
+   *
+   * @generated from field: uint64 different = 3;
+   */
+  different: bigint;
+
+  /**
+   * Events that were priced and would be dead letters, by reason, the most first.
+   *
+   * @generated from field: repeated tollway.v1.BackfillRefusal refused = 4;
+   */
+  refused: BackfillRefusal[];
+
+  /**
+   * Accounts of which a period could not be billed, at most 100.
+   *
+   * @generated from field: repeated tollway.v1.UnbilledAccount unbilled = 5;
+   */
+  unbilled: UnbilledAccount[];
+
+  /**
+   * Up to where the log was read, of each partition at least so far.
+   *
+   * @generated from field: tollway.v1.AsOf as_of = 6;
+   */
+  asOf?: AsOf | undefined;
+};
+
+/**
+ * Describes the message tollway.v1.Repricing.
+ * Use `create(RepricingSchema)` to create a new message.
+ */
+export const RepricingSchema: GenMessage<Repricing> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_catalog_service, 6);
 
 /**
  * CatalogServiceApplyResponse says what changed.
@@ -314,6 +389,13 @@ export type CatalogServiceApplyResponse = Message<"tollway.v1.CatalogServiceAppl
    * @generated from field: repeated string shadows = 6;
    */
   shadows: string[];
+
+  /**
+   * With reprice and dry_run: what it would change.
+   *
+   * @generated from field: tollway.v1.Repricing repricing = 7;
+   */
+  repricing?: Repricing | undefined;
 };
 
 /**
@@ -321,7 +403,7 @@ export type CatalogServiceApplyResponse = Message<"tollway.v1.CatalogServiceAppl
  * Use `create(CatalogServiceApplyResponseSchema)` to create a new message.
  */
 export const CatalogServiceApplyResponseSchema: GenMessage<CatalogServiceApplyResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_catalog_service, 6);
+  messageDesc(file_tollway_v1_catalog_service, 7);
 
 /**
  * CatalogServiceGetRequest selects objects. Empty fields select all.
@@ -371,7 +453,7 @@ export type CatalogServiceGetRequest = Message<"tollway.v1.CatalogServiceGetRequ
  * Use `create(CatalogServiceGetRequestSchema)` to create a new message.
  */
 export const CatalogServiceGetRequestSchema: GenMessage<CatalogServiceGetRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_catalog_service, 7);
+  messageDesc(file_tollway_v1_catalog_service, 8);
 
 /**
  * CatalogServiceGetResponse is one page of the catalog in force.
@@ -420,7 +502,7 @@ export type CatalogServiceGetResponse = Message<"tollway.v1.CatalogServiceGetRes
  * Use `create(CatalogServiceGetResponseSchema)` to create a new message.
  */
 export const CatalogServiceGetResponseSchema: GenMessage<CatalogServiceGetResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_catalog_service, 8);
+  messageDesc(file_tollway_v1_catalog_service, 9);
 
 /**
  * CatalogService keeps the catalog: meters, tariffs, accounts, billing rules.

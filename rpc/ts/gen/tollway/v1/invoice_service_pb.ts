@@ -142,7 +142,8 @@ export const InvoiceCorrectionSchema: GenMessage<InvoiceCorrection> = /*@__PURE_
  */
 export type CorrectionCause = Message<"tollway.v1.CorrectionCause"> & {
   /**
-   * What it did: "late", "void" or "amend".
+   * What it did: "late", "void", "amend" or "reprice": then the
+   * source is "catalog" and the id its revision.
    *
    * @generated from field: string kind = 1;
    */
