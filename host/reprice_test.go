@@ -8,8 +8,6 @@ import (
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/catalog"
-	"github.com/tollway/tollway/host/query"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // retried is tried with other prices since before there was usage: another price per
@@ -116,4 +114,70 @@ func TestRepricedAsFromTheBeginning(t *testing.T) {
 	}
 }
 
-var _ = []any{errors.As, query.Filter{}, billing.AccountID("")}
+// An account that is parked is repriced before its invoice is tried again: that is the
+// way out when what was priced cannot be billed.
+func TestRepricedParkedAccount(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2027-02-10T00:00:00Z")
+	with := strings.Replace(grouped, "billing: {", "billing: {invoice_rules: ["+vat+"], ", 1)
+	r.apply(with)
+	r.send(call("1", "emma", "2026-10-05T00:00:00Z", "q", "150000000000000000000"), call("2", "noah", "2026-10-05T00:00:00Z", "q", "1"))
+	r.close("2026-10", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "noah.2026-10-01.EUR.0 1.20")
+	half := strings.Replace(with, `unit_price: "1"`, `unit_price: "0.5"`, 1)
+	if shown := r.reprice(half, true).Repriced; len(shown.Accounts) != 2 || shown.Accounts[0].Account != "emma" || shown.Accounts[0].New != "90000000000000000000.00" || len(shown.Unbilled) != 0 {
+		t.Errorf("%+v", shown)
+	}
+	r.reprice(half, false)
+	wantBills(t, r.bills(host.InvoiceFilter{Account: "emma"}), "emma.2026-10-01.EUR.0 90000000000000000000.00")
+	r.restart()
+	r.close("2026-11", "")
+	want(t, r.adjustments("noah.2026-11-01.EUR.0"), "2026-10-01 per_call: 1 → 0.5 = -0.50", "2026-10-01 vat: 0.2 → 0.1 = -0.10")
+	want(t, r.causes("noah.2026-11-01.EUR.0"), "2026-10-01 reprice revision 2")
+}
+
+// A subscription that ended before usage it has priced leaves that to the dead letters,
+// and one that began earlier has its fees billed; both are shown before.
+func TestRepricedSubscriptions(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2027-02-10T00:00:00Z")
+	r.apply(manual(`{id: emma, subscriptions: [{tariff: per_call}]}, {id: noah, subscriptions: [{tariff: per_call}]}`))
+	r.send(call("1", "emma", "2026-10-05T00:00:00Z"), call("2", "emma", "2026-11-05T00:00:00Z"), call("3", "noah", "2026-10-05T00:00:00Z"))
+	r.close("2026-10", "")
+	next := manual(`{id: emma, subscriptions: [{tariff: per_call, until: 2026-10-04T00:00:00Z}, {tariff: rental, from: 2026-11-10T00:00:00Z}]}, {id: noah, subscriptions: [{tariff: per_call}, {tariff: rental, from: 2026-10-20T00:00:00Z}]}`)
+	shown := r.reprice(next, true).Repriced
+	if len(shown.Refused) != 1 || shown.Refused[0].Reason != "no_subscription" || shown.Refused[0].Events != 2 || len(shown.Accounts) != 2 || shown.Accounts[0].Account != "noah" || shown.Accounts[0].Difference != "20.00" {
+		t.Errorf("%+v", shown)
+	}
+	r.wantCounts(3, 0, 0)
+	r.reprice(next, false)
+	r.wantCounts(1, 0, 2)
+	r.close("2026-11", "")
+	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-11"}), "emma.2026-11-01.EUR.0 9.00", "noah.2026-11-01.EUR.0 20.00")
+	want(t, r.adjustments("emma.2026-11-01.EUR.0"), "2026-10-01 per_call: 1 → 0 = -1.00")
+	want(t, r.adjustments("noah.2026-11-01.EUR.0"), "2026-10-01 rental: 0 → 10 = 10.00")
+	// What comes late is priced by the catalog that has repriced the period, and its fee
+	// stays what it is.
+	r.send(call("late", "noah", "2026-10-25T00:00:00Z"))
+	r.close("2026-12", "")
+	want(t, r.adjustments("noah.2026-12-01.EUR.0"), "2026-10-01 per_call: 1 → 2 = 1.00")
+}
+
+// What usage has no period or group for is refused.
+func TestRepricingRefused(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-11-10T00:00:00Z")
+	r.apply(grouped)
+	r.send(call("1", "emma", "2026-10-05T00:00:00Z", "q", "1"))
+	for _, change := range [][2]string{
+		{"group_by: [region]", "group_by: []"},
+		{"billing: {", "billing: {time_zone: Asia/Tokyo, "},
+		{"billing: {", "accounts: [{id: emma, time_zone: Asia/Tokyo, subscriptions: [{tariff: per_call}]}]\nbilling: {"},
+	} {
+		_, err := r.tryReprice(strings.Replace(grouped, change[0], change[1], 1), false)
+		var refused *host.Fault
+		if !errors.As(err, &refused) || refused.Reason() != host.ReasonReachesBack {
+			t.Errorf("%s: %v", change[1], err)
+		}
+	}
+}
