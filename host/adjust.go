@@ -164,7 +164,7 @@ func unusedAgain(empty, have []*rate.Slot, gone []accumulate.Due) (due []*rate.S
 		used[s.WithoutGroup()] = true
 	}
 	for _, s := range empty {
-		if used[s.WithoutGroup()] || slices.Contains(gone, accumulate.Due{Tariff: s.Tariff, Subscription: s.Subscription, Version: s.Version}) {
+		if used[s.WithoutGroup()] || slices.Contains(gone, dueOf(s.Key)) {
 			continue
 		}
 		used[s.WithoutGroup()] = true

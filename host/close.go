@@ -179,7 +179,7 @@ func (p *partition) take(l *bill, period billing.Period) error {
 	if err := errors.Join(p.endEmpty(l.empty), p.settleCorrections(l)); err != nil {
 		return err
 	}
-	if err := p.keepRules(l, period); err != nil {
+	if err := errors.Join(p.keepRules(l, period), p.bringBack(l, period)); err != nil {
 		return err
 	}
 	for i := range l.invoices {

@@ -188,10 +188,8 @@ func (p *partition) repricePeriod(ctx context.Context, r *repricing, position ui
 			return err
 		}
 		heirs, accounts[id] = append(heirs, left...), true
-		if start := r.period.Start.UnixNano(); start < p.state.Now().ClosedUntil(r.calendar) && !p.state.IsParked(id, start) {
-			if err := p.reopenRepriced(again{id, r.calendar, r.period}, gone, position); err != nil {
-				return err
-			}
+		if err := p.keepRepriced(again{id, r.calendar, r.period}, gone, position); err != nil {
+			return err
 		}
 	}
 	heirs, err := p.takers(ctx, heirs)
@@ -228,7 +226,7 @@ func (p *partition) newTerms(ctx context.Context, id string, r *repricing) (heir
 		if d := due[bare]; d != nil {
 			terms, had[bare] = d.Terms(), true
 		} else {
-			gone = append(gone, accumulate.Due{Tariff: terms.Tariff, Subscription: terms.Subscription, Version: terms.Version})
+			gone = append(gone, dueOf(bare))
 		}
 		was, carried := l.Slot(), p.state.CarryIn(l)
 		empty := rate.NewSlot(id, terms, l.Group(), rate.Content{})
@@ -250,11 +248,8 @@ func (p *partition) newTerms(ctx context.Context, id string, r *repricing) (heir
 			heirs = append(heirs, heir)
 		}
 	}
-	if start >= p.state.Now().ClosedUntil(r.calendar) || p.state.IsParked(id, start) {
-		return heirs, nil, nil // the close makes them
-	}
 	for _, s := range all {
-		if !had[s.WithoutGroup()] {
+		if p.hasBill(id, r.calendar, start) && !had[s.WithoutGroup()] { // of others the close makes them
 			if err := p.state.Put(s); err != nil {
 				return nil, nil, err
 			}
@@ -263,17 +258,50 @@ func (p *partition) newTerms(ctx context.Context, id string, r *repricing) (heir
 	return heirs, slices.Compact(slices.SortedFunc(slices.Values(gone), accumulate.Due.Compare)), nil
 }
 
-// reopenRepriced opens a closed period again that is repriced.
-func (p *partition) reopenRepriced(g again, gone []accumulate.Due, position uint64) error {
+// hasBill reports whether an account's period is closed and not parked.
+func (p *partition) hasBill(account string, c rate.Calendar, start int64) bool {
+	return start < p.state.Now().ClosedUntil(c) && !p.state.IsParked(account, start)
+}
+
+// keepRepriced keeps what is not in force any more in a period that is repriced, for
+// when it is billed again, and opens it for that where it is billed already.
+func (p *partition) keepRepriced(g again, gone []accumulate.Due, position uint64) error {
 	r, known := p.state.ReopenedOf(g.account, g.period.Start.UnixNano())
 	if !known {
 		r = accumulate.Reopened{Account: g.account, Calendar: g.calendar, Period: g.period.Start.UnixNano(), PeriodEnd: g.period.End.UnixNano()}
 	}
-	r.Open, r.Whole, r.Gone = true, false, gone
-	r.Add(accumulate.Cause{
-		Kind: accumulate.CauseReprice, Source: accumulate.CauseCatalog, ID: fmt.Sprintf("revision %d", p.state.Now().CatalogRevision), Position: position,
-	})
+	r.Gone = gone
+	if p.hasBill(g.account, g.calendar, r.Period) {
+		r.Open, r.Whole = true, false
+		r.Add(accumulate.Cause{
+			Kind: accumulate.CauseReprice, Source: accumulate.CauseCatalog, ID: fmt.Sprintf("revision %d", p.state.Now().CatalogRevision), Position: position,
+		})
+	} else if !known && len(gone) == 0 {
+		return nil
+	}
 	return p.state.SetReopened(r)
+}
+
+// bringBack has what a close has billed be due again, though a catalog that reached back
+// had taken it out: another one brought it back before.
+func (p *partition) bringBack(l *bill, period billing.Period) error {
+	r, known := p.state.ReopenedOf(string(l.account), period.Start.UnixNano())
+	if !known || len(r.Gone) == 0 {
+		return nil
+	}
+	gone := slices.DeleteFunc(slices.Clone(r.Gone), func(d accumulate.Due) bool {
+		return slices.ContainsFunc(l.slots, func(s *rate.Slot) bool { return dueOf(s.Key) == d })
+	})
+	if len(gone) == len(r.Gone) {
+		return nil
+	}
+	r.Gone = gone
+	return p.state.SetReopened(r)
+}
+
+// dueOf names what a slot is due by.
+func dueOf(k rate.Key) accumulate.Due {
+	return accumulate.Due{Tariff: k.Tariff, Subscription: k.Subscription, Version: k.Version}
 }
 
 // refuseRepricing refuses changes that cannot reach back: they would have usage lie in

@@ -151,6 +151,7 @@ var goroutines = map[string]string{
 	"host/internal/chaos/kills.go":        "the feeder; the campaign waits for it",
 	"host/internal/faultfs/mount.go":      "the answers to the kernel; Mount.Close waits for them",
 	"host/internal/sim/process.go":        "one life of a host; its crash waits",
+	"host/internal/sim/try.go":            "a client's call; the crash of its host waits",
 	"host/internal/sim/world.go":          "a client's call; the crash of its host waits",
 	"host/rate_files.go":                  "reader and rater of one file; the call waits for both",
 	"rpc/sender.go":                       "the receiver of a stream's answers; it ends with the stream, which Sender.Close ends",

@@ -46,6 +46,14 @@ func drawSlot(t *rapid.T, plans []*rate.Plan) *rate.Slot {
 	return s
 }
 
+// priceBy has a slot be of a plan.
+func priceBy(t *rapid.T, s *rate.Slot, p *rate.Plan) {
+	s.Plan, s.Lines = p, nil
+	for range p.Lines {
+		s.Lines = append(s.Lines, rate.Line{Quantity: drawDecimal(t), Amount: drawDecimal(t)})
+	}
+}
+
 // drawDecimal makes decimals of all lengths and both signs.
 func drawDecimal(t *rapid.T) billing.Decimal {
 	d := billing.Decimal{Hi: rapid.Int64().Draw(t, "hi"), Lo: rapid.Uint64().Draw(t, "lo")}
@@ -176,11 +184,22 @@ func TestStateAgainstAModel(t *testing.T) {
 			"put": func(t *rapid.T) {
 				for range rapid.IntRange(1, 6).Draw(t, "slots") {
 					s := drawSlot(t, plans)
+					if was := latest[s.Key]; was != nil {
+						priceBy(t, s, was.Plan)
+					}
 					if err := state.Put(s); err != nil {
 						t.Fatal(err)
 					}
 					latest[s.Key] = s
 				}
+			},
+			"reterm": func(t *rapid.T) {
+				s := drawSlot(t, plans)
+				priceBy(t, s, plan(s.Tariff, rapid.IntRange(0, 3).Draw(t, "lines")))
+				if err := state.Reterm(s); err != nil {
+					t.Fatal(err)
+				}
+				latest[s.Key] = s
 			},
 			"cut": func(t *rapid.T) {
 				land()

@@ -57,7 +57,7 @@ var mutants = []mutant{
 		{"host/inherit.go", "		r.catalog = c\n", "		r.catalog = r.partition.catalog\n"},
 	}},
 	{"catalog that reaches back leaves closed periods as they are", []edit{
-		{"host/reprice.go", "		if start := r.period.Start.UnixNano(); start < p.state.Now().ClosedUntil(r.calendar) && !p.state.IsParked(id, start) {", "		if start := r.period.Start.UnixNano(); start < rate.Beginning {"},
+		{"host/reprice.go", "		r.Open, r.Whole = true, false\n", ""},
 	}},
 	{"usage folded again later forgets what has repriced it", []edit{
 		{"host/past.go", "	if repriced >= 0 {\n		marks = marks[repriced:]\n	}\n", ""},
