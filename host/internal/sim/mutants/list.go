@@ -119,7 +119,7 @@ var mutants = []mutant{
 		{"host/control.go", "	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n", "	if header.CatalogRevision == 0 {\n		header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest\n	}\n"},
 	}},
 	{"slots read half from one checkpoint, half from the next", []edit{
-		{"host/accumulate/read.go", "	if v == Latest {\n		return c, epoch, true", "	if v == Latest || l.Events > 3 {\n		return c, epoch, true"},
+		{"host/accumulate/read.go", "	if v == Latest {\n		return names, c, epoch, true", "	if v == Latest || l.Events > 3 {\n		return names, c, epoch, true"},
 	}},
 	{"another log accepted under the same name", []edit{
 		{"host/partition.go", "	if messageDigest(*m) != h.Digest {", "	if len(messageDigest(*m)) != len(h.Digest) {"},
