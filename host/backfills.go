@@ -205,6 +205,11 @@ func (h *Host) Backfills(context.Context) ([]query.Backfill, error) {
 		}
 		list = append(list, d)
 	}
+	for _, s := range b.store.Sending() {
+		if !names[s.Name] {
+			list = append(list, query.Backfill{Name: s.Name, State: query.BackfillSending, Events: s.Events})
+		}
+	}
 	slices.SortFunc(list, func(x, y query.Backfill) int { return cmp.Or(x.At.Compare(y.At), strings.Compare(x.Name, y.Name)) })
 	return list, nil
 }

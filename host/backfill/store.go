@@ -261,6 +261,25 @@ func (s *Store) List() []*Set {
 	return list
 }
 
+// Sending is a set that is not whole yet. It counts among SetsMax until it is finished,
+// begun anew or dropped.
+type Sending struct {
+	Name   string
+	Events uint64 // that came so far
+}
+
+// Sending returns the sets that are being sent, by name.
+func (s *Store) Sending() []Sending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Sending, 0, len(s.sending))
+	for name, in := range s.sending {
+		list = append(list, Sending{name, in.events})
+	}
+	slices.SortFunc(list, func(a, b Sending) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
 // Get returns a set, or ErrNone.
 func (s *Store) Get(name string) (*Set, error) {
 	s.mu.Lock()

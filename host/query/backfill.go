@@ -24,6 +24,7 @@ type Backfill struct {
 
 // States of a backfill. They are stable.
 const (
+	BackfillSending   = "sending"   // it is not whole yet
 	BackfillReady     = "ready"     // to be committed or dropped
 	BackfillWriting   = "writing"   // its events are being written to the log
 	BackfillCut       = "cut"       // some of its events were written, and the rest is not here any more: it is to be sent again

@@ -27,7 +27,8 @@ type Backfill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name: small letters, digits, - and _.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Stable: ready, writing, cut (the rest is to be sent again) or committed.
+	// Stable: sending (not whole yet: finish it, or drop it), ready, writing, cut (the rest
+	// is to be sent again) or committed.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// SHA-256 of its events as JSON Lines, "sha256:…".
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`

@@ -32,7 +32,8 @@ export type Backfill = Message<"tollway.v1.Backfill"> & {
   name: string;
 
   /**
-   * Stable: ready, writing, cut (the rest is to be sent again) or committed.
+   * Stable: sending (not whole yet: finish it, or drop it), ready, writing, cut (the rest
+   * is to be sent again) or committed.
    *
    * @generated from field: string state = 2;
    */
