@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tollway/tollway/host/deliver"
+	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -18,14 +22,42 @@ func (h *Host) openDeliveries(ctx context.Context) (err error) {
 	if !ok && len(h.config.Deliveries) > 0 {
 		return errors.New("host: this log cannot be delivered from")
 	}
+	restored, err := h.restoredDeliveries()
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
 	h.deliverer, err = deliver.Open(ctx, log, deliver.Config{
-		Sinks: h.config.Deliveries, Log: h.log, Epoch: h.epoch, Whole: h.document, Periods: h.deliveredPeriods,
+		Restored: restored,
+		Sinks:    h.config.Deliveries, Log: h.log, Epoch: h.epoch, Whole: h.document, Periods: h.deliveredPeriods,
 		Now: time.Now, // attempts are paced by wall time; no figure depends on it
 	})
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
+	if restored == nil || len(h.config.Deliveries) == 0 { // what nobody asks for waits
+		return nil
+	}
+	if err := os.Remove(filepath.Join(h.config.DataDir, restoredDeliveries)); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
 	return nil
+}
+
+// restoredDeliveries reads what a restore has left of how far the receivers of invoices
+// had come; nil when there is nothing.
+func (h *Host) restoredDeliveries() (list []query.DeliveryProgress, err error) {
+	path := filepath.Join(h.config.DataDir, restoredDeliveries)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &list)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; restore the backup again, or remove the file: then invoices that were delivered may be delivered again", path, err)
+	}
+	return list, nil
 }
 
 // document returns an invoice as it was issued.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,10 +61,15 @@ func (p *partition) export(ctx context.Context, v *checkpoint.View, begin func(q
 		return err
 	}
 	_, number := v.Header()
+	deliveries, err := p.deliveries(ctx)
+	if err != nil {
+		return err
+	}
 	err = begin(query.SnapshotHead{
 		StoreID: p.host.store.ID(), Partition: p.number, Partitions: len(p.host.partitions), Stream: stream.Usage(p.number),
 		Position: header.Position, LogDigest: header.Digest, Checkpoint: number, Digest: digest,
 		CatalogRevision: header.CatalogRevision, Bytes: v.Bytes(), At: p.host.config.Now(),
+		Deliveries: deliveries,
 	})
 	if err != nil || number == 0 { // of what was never committed there is nothing to write
 		return err
@@ -71,6 +77,19 @@ func (p *partition) export(ctx context.Context, v *checkpoint.View, begin func(q
 	failpoint.Hit("snapshot.begun")
 	return v.Export(ctx, w)
 }
+
+// deliveries returns how far the receivers of invoices have come, for partition 0,
+// whose snapshot has it for all.
+func (p *partition) deliveries(ctx context.Context) ([]query.DeliveryProgress, error) {
+	if p.number != 0 {
+		return nil, nil
+	}
+	return p.host.deliverer.Kept(ctx)
+}
+
+// restoredDeliveries is the file of a restored data directory that says how far the
+// receivers of invoices had come. It is removed when the log has that.
+const restoredDeliveries = "deliveries.restored"
 
 // stateName is the folder of the state within a data directory, and
 // restoringName where one is made that is not whole yet.
@@ -84,6 +103,7 @@ type RestoreState struct {
 	DataDir    string
 	StoreID    string // see [query.SnapshotHead]
 	Partitions []RestorePartition
+	Deliveries []query.DeliveryProgress
 }
 
 // RestorePartition is one partition of a [RestoreState].
@@ -128,6 +148,9 @@ func Restore(ctx context.Context, r RestoreState) (err error) {
 	if err := importAll(ctx, temporary, r); err != nil {
 		return err
 	}
+	if err := r.writeDeliveries(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	if err := os.Remove(state); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
 		return fmt.Errorf("restore: %w", err)
 	}
@@ -135,6 +158,27 @@ func Restore(ctx context.Context, r RestoreState) (err error) {
 		return fmt.Errorf("restore: %w", err)
 	}
 	return syncDirectory(r.DataDir)
+}
+
+// writeDeliveries writes how far the receivers of invoices had come, for the next start.
+func (r *RestoreState) writeDeliveries() error {
+	path := filepath.Join(r.DataDir, restoredDeliveries)
+	if len(r.Deliveries) == 0 {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) { // of a restore that was cut
+			return err
+		}
+		return nil
+	}
+	b, err := json.Marshal(r.Deliveries)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // vacant returns nil when there is no state in a folder.

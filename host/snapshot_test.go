@@ -30,6 +30,7 @@ func (r *running) snapshots() host.RestoreState {
 			r.t.Fatal(err)
 		}
 		state.StoreID = head.StoreID
+		state.Deliveries = append(state.Deliveries, head.Deliveries...)
 		state.Partitions = append(state.Partitions, restorePartition(head, file.Bytes()))
 	}
 	return state

@@ -111,9 +111,13 @@ func (w *snapshotSender) Write(b []byte) (written int, err error) {
 }
 
 func snapshotHeadOut(h query.SnapshotHead) *tollwayv1.SnapshotHead {
-	return &tollwayv1.SnapshotHead{
+	head := &tollwayv1.SnapshotHead{
 		StoreId: h.StoreID, Partition: uint32(h.Partition), Partitions: uint32(h.Partitions), Stream: h.Stream,
 		Position: h.Position, LogDigest: h.LogDigest, Checkpoint: h.Checkpoint, Digest: h.Digest,
 		CatalogRevision: h.CatalogRevision, Bytes: h.Bytes, At: timestamp(h.At),
 	}
+	for _, d := range h.Deliveries {
+		head.Deliveries = append(head.Deliveries, &tollwayv1.DeliveryProgress{Sink: d.Sink, Progress: d.Progress})
+	}
+	return head
 }

@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/tollway/tollway/host/query"
 )
 
 // ManifestName is the file that a folder gets last.
@@ -39,6 +41,9 @@ type Manifest struct {
 	// StoreID is that of the data directory, which the log knows as its owner.
 	StoreID    string      `json:"store_id"`
 	Partitions []Partition `json:"partitions"` // by number, all that the log has
+	// Deliveries is how far the receivers of invoices had come; none in those of earlier
+	// releases.
+	Deliveries []query.DeliveryProgress `json:"deliveries,omitempty"`
 	// Sum is the SHA-256 of the manifest with an empty sum.
 	Sum string `json:"sum"`
 }
@@ -174,6 +179,9 @@ func (f *File) Finish(p Partition, storeID, sum string) error {
 	}
 	return syncFolder(f.writer.dir)
 }
+
+// Deliveries enters how far the receivers of invoices have come.
+func (w *Writer) Deliveries(list []query.DeliveryProgress) { w.manifest.Deliveries = list }
 
 // Finish reads what was written once more and writes the manifest.
 func (w *Writer) Finish(ctx context.Context, at time.Time) (*Manifest, error) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -37,6 +38,9 @@ type Config struct {
 	Whole func(id string) ([]byte, error)
 	// Periods lists the periods that have invoices or are closed.
 	Periods func() []Period
+	// Restored is progress of a backup. Where the log has progress that is older, or
+	// none, this is put in its place.
+	Restored []query.DeliveryProgress
 }
 
 // Log is where invoices and progress are: a *stream.Conn.
@@ -70,6 +74,11 @@ func Open(ctx context.Context, conn Log, config Config) (*Deliverer, error) {
 	if err := conn.EnsureDeliveries(ctx); err != nil {
 		return nil, fmt.Errorf("deliver: %w", err)
 	}
+	for _, r := range config.Restored {
+		if err := restore(ctx, conn, r, config.Epoch); err != nil {
+			return nil, fmt.Errorf("deliver: restored progress of sink %s: %w", r.Sink, err)
+		}
+	}
 	for _, s := range config.Sinks {
 		to, err := newReceiver(conn, s, config)
 		if err != nil {
@@ -77,13 +86,57 @@ func Open(ctx context.Context, conn Log, config Config) (*Deliverer, error) {
 		}
 		w := &worker{
 			sink: s, receiver: to, source: sourceOf(conn, s), keeper: &kept{conn: conn, subject: stream.DeliverySubject(s.Name), epoch: config.Epoch},
-			whole: config.Whole, epoch: config.Epoch, log: config.Log, now: config.Now,
+			whole: config.Whole, epoch: config.Epoch, log: config.Log, now: config.Now, limits: defaultLimits(),
 			results: make(chan result, concurrency), orders: make(chan order),
 			status: Status{Name: s.Name, Kind: s.kind(), Target: s.target(), State: StateStarting},
 		}
 		d.workers = append(d.workers, w)
 	}
 	return d, nil
+}
+
+// Kept returns the progress that the log has of the sinks, in the order of the
+// configuration.
+func (d *Deliverer) Kept(ctx context.Context) ([]query.DeliveryProgress, error) {
+	var list []query.DeliveryProgress
+	for _, w := range d.workers {
+		m, err := d.conn.Last(ctx, stream.Deliveries, stream.DeliverySubject(w.sink.Name))
+		if err != nil {
+			return nil, fmt.Errorf("deliver: progress of sink %s: %w", w.sink.Name, err)
+		}
+		if m != nil {
+			list = append(list, query.DeliveryProgress{Sink: w.sink.Name, Progress: m.Data})
+		}
+	}
+	return list, nil
+}
+
+// restore puts the progress of a backup in the place of an older one, or of none. It may
+// be called again after any error.
+func restore(ctx context.Context, conn Log, r query.DeliveryProgress, epoch uint64) error {
+	k := &kept{conn: conn, subject: stream.DeliverySubject(r.Sink), epoch: epoch}
+	b, err := k.load(ctx)
+	if err != nil {
+		return err
+	}
+	var there, saved progress
+	if b != nil {
+		if _, err := there.decode(b); err != nil {
+			return err
+		}
+	}
+	lanes, err := saved.decode(r.Progress)
+	if err != nil {
+		return err
+	}
+	if b != nil && (there.Read > saved.Read || there.Read == saved.Read && there.Delivered+there.Skipped >= saved.Delivered+saved.Skipped) {
+		return nil // the log's own is at least as new
+	}
+	saved.Epoch = epoch
+	if b, err = saved.encode(lanes); err != nil {
+		return err
+	}
+	return k.save(ctx, b)
 }
 
 func newReceiver(conn Log, s Sink, config Config) (receiver, error) {
@@ -232,7 +285,10 @@ func (k *kept) save(ctx context.Context, b []byte) error {
 		var by struct {
 			Epoch uint64 `json:"epoch"`
 		}
-		if err := json.Unmarshal(there, &by); err != nil {
+		if there, err = unpack(there); err == nil {
+			err = json.Unmarshal(there, &by)
+		}
+		if err != nil {
 			return fmt.Errorf("deliver: message %d of %s: %w", k.last, stream.Deliveries, err)
 		}
 		if by.Epoch > k.epoch {

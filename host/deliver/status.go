@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -55,11 +56,20 @@ func (w *worker) publish() {
 	switch {
 	case w.progress.Stopped != "":
 		s.State = StateStopped
-	case w.lanes.blocked >= blockedMax || w.lanes.held >= heldMax:
+	case w.lanes.full():
 		s.State = StateFull
 	case w.lanes.blocked > 0:
 		s.State = StateRetrying
 	}
+	now := w.now()
+	if w.lanes.blocked > heldListMax && now.Sub(w.listed) < listInterval { // it takes its time with thousands
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		s.Held = w.status.Held
+		w.status = s
+		return
+	}
+	w.listed = now
 	for _, one := range w.lanes.all {
 		if one.held() {
 			s.Held = append(s.Held, Held{
@@ -68,7 +78,7 @@ func (w *worker) publish() {
 			})
 		}
 	}
-	slices.SortFunc(s.Held, func(a, b Held) int { return int(a.Sequence) - int(b.Sequence) })
+	slices.SortFunc(s.Held, func(a, b Held) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	s.Held = slices.Clip(s.Held[:min(len(s.Held), heldListMax)])
 	w.mu.Lock()
 	defer w.mu.Unlock()

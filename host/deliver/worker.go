@@ -16,18 +16,29 @@ import (
 
 // Bounds of a sink.
 const (
-	concurrency = 4     // invoices that are handed over at a time, of different accounts
-	waitingMax  = 64    // invoices read and not tried yet
-	blockedMax  = 1_000 // accounts that are held
-	heldMax     = 4_000 // their invoices
+	concurrency = 4  // invoices that are handed over at a time, of different accounts
+	waitingMax  = 64 // invoices read and not tried yet
 
 	errorBytesMax = 200 // of what is kept of an error
 
-	saveInterval = 200 * time.Millisecond // between writes of progress, at least
-	saveMax      = 5 * time.Second        // for one write
-	wakeAfter    = 30 * time.Second       // without success, then a success wakes what waits
-	finishEvery  = 5 * time.Second        // between looks for periods that are complete
+	saveInterval = 200 * time.Millisecond // between writes of progress, at least, for each saveLanes of them
+	saveLanes    = 500
+	listInterval = time.Second      // between lists of what is held, when that is more than a status lists
+	saveMax      = 5 * time.Second  // for one write
+	wakeAfter    = 30 * time.Second // without success, then a success wakes what waits
+	finishEvery  = 5 * time.Second  // between looks for periods that are complete
 )
+
+// limits bound what a sink holds.
+type limits struct {
+	blocked int // accounts that are held
+	held    int // their invoices
+	bytes   int // of progress, which is one message
+}
+
+// defaultLimits are some 20 MB of memory, and a message as NATS takes it unless it is
+// told otherwise, which is a megabyte.
+func defaultLimits() limits { return limits{blocked: 20_000, held: 100_000, bytes: 600 << 10} }
 
 // source is where invoices come from.
 type source interface {
@@ -79,6 +90,7 @@ type worker struct {
 	epoch    uint64
 	log      *slog.Logger
 	now      func() time.Time
+	limits   limits
 
 	progress progress
 	lanes    *lanes
@@ -87,6 +99,7 @@ type worker struct {
 	orders   chan order
 	dirty    bool
 	saved    time.Time
+	listed   time.Time // when the status last had a list of what is held
 	success  time.Time // of the last one
 	finished time.Time // last look for complete periods
 	leaving  bool
@@ -158,7 +171,7 @@ func (w *worker) tryBegin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.lanes = &lanes{all: map[string]*lane{}}
+	w.lanes = newLanes()
 	if b != nil {
 		if w.lanes, err = w.progress.decode(b); err != nil {
 			return err
@@ -170,6 +183,15 @@ func (w *worker) tryBegin(ctx context.Context) error {
 	}
 	if w.progress.Epoch > w.epoch {
 		return errTakenOver
+	}
+	w.lanes.limits = w.limits
+	w.lanes.begin(w.now())
+	last, err := w.source.last(ctx)
+	if err != nil {
+		return err
+	}
+	if w.progress.Read > last {
+		return fmt.Errorf("invoices were read up to %d, and the stream ends at %d: the stream has lost its tail, restore it", w.progress.Read, last)
 	}
 	w.progress.Epoch = w.epoch
 	return w.save(ctx)
@@ -273,7 +295,7 @@ func (w *worker) dispatch(ctx context.Context, group *errgroup.Group) time.Time 
 			}
 			return next
 		}
-		one.flying = true
+		w.lanes.fly(one)
 		w.flying++
 		sequence := one.Queue[0]
 		group.Go(func() error {
@@ -319,6 +341,7 @@ func (w *worker) settle(r result) {
 		return
 	}
 	if w.leaving {
+		w.lanes.wait(one)
 		return // it was cut off, which says nothing of the receiver
 	}
 	if one.skip {
@@ -328,24 +351,26 @@ func (w *worker) settle(r result) {
 	}
 	f := failureOf(r.err)
 	if f.kind == failedGone {
+		w.lanes.wait(one)
 		w.progress.Stopped = clip(f.Error())
 		w.log.Error("deliveries: the receiver wants no invoices any more; when it does, run: tollway deliveries retry "+w.sink.Name, "sink", w.sink.Name, "error", f)
 		return
 	}
+	w.lanes.hold(one)
 	one.Attempts++
 	if one.Attempts == 1 {
 		one.Since = now
 	}
 	one.Invoice = r.id
 	one.Error, one.Refused = clip(f.Error()), f.kind == failedRefused
-	one.Next = now.Add(pause(one.Attempts, f)).UTC()
-	w.lanes.count()
+	one.Next = now.Add(pause(one.Attempts, f))
+	w.lanes.wait(one)
 	level := slog.LevelWarn
 	if one.Refused {
 		level = slog.LevelError
 	}
 	w.log.Log(context.Background(), level, "deliveries: an invoice was not taken, it will be tried again", "sink", w.sink.Name, "account", one.Account,
-		"invoice", r.id, "attempts", one.Attempts, "next", one.Next.Format(time.RFC3339), "error", f)
+		"invoice", r.id, "attempts", one.Attempts, "next", one.Next.UTC().Format(time.RFC3339), "error", f)
 }
 
 // wake has all that failed for a passing cause tried at once: the receiver has
@@ -356,6 +381,7 @@ func (w *worker) wake(now time.Time) {
 			one.Next = now
 		}
 	}
+	w.lanes.reorder()
 }
 
 // clip shortens the text of an error to what is kept.
@@ -378,6 +404,7 @@ func (w *worker) obey(ctx context.Context, o order) error {
 				one.Next, found = w.now(), true
 			}
 		}
+		w.lanes.reorder()
 		if !found {
 			return fmt.Errorf("%w: sink %s holds no invoice of account %q", ErrNotHeld, w.sink.Name, o.account)
 		}
@@ -421,14 +448,17 @@ func (w *worker) until(next time.Time) time.Duration {
 		wait = min(wait, next.Sub(now))
 	}
 	if w.dirty {
-		wait = min(wait, saveInterval-now.Sub(w.saved))
+		wait = min(wait, w.saveInterval()-now.Sub(w.saved))
+	}
+	if w.lanes.blocked > heldListMax {
+		wait = min(wait, listInterval)
 	}
 	return max(wait, time.Millisecond)
 }
 
 // keep writes progress when it has changed and the last write is some time ago.
 func (w *worker) keep(ctx context.Context) error {
-	if !w.dirty || w.now().Sub(w.saved) < saveInterval {
+	if !w.dirty || w.now().Sub(w.saved) < w.saveInterval() {
 		return nil
 	}
 	err := w.save(ctx)
@@ -456,7 +486,13 @@ func (w *worker) save(ctx context.Context) error {
 	}
 	failpoint.Hit("deliver.after-save")
 	w.saved, w.dirty = w.now(), false
+	w.lanes.kept(len(b))
 	return nil
+}
+
+// saveInterval is longer the more progress has to say.
+func (w *worker) saveInterval() time.Duration {
+	return saveInterval * time.Duration(1+len(w.lanes.all)/saveLanes)
 }
 
 // sleep waits, or returns why the context ended.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -125,9 +126,13 @@ func (i *inbox) close() error { return nil }
 
 // start runs a worker until the function that it returns is called.
 func start(s *memory, to receiver, epoch uint64) (*worker, func()) {
+	return startBounded(s, to, epoch, defaultLimits())
+}
+
+func startBounded(s *memory, to receiver, epoch uint64, most limits) (*worker, func()) {
 	w := &worker{
 		sink: Sink{Name: "test", NATS: &NATS{Subject: "x"}}, receiver: to, source: s, keeper: s, epoch: epoch,
-		log: slog.New(slog.DiscardHandler), now: time.Now, results: make(chan result, concurrency), orders: make(chan order),
+		log: slog.New(slog.DiscardHandler), now: time.Now, results: make(chan result, concurrency), orders: make(chan order), limits: most,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -281,7 +286,8 @@ func TestHeldIsBounded(t *testing.T) {
 			}
 			return nil
 		}
-		w, stop := start(s, to, 1)
+		const blockedMax = 300
+		w, stop := startBounded(s, to, 1, limits{blocked: blockedMax, held: 4 * blockedMax, bytes: 1 << 20})
 		defer stop()
 		var accounts []string
 		for n := range blockedMax + 500 {
@@ -294,7 +300,7 @@ func TestHeldIsBounded(t *testing.T) {
 		if got.State != StateFull || got.HeldAccounts < blockedMax || got.HeldAccounts > blockedMax+waitingMax || got.Read > uint64(blockedMax+waitingMax) {
 			t.Errorf("full: %d held, %d read, %s", got.HeldAccounts, got.Read, got.State)
 		}
-		if len(s.kept) > 1<<19 {
+		if len(s.keptNow()) > 1<<19 {
 			t.Errorf("progress has %d bytes", len(s.kept))
 		}
 		to.mu.Lock()
@@ -305,6 +311,54 @@ func TestHeldIsBounded(t *testing.T) {
 		slices.Sort(to.got)
 		if got := w.state(); got.Delivered != uint64(len(accounts)) || len(slices.Compact(to.got)) != len(accounts) {
 			t.Errorf("%d of %d delivered, %+v", len(to.got), len(accounts), got.State)
+		}
+	})
+}
+
+// Many accounts whose invoices are refused hold up no other, also over a restart, and
+// what is kept of them fits in a message.
+func TestManyHeldHoldUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const refused, others = 1_500, 200
+		s, to := newMemory(), &inbox{}
+		to.answer = func(inv *Invoice) error {
+			if strings.HasPrefix(inv.ID, "refused-") {
+				return &failure{kind: failedRefused, err: errors.New("422 no such customer: " + inv.ID)}
+			}
+			return nil
+		}
+		_, stop := start(s, to, 1)
+		var bad, good []string
+		for n := range refused {
+			bad = append(bad, fmt.Sprint("refused-", n))
+		}
+		for n := range others {
+			good = append(good, fmt.Sprint("good-", n))
+		}
+		s.issue(1, append(bad, good...)...)
+		time.Sleep(10 * time.Minute)
+		stop()
+		if len(to.got) != others {
+			t.Errorf("%d of %d invoices came that nothing stands in the way of", len(to.got), others)
+		}
+		if n := len(s.keptNow()); n > 256<<10 {
+			t.Errorf("progress has %d bytes", n)
+		}
+		w, stop := start(s, to, 2)
+		defer stop()
+		s.issue(2, good...)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.state(); got.State != StateRetrying || got.HeldAccounts != refused || len(got.Held) != heldListMax || len(to.got) != 2*others {
+			t.Errorf("after a restart: %s, %d held, %d listed, %d delivered", got.State, got.HeldAccounts, len(got.Held), len(to.got))
+		}
+		to.mu.Lock()
+		to.answer = nil
+		to.mu.Unlock()
+		time.Sleep(2 * pauseMax)
+		synctest.Wait()
+		if got := w.state(); got.State != StateDelivering || got.Delivered != refused+2*others || got.Pending != 0 {
+			t.Errorf("when they are taken: %s, %d delivered, %d pending", got.State, got.Delivered, got.Pending)
 		}
 	})
 }
@@ -404,14 +458,18 @@ func TestTakenOver(t *testing.T) {
 // What is kept of progress is read back as it was.
 func TestProgressIsReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &lanes{all: map[string]*lane{}}
+		l := newLanes()
 		for n := range rapid.IntRange(0, 200).Draw(t, "invoices") {
 			l.add(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "account"), uint64(n+1))
 		}
 		for _, one := range l.all {
-			one.Attempts = rapid.IntRange(0, 3).Draw(t, "attempts")
+			if n := rapid.IntRange(0, 3).Draw(t, "attempts"); n > 0 {
+				l.fly(one)
+				l.hold(one)
+				one.Attempts = n
+				l.wait(one)
+			}
 		}
-		l.count()
 		p := progress{Epoch: 3, Read: 300, Delivered: 7}
 		b, err := p.encode(l)
 		if err != nil {

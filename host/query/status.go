@@ -68,4 +68,11 @@ type SnapshotHead struct {
 	CatalogRevision uint64
 	Bytes           uint64 // of the state; the snapshot is a little longer
 	At              time.Time
+	Deliveries      []DeliveryProgress // of partition 0 only
+}
+
+// DeliveryProgress is how far a receiver of invoices has come.
+type DeliveryProgress struct {
+	Sink     string `json:"sink"`
+	Progress []byte `json:"progress"` // what is kept of it, see package deliver
 }

@@ -102,11 +102,22 @@ func backupPartition(ctx context.Context, clients *rpc.Clients, w *backup.Writer
 			continue
 		}
 		finished = true
+		if partition == 0 {
+			w.Deliveries(deliveriesOf(head))
+		}
 		return head, file.Finish(backup.Partition{
 			Partition: partition, Stream: head.GetStream(), Position: head.GetPosition(), LogDigest: head.GetLogDigest(), Checkpoint: head.GetCheckpoint(),
 			Digest: head.GetDigest(), CatalogRevision: head.GetCatalogRevision(), TakenAt: head.GetAt().AsTime(),
 		}, head.GetStoreId(), m.GetSha256())
 	}
+}
+
+func deliveriesOf(head *tollwayv1.SnapshotHead) []query.DeliveryProgress {
+	var list []query.DeliveryProgress
+	for _, d := range head.GetDeliveries() {
+		list = append(list, query.DeliveryProgress{Sink: d.GetSink(), Progress: d.GetProgress()})
+	}
+	return list
 }
 
 // printBackup prints what a backup is of.
@@ -194,7 +205,7 @@ func (c *restoreCommand) choose(ctx context.Context, s streams) (*backup.Manifes
 
 // state says what the state is made of.
 func (c *restoreCommand) state(m *backup.Manifest, data string) host.RestoreState {
-	r := host.RestoreState{DataDir: data, StoreID: m.StoreID}
+	r := host.RestoreState{DataDir: data, StoreID: m.StoreID, Deliveries: m.Deliveries}
 	for _, p := range m.Partitions {
 		path := filepath.Join(c.From, p.File)
 		r.Partitions = append(r.Partitions, host.RestorePartition{

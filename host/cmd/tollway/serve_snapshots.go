@@ -127,6 +127,9 @@ func snapshotAll(ctx context.Context, h *host.Host, w *backup.Writer, at time.Ti
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("partition %d: %w", n, err), file.Abandon())
 		}
+		if n == 0 {
+			w.Deliveries(head.Deliveries)
+		}
 		err = file.Finish(backup.Partition{
 			Partition: n, Stream: head.Stream, Position: head.Position, LogDigest: head.LogDigest, Checkpoint: head.Checkpoint,
 			Digest: head.Digest, CatalogRevision: head.CatalogRevision, TakenAt: head.At,

@@ -167,7 +167,10 @@ type SnapshotHead struct {
 	// About how many bytes follow.
 	Bytes uint64 `protobuf:"varint,10,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// The time of the host's clock.
-	At            *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
+	// How far the receivers of invoices have come, as the stream DELIVERIES has it;
+	// with partition 0 only.
+	Deliveries    []*DeliveryProgress `protobuf:"bytes,12,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +282,68 @@ func (x *SnapshotHead) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SnapshotHead) GetDeliveries() []*DeliveryProgress {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+// DeliveryProgress is how far a receiver of invoices has come.
+type DeliveryProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Sink string `protobuf:"bytes,1,opt,name=sink,proto3" json:"sink,omitempty"`
+	// What is kept of it, in the host's own form.
+	Progress      []byte `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryProgress) Reset() {
+	*x = DeliveryProgress{}
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryProgress) ProtoMessage() {}
+
+func (x *DeliveryProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryProgress.ProtoReflect.Descriptor instead.
+func (*DeliveryProgress) Descriptor() ([]byte, []int) {
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DeliveryProgress) GetSink() string {
+	if x != nil {
+		return x.Sink
+	}
+	return ""
+}
+
+func (x *DeliveryProgress) GetProgress() []byte {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
 // AdminServiceStatusRequest asks for the status.
 type AdminServiceStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -288,7 +353,7 @@ type AdminServiceStatusRequest struct {
 
 func (x *AdminServiceStatusRequest) Reset() {
 	*x = AdminServiceStatusRequest{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +365,7 @@ func (x *AdminServiceStatusRequest) String() string {
 func (*AdminServiceStatusRequest) ProtoMessage() {}
 
 func (x *AdminServiceStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[3]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +378,7 @@ func (x *AdminServiceStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceStatusRequest.ProtoReflect.Descriptor instead.
 func (*AdminServiceStatusRequest) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{3}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{4}
 }
 
 // AdminServiceStatusResponse is the status of a host.
@@ -337,7 +402,7 @@ type AdminServiceStatusResponse struct {
 
 func (x *AdminServiceStatusResponse) Reset() {
 	*x = AdminServiceStatusResponse{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +414,7 @@ func (x *AdminServiceStatusResponse) String() string {
 func (*AdminServiceStatusResponse) ProtoMessage() {}
 
 func (x *AdminServiceStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[4]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +427,7 @@ func (x *AdminServiceStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceStatusResponse.ProtoReflect.Descriptor instead.
 func (*AdminServiceStatusResponse) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{4}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AdminServiceStatusResponse) GetReady() bool {
@@ -441,7 +506,7 @@ type PartitionStatus struct {
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +518,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[5]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +531,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{5}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -582,7 +647,7 @@ type PartitionHealth struct {
 
 func (x *PartitionHealth) Reset() {
 	*x = PartitionHealth{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +659,7 @@ func (x *PartitionHealth) String() string {
 func (*PartitionHealth) ProtoMessage() {}
 
 func (x *PartitionHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[6]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +672,7 @@ func (x *PartitionHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionHealth.ProtoReflect.Descriptor instead.
 func (*PartitionHealth) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PartitionHealth) GetCondition() string {
@@ -697,7 +762,7 @@ type CheckpointStatus struct {
 
 func (x *CheckpointStatus) Reset() {
 	*x = CheckpointStatus{}
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +774,7 @@ func (x *CheckpointStatus) String() string {
 func (*CheckpointStatus) ProtoMessage() {}
 
 func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tollway_v1_admin_service_proto_msgTypes[7]
+	mi := &file_tollway_v1_admin_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +787,7 @@ func (x *CheckpointStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointStatus.ProtoReflect.Descriptor instead.
 func (*CheckpointStatus) Descriptor() ([]byte, []int) {
-	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{7}
+	return file_tollway_v1_admin_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckpointStatus) GetCount() uint64 {
@@ -786,7 +851,7 @@ const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"\x04head\x18\x01 \x01(\v2\x18.tollway.v1.SnapshotHeadR\x04head\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12\x16\n" +
-	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"\xdf\x02\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"\x9d\x03\n" +
 	"\fSnapshotHead\x12\x19\n" +
 	"\bstore_id\x18\x01 \x01(\tR\astoreId\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1e\n" +
@@ -804,7 +869,13 @@ const file_tollway_v1_admin_service_proto_rawDesc = "" +
 	"\x10catalog_revision\x18\t \x01(\x04R\x0fcatalogRevision\x12\x14\n" +
 	"\x05bytes\x18\n" +
 	" \x01(\x04R\x05bytes\x12*\n" +
-	"\x02at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x1b\n" +
+	"\x02at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12<\n" +
+	"\n" +
+	"deliveries\x18\f \x03(\v2\x1c.tollway.v1.DeliveryProgressR\n" +
+	"deliveries\"B\n" +
+	"\x10DeliveryProgress\x12\x12\n" +
+	"\x04sink\x18\x01 \x01(\tR\x04sink\x12\x1a\n" +
+	"\bprogress\x18\x02 \x01(\fR\bprogress\"\x1b\n" +
 	"\x19AdminServiceStatusRequest\"\x98\x02\n" +
 	"\x1aAdminServiceStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x18\n" +
@@ -866,46 +937,48 @@ func file_tollway_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_tollway_v1_admin_service_proto_rawDescData
 }
 
-var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tollway_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_tollway_v1_admin_service_proto_goTypes = []any{
 	(*AdminServiceSnapshotRequest)(nil),  // 0: tollway.v1.AdminServiceSnapshotRequest
 	(*AdminServiceSnapshotResponse)(nil), // 1: tollway.v1.AdminServiceSnapshotResponse
 	(*SnapshotHead)(nil),                 // 2: tollway.v1.SnapshotHead
-	(*AdminServiceStatusRequest)(nil),    // 3: tollway.v1.AdminServiceStatusRequest
-	(*AdminServiceStatusResponse)(nil),   // 4: tollway.v1.AdminServiceStatusResponse
-	(*PartitionStatus)(nil),              // 5: tollway.v1.PartitionStatus
-	(*PartitionHealth)(nil),              // 6: tollway.v1.PartitionHealth
-	(*CheckpointStatus)(nil),             // 7: tollway.v1.CheckpointStatus
-	(*timestamppb.Timestamp)(nil),        // 8: google.protobuf.Timestamp
-	(*EventCounts)(nil),                  // 9: tollway.v1.EventCounts
-	(*durationpb.Duration)(nil),          // 10: google.protobuf.Duration
+	(*DeliveryProgress)(nil),             // 3: tollway.v1.DeliveryProgress
+	(*AdminServiceStatusRequest)(nil),    // 4: tollway.v1.AdminServiceStatusRequest
+	(*AdminServiceStatusResponse)(nil),   // 5: tollway.v1.AdminServiceStatusResponse
+	(*PartitionStatus)(nil),              // 6: tollway.v1.PartitionStatus
+	(*PartitionHealth)(nil),              // 7: tollway.v1.PartitionHealth
+	(*CheckpointStatus)(nil),             // 8: tollway.v1.CheckpointStatus
+	(*timestamppb.Timestamp)(nil),        // 9: google.protobuf.Timestamp
+	(*EventCounts)(nil),                  // 10: tollway.v1.EventCounts
+	(*durationpb.Duration)(nil),          // 11: google.protobuf.Duration
 }
 var file_tollway_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: tollway.v1.AdminServiceSnapshotResponse.head:type_name -> tollway.v1.SnapshotHead
-	8,  // 1: tollway.v1.SnapshotHead.at:type_name -> google.protobuf.Timestamp
-	8,  // 2: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
-	5,  // 3: tollway.v1.AdminServiceStatusResponse.partitions:type_name -> tollway.v1.PartitionStatus
-	7,  // 4: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
-	8,  // 5: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
-	9,  // 6: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
-	8,  // 7: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
-	6,  // 8: tollway.v1.PartitionStatus.health:type_name -> tollway.v1.PartitionHealth
-	8,  // 9: tollway.v1.PartitionHealth.verified_at:type_name -> google.protobuf.Timestamp
-	10, // 10: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
-	10, // 11: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
-	10, // 12: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
-	10, // 13: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
-	10, // 14: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
-	10, // 15: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
-	3,  // 16: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
-	0,  // 17: tollway.v1.AdminService.Snapshot:input_type -> tollway.v1.AdminServiceSnapshotRequest
-	4,  // 18: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
-	1,  // 19: tollway.v1.AdminService.Snapshot:output_type -> tollway.v1.AdminServiceSnapshotResponse
-	18, // [18:20] is the sub-list for method output_type
-	16, // [16:18] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	9,  // 1: tollway.v1.SnapshotHead.at:type_name -> google.protobuf.Timestamp
+	3,  // 2: tollway.v1.SnapshotHead.deliveries:type_name -> tollway.v1.DeliveryProgress
+	9,  // 3: tollway.v1.AdminServiceStatusResponse.now:type_name -> google.protobuf.Timestamp
+	6,  // 4: tollway.v1.AdminServiceStatusResponse.partitions:type_name -> tollway.v1.PartitionStatus
+	8,  // 5: tollway.v1.AdminServiceStatusResponse.checkpoints:type_name -> tollway.v1.CheckpointStatus
+	9,  // 6: tollway.v1.PartitionStatus.watermark:type_name -> google.protobuf.Timestamp
+	10, // 7: tollway.v1.PartitionStatus.counts:type_name -> tollway.v1.EventCounts
+	9,  // 8: tollway.v1.PartitionStatus.checkpointed_at:type_name -> google.protobuf.Timestamp
+	7,  // 9: tollway.v1.PartitionStatus.health:type_name -> tollway.v1.PartitionHealth
+	9,  // 10: tollway.v1.PartitionHealth.verified_at:type_name -> google.protobuf.Timestamp
+	11, // 11: tollway.v1.CheckpointStatus.duration_p50:type_name -> google.protobuf.Duration
+	11, // 12: tollway.v1.CheckpointStatus.duration_p99:type_name -> google.protobuf.Duration
+	11, // 13: tollway.v1.CheckpointStatus.duration_max:type_name -> google.protobuf.Duration
+	11, // 14: tollway.v1.CheckpointStatus.stall_p50:type_name -> google.protobuf.Duration
+	11, // 15: tollway.v1.CheckpointStatus.stall_p99:type_name -> google.protobuf.Duration
+	11, // 16: tollway.v1.CheckpointStatus.stall_max:type_name -> google.protobuf.Duration
+	4,  // 17: tollway.v1.AdminService.Status:input_type -> tollway.v1.AdminServiceStatusRequest
+	0,  // 18: tollway.v1.AdminService.Snapshot:input_type -> tollway.v1.AdminServiceSnapshotRequest
+	5,  // 19: tollway.v1.AdminService.Status:output_type -> tollway.v1.AdminServiceStatusResponse
+	1,  // 20: tollway.v1.AdminService.Snapshot:output_type -> tollway.v1.AdminServiceSnapshotResponse
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_tollway_v1_admin_service_proto_init() }
@@ -920,7 +993,7 @@ func file_tollway_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tollway_v1_admin_service_proto_rawDesc), len(file_tollway_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tollway/v1/admin_service.proto.
  */
 export const file_tollway_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiMAobQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSJzChxBZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC50b2xsd2F5LnYxLlNuYXBzaG90SGVhZBINCgVjaHVuaxgCIAEoDBIMCgRkb25lGAMgASgIEg4KBnNoYTI1NhgEIAEoCSLyAQoMU25hcHNob3RIZWFkEhAKCHN0b3JlX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRISCgpwYXJ0aXRpb25zGAMgASgNEg4KBnN0cmVhbRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBISCgpsb2dfZGlnZXN0GAYgASgJEhIKCmNoZWNrcG9pbnQYByABKAQSDgoGZGlnZXN0GAggASgJEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSDQoFYnl0ZXMYCiABKAQSJgoCYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhsKGUFkbWluU2VydmljZVN0YXR1c1JlcXVlc3Qi3gEKGkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlEg0KBXJlYWR5GAEgASgIEg8KB3Byb2JsZW0YAiABKAkSJwoDbm93GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgpwYXJ0aXRpb25zGAQgAygLMhsudG9sbHdheS52MS5QYXJ0aXRpb25TdGF0dXMSMQoLY2hlY2twb2ludHMYBSABKAsyHC50b2xsd2F5LnYxLkNoZWNrcG9pbnRTdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBiABKAQi5AIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDgoGc3RyZWFtGAIgASgJEhAKCHBvc2l0aW9uGAMgASgEEhUKDXJlYWRfcG9zaXRpb24YBCABKAQSDwoHbG9nX2VuZBgFIAEoBBILCgNsYWcYBiABKAQSEwoLbG9nX3Byb2JsZW0YByABKAkSLQoJd2F0ZXJtYXJrGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBjYXRhbG9nX3JldmlzaW9uGAkgASgEEicKBmNvdW50cxgKIAEoCzIXLnRvbGx3YXkudjEuRXZlbnRDb3VudHMSMwoPY2hlY2twb2ludGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZoZWFsdGgYDCABKAsyGy50b2xsd2F5LnYxLlBhcnRpdGlvbkhlYWx0aCLwAQoPUGFydGl0aW9uSGVhbHRoEhEKCWNvbmRpdGlvbhgBIAEoCRIOCgZyZWFzb24YAiABKAkSFwoPdGFyZ2V0X3Bvc2l0aW9uGAMgASgEEg4KBmRpZ2VzdBgEIAEoCRIZChFhbmNob3JlZF9wb3NpdGlvbhgFIAEoBBIQCghyZWJ1aWxkcxgGIAEoDRIvCgt2ZXJpZmllZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPdmVyaWZ5aW5nX2J5dGVzGAggASgEEhoKEnZlcmlmeWluZ19vZl9ieXRlcxgJIAEoBCK+AgoQQ2hlY2twb2ludFN0YXR1cxINCgVjb3VudBgBIAEoBBIvCgxkdXJhdGlvbl9wNTAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fcDk5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGR1cmF0aW9uX21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wNTAYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfcDk5GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX21heBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjLNAQoMQWRtaW5TZXJ2aWNlElwKBlN0YXR1cxIlLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdBomLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2UiA5ACARJfCghTbmFwc2hvdBInLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0GigudG9sbHdheS52MS5BZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
+  fileDesc("Ch50b2xsd2F5L3YxL2FkbWluX3NlcnZpY2UucHJvdG8SCnRvbGx3YXkudjEiMAobQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSJzChxBZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC50b2xsd2F5LnYxLlNuYXBzaG90SGVhZBINCgVjaHVuaxgCIAEoDBIMCgRkb25lGAMgASgIEg4KBnNoYTI1NhgEIAEoCSKkAgoMU25hcHNob3RIZWFkEhAKCHN0b3JlX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRISCgpwYXJ0aXRpb25zGAMgASgNEg4KBnN0cmVhbRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBISCgpsb2dfZGlnZXN0GAYgASgJEhIKCmNoZWNrcG9pbnQYByABKAQSDgoGZGlnZXN0GAggASgJEhgKEGNhdGFsb2dfcmV2aXNpb24YCSABKAQSDQoFYnl0ZXMYCiABKAQSJgoCYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKCmRlbGl2ZXJpZXMYDCADKAsyHC50b2xsd2F5LnYxLkRlbGl2ZXJ5UHJvZ3Jlc3MiMgoQRGVsaXZlcnlQcm9ncmVzcxIMCgRzaW5rGAEgASgJEhAKCHByb2dyZXNzGAIgASgMIhsKGUFkbWluU2VydmljZVN0YXR1c1JlcXVlc3Qi3gEKGkFkbWluU2VydmljZVN0YXR1c1Jlc3BvbnNlEg0KBXJlYWR5GAEgASgIEg8KB3Byb2JsZW0YAiABKAkSJwoDbm93GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgpwYXJ0aXRpb25zGAQgAygLMhsudG9sbHdheS52MS5QYXJ0aXRpb25TdGF0dXMSMQoLY2hlY2twb2ludHMYBSABKAsyHC50b2xsd2F5LnYxLkNoZWNrcG9pbnRTdGF0dXMSEwoLc3RvcmVfYnl0ZXMYBiABKAQi5AIKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDgoGc3RyZWFtGAIgASgJEhAKCHBvc2l0aW9uGAMgASgEEhUKDXJlYWRfcG9zaXRpb24YBCABKAQSDwoHbG9nX2VuZBgFIAEoBBILCgNsYWcYBiABKAQSEwoLbG9nX3Byb2JsZW0YByABKAkSLQoJd2F0ZXJtYXJrGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBjYXRhbG9nX3JldmlzaW9uGAkgASgEEicKBmNvdW50cxgKIAEoCzIXLnRvbGx3YXkudjEuRXZlbnRDb3VudHMSMwoPY2hlY2twb2ludGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgZoZWFsdGgYDCABKAsyGy50b2xsd2F5LnYxLlBhcnRpdGlvbkhlYWx0aCLwAQoPUGFydGl0aW9uSGVhbHRoEhEKCWNvbmRpdGlvbhgBIAEoCRIOCgZyZWFzb24YAiABKAkSFwoPdGFyZ2V0X3Bvc2l0aW9uGAMgASgEEg4KBmRpZ2VzdBgEIAEoCRIZChFhbmNob3JlZF9wb3NpdGlvbhgFIAEoBBIQCghyZWJ1aWxkcxgGIAEoDRIvCgt2ZXJpZmllZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPdmVyaWZ5aW5nX2J5dGVzGAggASgEEhoKEnZlcmlmeWluZ19vZl9ieXRlcxgJIAEoBCK+AgoQQ2hlY2twb2ludFN0YXR1cxINCgVjb3VudBgBIAEoBBIvCgxkdXJhdGlvbl9wNTAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMZHVyYXRpb25fcDk5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGR1cmF0aW9uX21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglzdGFsbF9wNTAYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJc3RhbGxfcDk5GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCXN0YWxsX21heBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbjLNAQoMQWRtaW5TZXJ2aWNlElwKBlN0YXR1cxIlLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVxdWVzdBomLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU3RhdHVzUmVzcG9uc2UiA5ACARJfCghTbmFwc2hvdBInLnRvbGx3YXkudjEuQWRtaW5TZXJ2aWNlU25hcHNob3RSZXF1ZXN0GigudG9sbHdheS52MS5BZG1pblNlcnZpY2VTbmFwc2hvdFJlc3BvbnNlMAFCNVozZ2l0aHViLmNvbS90b2xsd2F5L3RvbGx3YXkvcnBjL3RvbGx3YXkvdjE7dG9sbHdheXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tollway_v1_dead_letter_service]);
 
 /**
  * AdminServiceSnapshotRequest names the partition.
@@ -162,6 +162,14 @@ export type SnapshotHead = Message<"tollway.v1.SnapshotHead"> & {
    * @generated from field: google.protobuf.Timestamp at = 11;
    */
   at?: Timestamp | undefined;
+
+  /**
+   * How far the receivers of invoices have come, as the stream DELIVERIES has it;
+   * with partition 0 only.
+   *
+   * @generated from field: repeated tollway.v1.DeliveryProgress deliveries = 12;
+   */
+  deliveries: DeliveryProgress[];
 };
 
 /**
@@ -170,6 +178,34 @@ export type SnapshotHead = Message<"tollway.v1.SnapshotHead"> & {
  */
 export const SnapshotHeadSchema: GenMessage<SnapshotHead> = /*@__PURE__*/
   messageDesc(file_tollway_v1_admin_service, 2);
+
+/**
+ * DeliveryProgress is how far a receiver of invoices has come.
+ *
+ * @generated from message tollway.v1.DeliveryProgress
+ */
+export type DeliveryProgress = Message<"tollway.v1.DeliveryProgress"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string sink = 1;
+   */
+  sink: string;
+
+  /**
+   * What is kept of it, in the host's own form.
+   *
+   * @generated from field: bytes progress = 2;
+   */
+  progress: Uint8Array;
+};
+
+/**
+ * Describes the message tollway.v1.DeliveryProgress.
+ * Use `create(DeliveryProgressSchema)` to create a new message.
+ */
+export const DeliveryProgressSchema: GenMessage<DeliveryProgress> = /*@__PURE__*/
+  messageDesc(file_tollway_v1_admin_service, 3);
 
 /**
  * AdminServiceStatusRequest asks for the status.
@@ -184,7 +220,7 @@ export type AdminServiceStatusRequest = Message<"tollway.v1.AdminServiceStatusRe
  * Use `create(AdminServiceStatusRequestSchema)` to create a new message.
  */
 export const AdminServiceStatusRequestSchema: GenMessage<AdminServiceStatusRequest> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 3);
+  messageDesc(file_tollway_v1_admin_service, 4);
 
 /**
  * AdminServiceStatusResponse is the status of a host.
@@ -240,7 +276,7 @@ export type AdminServiceStatusResponse = Message<"tollway.v1.AdminServiceStatusR
  * Use `create(AdminServiceStatusResponseSchema)` to create a new message.
  */
 export const AdminServiceStatusResponseSchema: GenMessage<AdminServiceStatusResponse> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 4);
+  messageDesc(file_tollway_v1_admin_service, 5);
 
 /**
  * PartitionStatus says how far a partition has come.
@@ -339,7 +375,7 @@ export type PartitionStatus = Message<"tollway.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 5);
+  messageDesc(file_tollway_v1_admin_service, 6);
 
 /**
  * PartitionHealth says whether a partition's state can be relied on.
@@ -418,7 +454,7 @@ export type PartitionHealth = Message<"tollway.v1.PartitionHealth"> & {
  * Use `create(PartitionHealthSchema)` to create a new message.
  */
 export const PartitionHealthSchema: GenMessage<PartitionHealth> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 6);
+  messageDesc(file_tollway_v1_admin_service, 7);
 
 /**
  * CheckpointStatus says how checkpoints have gone. Each quantile lies at most an
@@ -482,7 +518,7 @@ export type CheckpointStatus = Message<"tollway.v1.CheckpointStatus"> & {
  * Use `create(CheckpointStatusSchema)` to create a new message.
  */
 export const CheckpointStatusSchema: GenMessage<CheckpointStatus> = /*@__PURE__*/
-  messageDesc(file_tollway_v1_admin_service, 7);
+  messageDesc(file_tollway_v1_admin_service, 8);
 
 /**
  * AdminService tells operators how the host is doing and hands out copies of its
