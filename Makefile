@@ -224,6 +224,7 @@ scorecard: $(TARIFFS) ## runs the demo's claims on the real binary, and shows ea
 
 nightly: check $(TARIFFS) ## the long checks: many worlds against the naive rater, the race detector everywhere, hostile modules, every fuzz target
 	$(GO) test ./host -run '^TestAgainstOracle$$' -oracleworlds 400 -timeout 30m
+	$(GO) test ./host/checkpoint -count=1 -run '^TestKillAtEachStep$$' -everystep -timeout 30m
 	@$(MAKE) simulate ARGS="-from=1001 -seeds=10000"
 	@$(MAKE) mutants ARGS=
 	$(GO) test -race -timeout 90m ./...

@@ -10,16 +10,14 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// badgerOptions maps ours to Badger's. Badger sets unsynced when the value log
-// could not be synced.
-func badgerOptions(path string, o Options, unsynced *atomic.Bool) badger.Options {
+// badgerOptions maps ours to Badger's. What Badger only logs is noted in t.
+func badgerOptions(path string, o Options, t *troubles) badger.Options {
 	b := badger.DefaultOptions(path)
 	b.SyncWrites = !o.NoSync
 	b.MemTableSize = o.MemTableBytes
@@ -45,7 +43,7 @@ func badgerOptions(path string, o Options, unsynced *atomic.Bool) badger.Options
 	b.BlockSize = logMinBytes + 4096
 	b.Compression = options.None
 	b.BlockCacheSize = 0
-	b.Logger = badgerLogger{to: o.Logger, unsynced: unsynced}
+	b.Logger = badgerLogger{to: o.Logger, troubles: t}
 	return b
 }
 
@@ -54,7 +52,7 @@ const logMinBytes = 16 << 10
 
 // openBadger opens Badger and turns a panic over damaged files into an error,
 // where it happens in this goroutine.
-func openBadger(path string, o Options, unsynced *atomic.Bool) (db *badger.DB, err error) {
+func openBadger(path string, o Options, t *troubles) (db *badger.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -67,7 +65,7 @@ func openBadger(path string, o Options, unsynced *atomic.Bool) (db *badger.DB, e
 	if err := removeEmptyLogs(path); err != nil {
 		return nil, err
 	}
-	b := badgerOptions(path, o, unsynced)
+	b := badgerOptions(path, o, t)
 	if err := checkTables(path, b); err != nil {
 		return nil, err
 	}
@@ -225,14 +223,18 @@ func visitIn(txn *badger.Txn, prefix []byte, values bool, fn func(key, value []b
 // badgerLogger passes Badger's warnings and errors on.
 type badgerLogger struct {
 	to       *slog.Logger
-	unsynced *atomic.Bool
+	troubles *troubles
 }
 
 // Errorf passes an error on. One it only logs, and acknowledges the write: that
-// the value log could not be synced.
+// the value log could not be synced. Another it logs and tries on for ever: that a
+// buffer of keys could not be written.
 func (l badgerLogger) Errorf(format string, args ...any) {
-	if strings.HasPrefix(format, logSyncError) {
-		l.unsynced.Store(true)
+	switch {
+	case strings.HasPrefix(format, logSyncError):
+		l.troubles.notSynced()
+	case strings.HasPrefix(format, flushError):
+		l.troubles.notFlushed(strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "))
 	}
 	l.log(slog.LevelError, format, args)
 }

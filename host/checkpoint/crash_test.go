@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,8 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +32,8 @@ func runChild(role string) int {
 		err = childStep(dir)
 	case "reader":
 		err = childReader(dir)
+	case "stuck":
+		err = childStuck(dir)
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}
@@ -79,7 +80,7 @@ func childWriter(dir string) error {
 // TestKillWriter kills a writer at random moments, again and again: what it
 // said it had reached is there, and the state is exactly some checkpoint.
 func TestKillWriter(t *testing.T) {
-	cycles := 32
+	cycles := 16
 	if testing.Short() {
 		cycles = 6
 	}
@@ -229,13 +230,19 @@ func childStep(dir string) error {
 
 // die ends the process as kill -9 does.
 func die() error {
-	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := self.Kill(); err != nil {
 		return err
 	}
 	select {}
 }
 
-// TestKillAtEachStep kills a process between all transactions of a commit 20
+var everyStep = flag.Bool("everystep", false, "TestKillAtEachStep kills at each of the steps, and not at a fourth of them and around the one that decides")
+
+// TestKillAtEachStep kills a process between the transactions of a commit 20
 // times as large as a transaction, and of a fold of what such a commit left.
 // The next open finds exactly the old or the new checkpoint and sweeps the rest.
 func TestKillAtEachStep(t *testing.T) {
@@ -248,12 +255,15 @@ func TestKillAtEachStep(t *testing.T) {
 			if act == "commit" && steps < 20 {
 				t.Fatalf("a commit 20 times the limit in %d transactions", steps)
 			}
-			stride := 1
-			if testing.Short() {
-				stride = 5
+			stride := 4 // those in between are as those beside them
+			switch {
+			case *everyStep:
+				stride = 1
+			case testing.Short():
+				stride = 8
 			}
 			for step := 1; step <= steps; step++ {
-				if (steps-step)%stride != 0 && step != swap {
+				if near := step >= swap-1 && step <= swap+1; (steps-step)%stride != 0 && step > 1 && !near {
 					continue
 				}
 				whens := []string{"before"}
@@ -362,13 +372,13 @@ func TestSweepIsInterrupted(t *testing.T) {
 	}
 	o := testOptions()
 	o.Logger = slog.New(slog.DiscardHandler)
-	db, err := openBadger(d.badgerPath(), o, new(atomic.Bool))
+	db, err := openBadger(d.badgerPath(), o, newTroubles())
 	if err != nil {
 		t.Fatal(err)
 	}
 	failure := errors.New("injected")
 	calls := 0
-	s := &Store{dir: d, db: db, options: o, log: o.Logger, disputed: map[uint16]*CorruptError{}}
+	s := &Store{dir: d, db: db, options: o, log: o.Logger, disputed: map[uint16]*CorruptError{}, troubles: newTroubles()}
 	s.limits()
 	s.txnWrites = 10
 	s.commitTransaction = func(txn *badger.Txn) error {

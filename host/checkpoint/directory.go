@@ -292,3 +292,16 @@ func holder(lock *os.File) (pid int, host string) {
 	}
 	return pid, host
 }
+
+// writeHolder says in the lock file who has it.
+func writeHolder(f *os.File) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(fmt.Appendf(nil, "pid %d\nhost %s\n", os.Getpid(), host), 0)
+	return err
+}

@@ -34,19 +34,6 @@ func acquireLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// writeHolder says in the lock file who has it.
-func writeHolder(f *os.File) error {
-	host, err := os.Hostname()
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "pid %d\nhost %s\n", os.Getpid(), host), 0)
-	return err
-}
-
 // FreeBytes returns the space that this user may still write on the file
 // system of path.
 func FreeBytes(path string) (int64, error) {

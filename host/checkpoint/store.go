@@ -29,8 +29,11 @@ type Store struct {
 	segmentBytes int       // a segment's limit
 	journals     [256]bool // the logs that are journals
 
+	troubles    *troubles
+	commitTries int // tests make these smaller
+	closeTries  int
+
 	ballast    ballast
-	unsynced   atomic.Bool   // Badger could not sync its value log
 	logWritten atomic.Int64  // bytes in the value log since it was last collected
 	moves      atomic.Uint64 // counts when values begin to be moved in it, and when that ends
 	inMemory   atomic.Int64  // bytes of it that came into memory since a file was unmapped
@@ -77,11 +80,12 @@ func Open(dir string, options Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: d, options: options, log: options.Logger,
-		commitTransaction: (*badger.Txn).Commit,
-		partitions:        map[uint16]*Partition{},
-		disputed:          map[uint16]*CorruptError{},
+		partitions: map[uint16]*Partition{},
+		disputed:   map[uint16]*CorruptError{},
+		troubles:   newTroubles(), commitTries: commitTries, closeTries: closeTries,
 	}
-	db, err := openBadger(d.badgerPath(), options, &s.unsynced)
+	s.commitTransaction = s.commit
+	db, err := openBadger(d.badgerPath(), options, s.troubles)
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -161,6 +165,11 @@ func (s *Store) Partition(p int) (*Partition, error) {
 
 // Close ends the fold, waits for calls in progress, flushes what is in memory
 // and releases the directory. A second Close returns ErrClosed.
+//
+// # Errors
+//
+// *FlushError when the disk does not take what is in memory. No checkpoint is lost by
+// that; the directory stays locked until the process ends.
 func (s *Store) Close() error {
 	s.life.Lock()
 	if s.closed {
@@ -171,7 +180,11 @@ func (s *Store) Close() error {
 	s.life.Unlock()
 	s.folder.end()
 	s.calls.Wait()
-	if err := errors.Join(s.db.Close(), s.dir.close()); err != nil {
+	err := s.closeBadger()
+	if stuck := (*FlushError)(nil); !errors.As(err, &stuck) {
+		err = errors.Join(err, s.dir.close())
+	}
+	if err != nil {
 		return fmt.Errorf("checkpoint: close %s: %w", s.dir.path, err)
 	}
 	return nil
@@ -216,8 +229,9 @@ func (s *Store) checkSpace(bytes int64) error {
 
 // bufferPool lends out the buffers that segments are packed in.
 type bufferPool struct {
-	mu   sync.Mutex
-	free [][]byte
+	mu        sync.Mutex
+	free      [][]byte
+	abandoned bool // nothing is lent out again
 }
 
 // buffersMax is the most buffers that a pool keeps: one full transaction.
@@ -235,10 +249,17 @@ func (p *bufferPool) take() []byte {
 	return b[:0]
 }
 
+// abandon has no buffer lent out again: somebody may still read what was given back.
+func (p *bufferPool) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.abandoned, p.free = true, nil
+}
+
 func (p *bufferPool) give(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) < buffersMax {
+	if len(p.free) < buffersMax && !p.abandoned {
 		p.free = append(p.free, b)
 	}
 }

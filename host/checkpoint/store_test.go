@@ -231,10 +231,10 @@ func TestOpenDamagedBadger(t *testing.T) {
 	}
 	s, _ = mustOpen(t, dir, o)
 	mustClose(t, s)
-	badgerLogger{o.Logger, nil}.Warningf("some %s\n", "thing")
-	badgerLogger{o.Logger, nil}.Errorf("worse")
-	badgerLogger{o.Logger, nil}.Infof("no %d", 1)
-	badgerLogger{o.Logger, nil}.Debugf("no")
+	badgerLogger{o.Logger, newTroubles()}.Warningf("some %s\n", "thing")
+	badgerLogger{o.Logger, newTroubles()}.Errorf("worse")
+	badgerLogger{o.Logger, newTroubles()}.Infof("no %d", 1)
+	badgerLogger{o.Logger, newTroubles()}.Debugf("no")
 	if text := log.String(); !strings.Contains(text, `level=WARN msg="badger: some thing"`) ||
 		!strings.Contains(text, `level=ERROR msg="badger: worse"`) || strings.Contains(text, "no 1") {
 		t.Fatalf("log: %s", text)

@@ -70,7 +70,7 @@ func (s *Store) transact(writes []write) error {
 	if err := s.commitTransaction(txn); err != nil {
 		return err
 	}
-	if s.unsynced.Load() {
+	if s.troubles.isUnsynced() {
 		return errUnsynced
 	}
 	s.logWritten.Add(int64(sum.log))
