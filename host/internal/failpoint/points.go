@@ -57,6 +57,7 @@ func Points() []Point {
 		{"open.loaded", "the state is loaded and not compared with the log"},
 		{"open.joined", "state and log are brought together"},
 		{"open.running", "everything runs"},
+		{"open.completed", "queries are answered, and identities and sums are known: nothing is folded yet"},
 		{"outbox.before-anchor", "the outbox knows what is lacking, nothing is written"},
 		{"outbox.before-publish", "the anchor stands, nothing went outward"},
 		{"deliver.before", "an invoice is about to be handed over"},
