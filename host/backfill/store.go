@@ -326,6 +326,11 @@ func (s *Set) divide(partitions, bytesMax int) (err error) {
 	per := int(min(BucketsMax, max(uint64(partitions), (s.Events+BucketEvents-1)/BucketEvents))) / partitions
 	per = max(per, 1)
 	writers := map[int]*writer{}
+	defer func() {
+		for _, w := range writers { // those that are left when it failed
+			err = errors.Join(err, w.file.Close())
+		}
+	}()
 	events, err := ingest.NewReader(s.Name, bufio.NewReaderSize(file, 1<<20))
 	if err != nil {
 		return err
@@ -351,7 +356,8 @@ func (s *Set) divide(partitions, bytesMax int) (err error) {
 			return err
 		}
 	}
-	for _, w := range writers {
+	for number, w := range writers {
+		delete(writers, number)
 		if err := w.close(); err != nil {
 			return err
 		}
