@@ -263,14 +263,8 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	failpoint.Hit("commit.after-store")
 	// A crash here loses nothing: the checkpoint is durable, and a restart
 	// shows it.
-	if err := p.host.invoices.load(p.number, p.store); err != nil {
+	if err := p.loadLists(); err != nil {
 		return err
-	}
-	if err := p.host.alerts.load(p.number, p.store); err != nil {
-		return err
-	}
-	if err := p.letters.load(p.store); err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
 	p.state.Durable(g)
 	if err := p.arrived(g.Header); err != nil {

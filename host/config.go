@@ -57,6 +57,9 @@ type Config struct {
 	// ScrubInterval is the time between two passes over all that is stored;
 	// DefaultScrubInterval when 0.
 	ScrubInterval time.Duration
+	// Memory is what [HoldMemory] has returned; nil for a process that holds none.
+	Memory *Memory
+
 	// Parts stand in the place of NATS, the state's directory and a runtime of
 	// plugins; nil is the real ones.
 	Parts *Parts

@@ -6,6 +6,9 @@ import "context"
 // there, fold it in, and commit it.
 func (h *Host) Step(ctx context.Context, partition int) error {
 	p := h.partitions[partition]
+	if err := p.complete(ctx); err != nil {
+		return err
+	}
 	if p.reader == nil {
 		reader, err := h.conn.Reader(ctx, partition, p.state.Header().Position)
 		if err != nil {

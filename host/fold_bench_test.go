@@ -58,6 +58,7 @@ func newUnfed(t testing.TB, partitions int, yaml []byte) *Host {
 		p := &partition{number: n, host: h, state: accumulate.NewState(), decoder: ingest.NewDecoder(1), rater: rate.NewRater(h.registry), turn: turn{turns: turns}, health: newHealth(config.Now())}
 		h.partitions = append(h.partitions, p)
 		must(p.load())
+		must(p.completeStored())
 		p.useCatalog(parsed)
 		views = append(views, query.Partition{Stream: stream.Usage(n), State: p.state})
 		h.outboxes = append(h.outboxes, newOutbox(h, p))

@@ -75,6 +75,7 @@ func Open(ctx context.Context, config Config) (*Host, error) {
 	h := &Host{config: config, log: config.Log, ended: make(chan struct{})}
 	h.shadows = newShadows(h)
 	h.histories = newHistories(h)
+	defer config.Memory.open()()
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -93,11 +94,13 @@ func (h *Host) open(ctx context.Context) (err error) {
 		return fmt.Errorf("host: data directory: %w", err)
 	}
 	begun := config.Now()
+	h.invoices, h.alerts = newInvoiceIndex(config.Partitions), newAlertList(config.Partitions)
 	h.log.Info("reading the state", "data", config.DataDir, "partitions", config.Partitions)
 	turns := newTurns(config.Turns)
 	for n := range config.Partitions {
 		h.partitions = append(h.partitions, &partition{
 			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()), asks: make(chan func()),
+			completed: make(chan struct{}),
 		})
 	}
 	// Reading the state takes longest, and needs neither the log nor plugins.
@@ -210,7 +213,6 @@ func (h *Host) joinPartitions(ctx context.Context) error {
 		return err
 	}
 	h.seed = seed
-	h.invoices, h.alerts = newInvoiceIndex(h.config.Partitions), newAlertList(h.config.Partitions)
 	var views []query.Partition
 	for n, p := range h.partitions {
 		p.decoder, p.rater = ingest.NewDecoder(seed), rate.NewRater(h.registry)

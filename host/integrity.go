@@ -307,8 +307,15 @@ func (p *partition) beginAnew(cause error) error {
 // keep runs the partition, and makes it again when its stored state turns out to
 // be damaged. The other partitions go on meanwhile.
 func (p *partition) keep(ctx context.Context) error {
+	err := p.complete(ctx)
+	close(p.completed)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // ended before it began
+	}
 	for {
-		err := p.run(ctx)
+		if err == nil {
+			err = p.run(ctx)
+		}
 		if ctx.Err() != nil || !isDamage(err) {
 			return err
 		}
@@ -328,7 +335,7 @@ const rebuildRetry = 2 * time.Second
 // rebuild makes a partition ready to be run again.
 func (p *partition) rebuild(ctx context.Context, cause error) error {
 	var differs *DigestError
-	if errors.As(cause, &differs) && p.health.expected().Position != 0 {
+	if errors.As(cause, &differs) && p.seen != nil && p.health.expected().Position != 0 {
 		return p.park(ctx, cause) // what was made again is not what was: the log, or this program, is another
 	}
 	if err := p.rater.Close(ctx); err != nil {
@@ -505,12 +512,42 @@ func (p *partition) foldUpTo(ctx context.Context, messages []stream.Message) err
 	return p.fold(ctx, messages[at:])
 }
 
-// addUp reads what loading does not, where the checkpoint is one of a release
-// that kept no sums: the next one has all of them.
-func (p *partition) addUp(a *accumulate.Auditor, h accumulate.Header) error {
-	if h.Sums != nil {
-		return nil
+// addUp adds up what is stored of the partition, but for the logs and the identities,
+// whose sums are taken from the header as long as the scrub has not read them, and
+// compares it with the header. Where that has no sums, being of a release that kept
+// none, everything is read: the next checkpoint has all of them.
+func (p *partition) addUp() (*accumulate.Tally, error) {
+	b, _, err := p.store.Header()
+	if err != nil || len(b) == 0 {
+		return accumulate.NewTally(), err
 	}
+	h, err := accumulate.DecodeHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	a := accumulate.NewAuditor(h)
+	for _, table := range accumulate.Tables() {
+		if err := p.store.Load(table, func(key, value []byte) error { return a.Table(table, key, value) }); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error { return a.Journal(entry) }); err != nil {
+		return nil, err
+	}
+	if h.Sums == nil {
+		if err := p.addUpLogs(a); err != nil {
+			return nil, err
+		}
+	}
+	tally, sums, err := a.End()
+	if err != nil {
+		return nil, err
+	}
+	return tally, compareSums(p.number, h, sums)
+}
+
+// addUpLogs adds up the logs and the identities.
+func (p *partition) addUpLogs(a *accumulate.Auditor) error {
 	for _, log := range accumulate.SummedLogs() {
 		err := p.store.LogRange(log, 1, 0, func(_ uint64, entry []byte) error {
 			a.Log(log, entry)

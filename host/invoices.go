@@ -47,43 +47,43 @@ func newInvoiceIndex(partitions int) *invoiceIndex {
 	return &invoiceIndex{stores: make([]PartitionStore, partitions), indexed: make([]uint64, partitions), windows: make([]documentWindow, partitions)}
 }
 
-// load takes a partition's log into the index, from where it was left.
+// load takes a partition's log into the index, from where it was left. Only one
+// goroutine does that for a partition at a time.
 func (x *invoiceIndex) load(partition int, store PartitionStore) error {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.stores[partition] = store
-	if x.indexed[partition] == store.LogLast(accumulate.LogInvoices) {
+	indexed, last := x.indexed[partition], store.LogLast(accumulate.LogInvoices)
+	x.mu.Unlock()
+	if indexed == last {
 		return nil
 	}
-	known := len(x.entries)
-	err := x.take(partition, store)
-	x.entries = mergeEntries(x.entries, known)
-	if err != nil {
-		return fmt.Errorf("host: partition %d: %w", partition, err)
-	}
-	return nil
-}
-
-// take appends what a partition's log has behind what was indexed.
-func (x *invoiceIndex) take(partition int, store PartitionStore) error {
-	for x.indexed[partition] < store.LogLast(accumulate.LogInvoices) {
-		err := store.LogRange(accumulate.LogInvoices, x.indexed[partition]+1, 1000, func(n uint64, entry []byte) error {
-			inv, err := export.DecodeInvoice(entry)
+	added := make([]invoiceEntry, 0, last-indexed)
+	for indexed < last {
+		err := store.LogRange(accumulate.LogInvoices, indexed+1, invoicesAtOnce, func(n uint64, entry []byte) error {
+			if n > last {
+				return nil // it came meanwhile
+			}
+			inv, err := export.DecodeHead(entry)
 			if err != nil {
 				return fmt.Errorf("invoice %d: %w", n, err)
 			}
-			x.entries = append(x.entries, invoiceEntry{
-				invoiceKey: keyOf(&inv), partition: partition, number: n,
-			})
-			x.indexed[partition] = n
+			added = append(added, invoiceEntry{invoiceKey: keyOf(&inv), partition: partition, number: n})
+			indexed = n
 			return nil
 		})
 		if err != nil {
-			return err
+			return fmt.Errorf("host: partition %d: %w", partition, err)
 		}
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	known := len(x.entries)
+	x.entries, x.indexed[partition] = mergeEntries(append(x.entries, added...), known), indexed
 	return nil
 }
+
+// invoicesAtOnce are the entries of the log that are read with one call.
+const invoicesAtOnce = 1000
 
 // mergeEntries sorts entries of which the first are sorted already. A close adds a few
 // to very many, again and again: sorting all of them would be most of its work.

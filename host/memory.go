@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/tollway/tollway/host/internal/memory"
@@ -40,12 +41,21 @@ func ShareProcessors() (turns int) {
 	return turns
 }
 
+// Memory is how a process that is a host holds its memory.
+type Memory struct {
+	mu      sync.Mutex
+	percent int // of the collector when no host is being opened; 0 is left as it is
+	opening int // hosts that are
+}
+
 // HoldMemory sets up the memory of a process that is a host: the pace of the garbage
 // collector, unless GOGC says what it is to be, and large pages for a large heap, until
-// the context ends. It returns at once.
-func HoldMemory(ctx context.Context) {
+// the context ends. It returns at once. What it returns is for [Config.Memory].
+func HoldMemory(ctx context.Context) *Memory {
+	m := &Memory{}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectPercent)
+		m.percent = collectPercent
+		debug.SetGCPercent(m.percent)
 	}
 	go func() {
 		var heap memory.Heap
@@ -55,6 +65,9 @@ func HoldMemory(ctx context.Context) {
 				return
 			case <-time.After(wait):
 			}
+			if m.isOpening() {
+				continue
+			}
 			if heap.Collapse() > 0 {
 				wait = growthIntervalMin
 			} else {
@@ -62,4 +75,34 @@ func HoldMemory(ctx context.Context) {
 			}
 		}
 	}()
+	return m
+}
+
+// open lets the heap grow as it likes until the function that it returns is called:
+// what a host reads while it is opened stays, so that nearly all of what the collector
+// would look at again and again is alive, and large pages can wait. What is garbage of
+// it is little beside the state. A limit of memory that the environment sets
+// (GOMEMLIMIT) holds all the same.
+func (m *Memory) open() (opened func()) {
+	if m == nil {
+		return func() {}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.opening++; m.opening == 1 && m.percent != 0 {
+		debug.SetGCPercent(-1)
+	}
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.opening--; m.opening == 0 && m.percent != 0 {
+			debug.SetGCPercent(m.percent)
+		}
+	})
+}
+
+func (m *Memory) isOpening() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.opening > 0
 }

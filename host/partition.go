@@ -32,7 +32,8 @@ type partition struct {
 	store  PartitionStore
 	health *health
 
-	letters verdicts // on dead letters, of the committed state
+	letters   verdicts      // on dead letters, of the committed state
+	completed chan struct{} // closed once the partition has all it needs to fold, or has been begun anew
 
 	// The working goroutine owns these.
 	seen      *identity.Set
@@ -56,8 +57,8 @@ type partition struct {
 	pace pace
 }
 
-// load reads the partition's last checkpoint. It needs no log. One that is
-// damaged is dropped, to be made again.
+// load reads of the partition's last checkpoint what queries are answered from. It
+// needs no log. A checkpoint that is damaged is dropped, to be made again.
 func (p *partition) load() error {
 	err := p.loadStored()
 	if isDamage(err) {
@@ -75,10 +76,7 @@ func (p *partition) loadStored() error {
 	if _, ok := store.(pinnable); !ok {
 		p.health.checked() // nothing is promised of a store that cannot be read in full
 	}
-	p.committer, p.tally = newCommitter(p), accumulate.NewTally()
-	if p.seen, err = identity.Open(store, p.host.config.identityOptions()); err != nil {
-		return err
-	}
+	p.committer = newCommitter(p)
 	header, _, err := store.Header()
 	if err != nil {
 		return err
@@ -91,19 +89,13 @@ func (p *partition) loadStored() error {
 	if err != nil {
 		return err
 	}
-	loader, auditor := accumulate.NewLoader(p.state, h), accumulate.NewAuditor(h)
+	loader := accumulate.NewLoader(p.state, h)
 	for _, table := range accumulate.Tables() {
-		err := store.Load(table, func(key, value []byte) error {
-			return errors.Join(loader.Table(table, key, value), auditor.Table(table, key, value))
-		})
-		if err != nil {
+		if err := store.Load(table, func(key, value []byte) error { return loader.Table(table, key, value) }); err != nil {
 			return err
 		}
 	}
-	err = store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error {
-		return errors.Join(loader.Journal(entry), auditor.Journal(entry))
-	})
-	if err != nil {
+	if err := store.LogBackward(accumulate.LogSlots, func(_ uint64, entry []byte) error { return loader.Journal(entry) }); err != nil {
 		return err
 	}
 	loader.DeadLetters(store.LogLast(accumulate.LogDeadLetters))
@@ -116,18 +108,57 @@ func (p *partition) loadStored() error {
 	if err := loader.End(); err != nil {
 		return err
 	}
-	if err := p.addUp(auditor, h); err != nil {
+	if err := p.positions.resume(store, p.state, h.Position); err != nil {
 		return err
 	}
-	tally, sums, err := auditor.End()
+	return p.loadLists()
+}
+
+// loadLists takes what became of the partition's usage into the lists of it: those of
+// all invoices and alerts, and of the verdicts on its dead letters.
+func (p *partition) loadLists() error {
+	if err := p.host.invoices.load(p.number, p.store); err != nil {
+		return err
+	}
+	if err := p.host.alerts.load(p.number, p.store); err != nil {
+		return err
+	}
+	if err := p.letters.load(p.store); err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	return nil
+}
+
+// complete reads of the last checkpoint what only folding needs: the identities, and
+// the sums, which are compared with what the checkpoint says. Queries are answered
+// meanwhile, from values whose sums were checked when they were read; usage and
+// closes wait. As many partitions do it at a time as have a turn.
+func (p *partition) complete(ctx context.Context) error {
+	if p.seen != nil {
+		return nil // it was begun anew when it was opened
+	}
+	if p.turn.take(ctx) != nil {
+		return nil // ended before it began, which the caller sees
+	}
+	defer p.turn.give()
+	if err := p.completeStored(); err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	failpoint.Hit("open.completed")
+	return nil
+}
+
+func (p *partition) completeStored() error {
+	seen, err := identity.Open(p.store, p.host.config.identityOptions())
 	if err != nil {
 		return err
 	}
-	p.tally = tally
-	if err := compareSums(p.number, h, sums); err != nil {
-		return err
+	tally, err := p.addUp()
+	if err != nil {
+		return errors.Join(err, seen.Close())
 	}
-	return p.positions.resume(store, p.state, h.Position)
+	p.seen, p.tally = seen, tally
+	return nil
 }
 
 // join makes sure that the log is the one that the loaded checkpoint was made
@@ -150,14 +181,8 @@ func (p *partition) join(ctx context.Context) error {
 		return err
 	}
 	h := p.state.Header()
-	if err := p.host.invoices.load(p.number, p.store); err != nil {
+	if err := p.loadLists(); err != nil { // those of a partition that is empty or was begun anew
 		return err
-	}
-	if err := p.host.alerts.load(p.number, p.store); err != nil {
-		return err
-	}
-	if err := p.letters.load(p.store); err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
 	if h.CatalogRevision == 0 {
 		return nil

@@ -25,6 +25,13 @@ const (
 // scrub reads what every partition has stored, one after the other, again and
 // again, and condemns what is damaged.
 func (h *Host) scrub(ctx context.Context) error {
+	for _, p := range h.partitions { // what folding waits for comes first
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.completed:
+		}
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for first := true; ; first = false {

@@ -39,7 +39,7 @@ func TestShadowsWaitForNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.host.conn = &awayLog{away: 1 << 30}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*readPause)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*readPause+readPause/2) // not when a pause ends
 		defer cancel()
 		if _, err := s.recorded(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)

@@ -68,10 +68,10 @@ var direction = map[string][]string{
 	"host/identity":   {"host/internal/failpoint", "host/checkpoint", "host/ingest", "host/internal/memory"},
 	"host/query":      {"host/accumulate", "host/rate", "sdk/billing"},
 	"host/export":     {"host/accumulate", "host/rate", "sdk/billing"},
-	"host/deliver":    {"host/internal/failpoint", "host/stream", "sdk/billing", "golang.org/x/sync"},
+	"host/deliver":    {"host/internal/failpoint", "host/query", "host/stream", "sdk/billing", "golang.org/x/sync"},
 
 	// Copies of the state.
-	"host/backup": {},
+	"host/backup": {"host/query"},
 
 	// What becomes of invoices outside.
 	"host/export/folder":  {"host/export", "host/export/focus", "host/export/paper", "host/export/parquet", "sdk/billing", "golang.org/x/sync"},
@@ -158,6 +158,7 @@ var goroutines = map[string]string{
 	"rpc/usage_stream.go":                 "the answers to a stream of usage; the call waits",
 	"host/serve/run.go":                   "host and server; Run waits for both",
 	"host/internal/bench/pipeline.go":     "a host and what drives or reads it for a round; the round waits for all",
+	"host/checkpoint/flushes.go":          "Badger's own Close, which may never end; Store.Close waits for it as long as it may",
 	"host/checkpoint/fold.go":             "the background fold; Store.Close stops it and waits",
 	"host/export/folder/pipeline.go":      "reading, decoding and writing of an export; the call waits for all",
 	"host/internal/postgres/cluster.go":   "the wait for the server's end; Cluster.Close waits for it",

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"unsafe"
 
-	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -116,111 +115,142 @@ func (l *Loader) Journal(entry []byte) error {
 		start := len(entry) - len(r.b)
 		kind, number := r.u8(), r.u32()
 		r.bytes()
-		if r.bad {
+		if r.bad || kind > recordFull {
 			return fmt.Errorf("%w: slot %d", errRecord, number)
 		}
-		if kind != recordVoid {
+		if kind == recordVoid {
+			continue
+		}
+		if number >= l.header.Slots {
+			return fmt.Errorf("%w: slot %d of %d", errRecord, number, l.header.Slots)
+		}
+		if l.news(kind, number) {
 			l.starts = append(l.starts, uint32(start))
 		}
 	}
 	for end := len(l.starts); end > 0; end -= min(end, loadAhead) {
-		list := l.starts[max(0, end-loadAhead):end]
-		l.ahead(entry, list)
-		for _, start := range slices.Backward(list) {
-			if err := l.take(entry[start:]); err != nil {
-				return err
-			}
+		if err := l.some(entry, l.starts[max(0, end-loadAhead):end]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// loadAhead is how many records have their accounts read ahead before the first of
-// them is taken.
+// news reports whether a record says what none behind it has said.
+func (l *Loader) news(kind byte, number uint32) bool {
+	return !l.said.has(number) || kind == recordFull && !l.named.has(number)
+}
+
+// loadAhead is how many records have their slots and accounts read ahead before the
+// first of them is taken.
 const loadAhead = 16
 
-// ahead has the accounts of records read ahead that will be placed.
-func (l *Loader) ahead(entry []byte, starts []uint32) {
-	table := &l.state.accounts
-	if table.n == 0 {
-		return
-	}
-	var hashes [loadAhead]uint32
+// coming is a record that is about to be taken.
+type coming struct {
+	kind    byte
+	number  uint32
+	terms   uint64 // full only, as what follows
+	account string // the entry's memory
+	hash    uint32 // of the account
+	group   []byte
+	content reader
+}
+
+// some takes records of an entry, the last one first.
+func (l *Loader) some(entry []byte, starts []uint32) error {
+	var list [loadAhead]coming
 	n := 0
-	for _, start := range starts {
-		b := entry[start:]
-		if number := binary.LittleEndian.Uint32(b[1:]); b[0] != recordFull || number >= l.header.Slots || l.named.has(number) {
-			continue
+	for _, start := range slices.Backward(starts) {
+		r := reader{b: entry[start:]}
+		c := &list[n]
+		if c.kind, c.number = r.u8(), r.u32(); !l.news(c.kind, c.number) {
+			continue // another record of the same entry has said it
 		}
-		r := reader{b: b[1+4:]}
 		body := reader{b: r.bytes()}
-		body.uvarint() // the terms
-		hashes[n] = accountHash(string(body.bytes()))
-		memory.Ahead(unsafe.Pointer(&table.places[table.spread(hashes[n])]), 1)
+		if c.kind == recordFull {
+			c.terms = body.uvarint()
+			id := body.bytes()
+			c.account = unsafe.String(unsafe.SliceData(id), len(id))
+			c.group = body.bytes()
+		}
+		if r.bad || body.bad {
+			return fmt.Errorf("%w: slot %d", errRecord, c.number)
+		}
+		c.content = body
 		n++
 	}
-	var accounts [loadAhead]*rate.Account
-	for i, hash := range hashes[:n] {
-		accounts[i] = table.like(hash)
+	l.ahead(list[:n])
+	for i := range list[:n] {
+		if err := l.take(&list[i]); err != nil {
+			return err
+		}
 	}
-	for _, a := range accounts[:n] {
-		if a != nil {
-			memory.Ahead(unsafe.Pointer(unsafe.StringData(a.ID)), uintptr(len(a.ID)))
+	return nil
+}
+
+// ahead has the slots and the accounts of records read ahead.
+func (l *Loader) ahead(list []coming) {
+	s := l.state
+	for i := range list {
+		c := &list[i]
+		for c.number >= s.slots.n {
+			s.slots.add()
+		}
+		s.slots.at(c.number).Ahead()
+		if c.kind == recordFull {
+			c.hash = accountHash(c.account)
+			s.accounts.foreseePlace(c.hash)
+		}
+	}
+	for i := range list {
+		if list[i].kind == recordFull {
+			s.accounts.foreseeAccount(list[i].hash)
+		}
+	}
+	for i := range list {
+		if list[i].kind == recordFull {
+			s.accounts.foreseeID(list[i].hash)
 		}
 	}
 }
 
-// take takes what the record that b begins with says and none behind it has said:
-// the slot's content, its names, both or nothing.
-func (l *Loader) take(b []byte) error {
-	number := binary.LittleEndian.Uint32(b[1:])
-	if number >= l.header.Slots {
-		return fmt.Errorf("%w: slot %d of %d", errRecord, number, l.header.Slots)
+// take takes what a record says and none behind it has said: the slot's content, its
+// names, both or nothing.
+func (l *Loader) take(c *coming) error {
+	live := l.state.slots.at(c.number)
+	if !l.said.has(c.number) {
+		content, ok := c.content.content(l.data[:0])
+		if !ok {
+			return fmt.Errorf("%w: slot %d", errRecord, c.number)
+		}
+		l.data = content.Data[:0]
+		l.said.set(c.number)
+		live.Events, live.LastTime, live.Final = content.Events, content.LastTime, content.Final
+		live.SetData(content.Data, nil)
 	}
-	said := l.said.has(number)
-	if said && (b[0] == recordShort || l.named.has(number)) {
-		return nil
-	}
-	r := reader{b: b}
-	record := r.readRecord(l.data[:0])
-	if r.bad {
-		return fmt.Errorf("%w: slot %d", errRecord, number)
-	}
-	l.data = record.content.Data[:0]
-	s := l.state
-	for number >= s.slots.n {
-		s.slots.add()
-	}
-	live := s.slots.at(number)
-	if !said {
-		l.said.set(number)
-		live.Events, live.LastTime, live.Final = record.content.Events, record.content.LastTime, record.content.Final
-		live.SetData(record.content.Data, nil)
-	}
-	if record.kind == recordFull && !l.named.has(number) {
-		l.named.set(number)
+	if c.kind == recordFull && !l.named.has(c.number) {
+		l.named.set(c.number)
 		l.known++
-		return l.place(live, &record)
+		return l.place(live, c)
 	}
 	return nil
 }
 
 // place puts a slot that has its number and its content among those of its
 // account.
-func (l *Loader) place(live *rate.Live, r *stored) error {
+func (l *Loader) place(live *rate.Live, c *coming) error {
 	s := l.state
-	if r.terms == 0 || int(r.terms) > len(s.terms) {
-		return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, r.number, r.terms, len(s.terms))
+	if c.terms == 0 || c.terms > uint64(len(s.terms)) {
+		return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, c.number, c.terms, len(s.terms))
 	}
-	t := s.terms[r.terms-1]
-	hash := accountHash(string(r.account))
-	a := s.accounts.find(string(r.account), hash)
+	t := s.terms[c.terms-1]
+	a := s.accounts.find(c.account, c.hash)
 	if a == nil {
-		a = &rate.Account{ID: string(r.account), Hash: hash, Known: true}
-		s.accounts.add(a)
+		a = &rate.Account{ID: c.account, Hash: c.hash, Known: true}
+		s.accounts.add(a) // which keeps an id of its own
 	}
-	group := string(r.group)
-	at, found := a.Find(t, group)
+	group := string(c.group)
+	at, found := a.FindBackward(t, group)
 	if found {
 		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/tollway/tollway/host/rate"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // Tables of a partition's state in the checkpoint store.
@@ -230,60 +229,39 @@ func (r *reader) i64() int64 {
 	return 0
 }
 
-// decimal reads what putDecimal wrote.
-func (r *reader) decimal() billing.Decimal {
+// appendDecimal reads what putDecimal wrote, and appends it in the form in which
+// plugins have it.
+func (r *reader) appendDecimal(dst []byte) []byte {
 	n := uint64(r.u8())
-	if n > 16 {
+	b := r.take(n)
+	if n > decimalBytes {
 		r.bad = true
+		return dst
 	}
-	var full [16]byte
-	if b := r.take(n); copy(full[:], b) > 0 && b[n-1]&0x80 != 0 {
-		for i := n; i < 16; i++ {
+	var full [decimalBytes]byte
+	if copy(full[:], b) > 0 && b[n-1]&0x80 != 0 {
+		for i := n; i < decimalBytes; i++ {
 			full[i] = 0xff
 		}
 	}
-	return billing.DecimalLE(full[:])
+	return append(dst, full[:]...)
 }
 
-// stored is a record as it is read.
-type stored struct {
-	kind           byte
-	number, terms  uint32
-	account, group []byte
-	content        rate.Content // its data is memory of the reader
-}
-
-// readRecord reads one record; data is memory for the lines and the state.
-func (r *reader) readRecord(data []byte) (s stored) {
-	s.kind, s.number = r.u8(), r.u32()
-	body := reader{b: r.bytes(), bad: r.bad}
-	if s.kind == recordVoid && !r.bad {
-		return s
+// content reads what is behind the names in a record; data is memory for the lines
+// and the state. ok is false for what this package did not write.
+func (r *reader) content(data []byte) (c rate.Content, ok bool) {
+	flags := r.u8()
+	c.Final = flags == flagFinal
+	c.Events, c.LastTime = r.uvarint(), r.i64()
+	lines := r.uvarint()
+	if flags > flagFinal || lines > linesMax {
+		return c, false
 	}
-	if s.kind == recordFull {
-		s.terms = uint32(body.uvarint())
-		s.account, s.group = body.bytes(), body.bytes()
-	} else if s.kind != recordShort {
-		body.bad = true
+	for n := 2 * lines; n > 0 && !r.bad; n-- {
+		data = r.appendDecimal(data)
 	}
-	flags := body.u8()
-	if flags > flagFinal {
-		body.bad = true
-	}
-	s.content.Final = flags == flagFinal
-	s.content.Events, s.content.LastTime = body.uvarint(), body.i64()
-	lines := body.uvarint()
-	if lines > linesMax {
-		body.bad = true
-	}
-	for n := 2 * lines; n > 0 && !body.bad; n-- {
-		var le [16]byte
-		body.decimal().PutLE(le[:])
-		data = append(data, le[:]...)
-	}
-	s.content.Data = append(data, body.b...)
-	r.bad = r.bad || body.bad
-	return s
+	c.Data = append(data, r.b...)
+	return c, !r.bad
 }
 
 // encodePlan writes a plan: the same plan, the same bytes.

@@ -62,8 +62,9 @@ func (d *Decoder) Reset() {
 // lineBytesLeast is about the length of the shortest line.
 const lineBytesLeast = 256
 
-// invoice reads the document. ok is false when it is not what was expected.
-func (c *canonical) invoice() (inv Invoice, ok bool) {
+// head reads what the document begins with, up to its lines. ok is false when it is
+// not what was expected.
+func (c *canonical) head() (inv Invoice, ok bool) {
 	c.skip(`{"id":`)
 	inv.ID = strings.Clone(c.string()) // a caller that keeps the name keeps no document
 	c.skip(`,"account":`)
@@ -77,6 +78,15 @@ func (c *canonical) invoice() (inv Invoice, ok bool) {
 	c.skip(`},"currency":`)
 	inv.Currency = billing.Currency(strings.Clone(c.string()))
 	c.skip(`,"lines":[`)
+	return inv, !c.failed && inv.ID != "" && inv.Period.ID() == period
+}
+
+// invoice reads the document. ok is false when it is not what was expected.
+func (c *canonical) invoice() (inv Invoice, ok bool) {
+	inv, ok = c.head()
+	if !ok {
+		return Invoice{}, false
+	}
 	c.readLines(&inv)
 	c.skip(`],"total":`)
 	inv.TotalText = strings.Clone(c.string())
@@ -86,7 +96,7 @@ func (c *canonical) invoice() (inv Invoice, ok bool) {
 	c.skip(`,"seller":`)
 	inv.Seller = c.object()
 	c.skip(`}`)
-	if c.failed || c.at != len(c.text) || inv.ID == "" || inv.Period.ID() != period {
+	if c.failed || c.at != len(c.text) {
 		return Invoice{}, false
 	}
 	return inv, true

@@ -77,6 +77,34 @@ func TestDecodeCanonical(t *testing.T) {
 		if !sameDecoded(t, document) {
 			t.Errorf("%s: left to encoding/json", name)
 		}
+		begins := Invoice{ID: inv.ID, Account: inv.Account, Period: inv.Period, Currency: inv.Currency}
+		c := canonical{text: string(document[:min(len(document), headBytes)])}
+		if got, ok := c.head(); !ok || got.Period.ID() != begins.Period.ID() || got.ID != begins.ID || got.Account != begins.Account || got.Currency != begins.Currency {
+			t.Errorf("%s: it begins with %+v, %t", name, got, ok)
+		}
+	}
+}
+
+// TestDecodeHead: the beginning of a document is read also where it is a long one, or in
+// another form.
+func TestDecodeHead(t *testing.T) {
+	inv := odd(t)
+	inv.Account = billing.AccountID(strings.Repeat("long ", headBytes/4))
+	document, err := inv.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, document, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{document, indented.Bytes()} {
+		if got, err := DecodeHead(text); err != nil || got.ID != inv.ID || got.Account != inv.Account || got.Currency != inv.Currency || got.Period.ID() != inv.Period.ID() {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	if _, err := DecodeHead(document[:len(document)/2]); err == nil {
+		t.Error("half a document is read")
 	}
 }
 

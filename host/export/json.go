@@ -154,6 +154,23 @@ func DecodeInvoice(b []byte) (Invoice, error) {
 	return decodeAny(b)
 }
 
+// headBytes is enough for what a document begins with, nearly always.
+const headBytes = 512
+
+// DecodeHead reads the ID, the account, the period and the currency of a document as
+// [Invoice.Encode] writes it, and as a rule nothing behind them.
+//
+// # Errors
+//
+// Those of [DecodeInvoice], of what it reads.
+func DecodeHead(b []byte) (Invoice, error) {
+	c := canonical{text: string(b[:min(len(b), headBytes)])}
+	if inv, ok := c.head(); ok {
+		return inv, nil
+	}
+	return DecodeInvoice(b)
+}
+
 // decodeAny reads a document in any form that JSON allows.
 func decodeAny(b []byte) (Invoice, error) {
 	var in invoiceJSON

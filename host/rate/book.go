@@ -284,6 +284,15 @@ func (a *Account) Find(t *Terms, group string) (at int, found bool) {
 	})
 }
 
+// FindBackward is Find for a slot that most likely stands before all others: as when
+// an account's slots are read back, the last one first.
+func (a *Account) FindBackward(t *Terms, group string) (at int, found bool) {
+	if len(a.by) == 0 || t.compare(a.by[0]) < 0 {
+		return 0, false
+	}
+	return a.Find(t, group)
+}
+
 // Insert puts a slot with its terms and group in, at the place that Find returned.
 func (a *Account) Insert(at int, l *Live) {
 	switch n := len(a.Slots); n {

@@ -117,7 +117,7 @@ var unknownKey = regexp.MustCompile(`field (\S+) not found in type (?s:.*)`)
 
 // Run serves until interrupted.
 func (c *serveCommand) Run(ctx context.Context, s streams) error {
-	host.HoldMemory(ctx)
+	held := host.HoldMemory(ctx)
 	file, err := readServeConfig(c.Config)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	}
 	log := slog.New(handler)
 	running := serve.Config{
-		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks(), Now: failpoint.Clock(), Turns: host.ShareProcessors()},
+		Host: host.Config{DataDir: file.Data, Partitions: file.Partitions, NATS: file.nats(), TakeOver: c.TakeOver, Log: log, Plugins: file.plugins(), Deliveries: file.sinks(), Now: failpoint.Clock(), Turns: host.ShareProcessors(), Memory: held},
 		RPC: rpc.Config{
 			Listen: file.Listen, TLSCertFile: file.TLS.Cert, TLSKeyFile: file.TLS.Key, TokenFile: file.TokenFile, Log: log,
 		},

@@ -149,13 +149,13 @@ func Run(ctx context.Context, config Config) (report Report, err error) {
 	if r.world, err = cloud.New(config.Keys/cloud.Meters, true); err != nil {
 		return Report{}, err
 	}
-	host.HoldMemory(ctx)
+	held := host.HoldMemory(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	settings := serve.Config{
 		Host: host.Config{
 			DataDir: dir, Partitions: config.Partitions, NATS: stream.Config{Embedded: &stream.EmbeddedConfig{}},
-			PluginCache: host.UserPluginCache(), Now: config.Now, Turns: config.Turns,
+			PluginCache: host.UserPluginCache(), Now: config.Now, Turns: config.Turns, Memory: held,
 		},
 		RPC: rpc.Config{Listen: "127.0.0.1:0"},
 	}

@@ -25,8 +25,9 @@ const (
 // host is the real host on the log. It measures from where it stands to
 // job.Until, and compares every total with its known sum.
 func (w *worker) host(ctx context.Context) (err error) {
-	host.HoldMemory(ctx)
-	h, err := host.Open(ctx, w.hostConfig())
+	config := w.hostConfig()
+	config.Memory = host.HoldMemory(ctx)
+	h, err := host.Open(ctx, config)
 	if err != nil {
 		return err
 	}

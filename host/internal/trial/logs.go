@@ -33,8 +33,9 @@ func (w *worker) hostConfig() host.Config {
 
 // withHost runs fn beside a host that runs.
 func (w *worker) withHost(ctx context.Context, fn func(context.Context, *host.Host) error) (err error) {
-	host.HoldMemory(ctx)
-	h, err := host.Open(ctx, w.hostConfig())
+	config := w.hostConfig()
+	config.Memory = host.HoldMemory(ctx)
+	h, err := host.Open(ctx, config)
 	if err != nil {
 		return err
 	}
