@@ -107,7 +107,7 @@ func (w *world) nextCatalog() *oracle.Catalog {
 	c.Accounts, c.Tariffs = slices.Clone(c.Accounts), slices.Clone(c.Tariffs)
 	n := len(w.catalogs)
 	switch {
-	case w.chance(25):
+	case w.Tries && w.chance(25):
 		w.drawRepricing(&c)
 		w.reprices[&c] = true
 	case len(c.Accounts) > 0 && w.chance(60):
@@ -117,7 +117,7 @@ func (w *world) nextCatalog() *oracle.Catalog {
 			s.From = &from
 		}
 		a.Subscriptions = append(slices.Clone(a.Subscriptions), s)
-		w.reprices[&c] = w.chance(20)
+		w.reprices[&c] = w.Tries && w.chance(20)
 	case w.chance(50):
 		id := fmt.Sprintf("new-%d", n)
 		c.Accounts = append(c.Accounts, oracle.Account{

@@ -22,6 +22,7 @@ var (
 	seeds   = flag.Uint64("seeds", 0, "how many seeds TestSimulation runs; 0 is 1000, with -short 100, and 40 under the race detector")
 	from    = flag.Uint64("from", 1, "the first of them")
 	alone   = flag.Bool("onebyone", false, "run one seed after the other and stop at the first that fails, as the search for mutants does")
+	tries   = flag.Bool("tries", false, "have clients ask for previews and try sets of usage, and catalogs reprice")
 	steps   = flag.Int("steps", 300, "about how many steps a run makes before the faults end")
 )
 
@@ -54,7 +55,7 @@ func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
 // TestSimulation runs the engine through the worlds of many seeds, with their
 // crashes, and compares what it came to with what the log alone says.
 func TestSimulation(t *testing.T) {
-	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
+	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t), Tries: *tries}
 	list := readSeeds(t, "testdata/seeds.txt")
 	count := *seeds
 	switch {
@@ -133,7 +134,7 @@ func readSeeds(t *testing.T, file string) (list []uint64) {
 
 // A seed makes the same run each time.
 func TestSameSeedSameRun(t *testing.T) {
-	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
+	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t), Tries: *tries}
 	for seed := uint64(1); seed <= 5; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			first, second := run(t, seed, o), run(t, seed, o)

@@ -26,6 +26,8 @@ type Options struct {
 	// Dir is a folder in which each run has one of its own, for the sets of usage that
 	// its hosts try; nothing else is written there.
 	Dir string
+	// Tries has clients ask for previews and try sets of usage, and catalogs reprice.
+	Tries bool
 	// BuiltIns are compiled already, outside of the bubble.
 	BuiltIns *host.BuiltIns
 	// Log gets what the hosts log; nil: nobody.
@@ -283,7 +285,7 @@ func (w *world) call() {
 		go func() { done <- w.apply(p.ctx, h, newest) }()
 		return
 	}
-	if w.chance(45) {
+	if w.Tries && w.chance(45) {
 		w.try(p, h, done)
 		return
 	}
