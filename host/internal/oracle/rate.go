@@ -55,7 +55,7 @@ func Replay(log []Entry, owns func(account string) bool) (Result, error) {
 	if owns == nil {
 		owns = func(string) bool { return true }
 	}
-	r := rater{owns: owns, content: map[[3]string]*priced{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}, periods: map[calendar][]time.Time{}}
+	r := rater{owns: owns, content: map[[3]string]*priced{}, slots: map[key]*slot{}, closed: map[calendar]time.Time{}, bills: map[bill][]string{}, again: map[bill]bool{}, periods: map[calendar][]time.Time{}, first: map[string]int64{}}
 	for _, e := range log {
 		switch {
 		case e.Catalog != nil:
@@ -99,6 +99,7 @@ type rater struct {
 	bills   map[bill][]string        // the lines that were billed so far
 	periods map[calendar][]time.Time // that were closed, by their starts
 	again   map[bill]bool            // those that the next close makes again; true: with all that is due
+	first   map[string]int64         // the first period in which an account had something when that was repriced
 	result  Result
 	err     error
 }
@@ -362,7 +363,8 @@ func (r *rater) had(account string, start time.Time) bool {
 			return true
 		}
 	}
-	return false
+	first, once := r.first[account] // what it had may have been repriced away
+	return once && first <= start.UnixNano()
 }
 
 // fees opens the slots of a period's subscriptions without usage, of the accounts
@@ -374,6 +376,9 @@ func (r *rater) fees(c calendar, start time.Time, concern func(account string) b
 	}
 	for _, a := range r.catalog.Accounts {
 		accounts[a.ID] = concern(a.ID)
+	}
+	for id := range r.first {
+		accounts[id] = concern(id)
 	}
 	used := map[key]bool{}
 	for k, s := range r.slots {

@@ -46,6 +46,9 @@ func (r *rater) inForce(b bill) (text string) {
 func (r *rater) priceAnew(b bill) {
 	for k, s := range r.slots {
 		if (bill{k.account, k.period, s.calendar}) == b {
+			if first, once := r.first[b.account]; !once || b.period < first {
+				r.first[b.account] = b.period
+			}
 			delete(r.slots, k)
 		}
 	}

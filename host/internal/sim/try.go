@@ -186,6 +186,17 @@ func (w *world) preview(ctx context.Context, h *host.Host, account string) error
 	return nil
 }
 
+// forgetTrials forgets what was tried behind a position: it was read there, and the log
+// has lost it before anything was committed.
+func (w *world) forgetTrials(partition int, position uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.previews = slices.DeleteFunc(w.previews, func(p previewed) bool { return p.partition == partition && p.position > position })
+	w.tried = slices.DeleteFunc(w.tried, func(s triedSet) bool {
+		return slices.ContainsFunc(s.report.AsOf.Positions, func(at query.Position) bool { return at.Partition == partition && at.Sequence > position })
+	})
+}
+
 // setMessage returns the events of a message of a set that was committed: each message
 // is in the log once.
 func (w *world) setMessage(name string, partition int, m stream.Message) (events []oracle.Event, err error) {

@@ -404,6 +404,7 @@ func (w *world) damageLog(p *process) {
 	case kind == "unread" && farthest < uint64(len(s.list)):
 		w.note("partition %d loses what nobody has read, from %d", n, farthest+1)
 		s.list = s.list[:farthest]
+		w.forgetTrials(n, farthest)
 	case kind == "gap" && last+1 < uint64(len(s.list)):
 		s.gone[last+1] = true
 		w.note("partition %d has a gap at %d", n, last+1)
