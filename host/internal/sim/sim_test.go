@@ -22,7 +22,7 @@ var (
 	seeds   = flag.Uint64("seeds", 0, "how many seeds TestSimulation runs; 0 is 1000, with -short 100, and 40 under the race detector")
 	from    = flag.Uint64("from", 1, "the first of them")
 	alone   = flag.Bool("onebyone", false, "run one seed after the other and stop at the first that fails, as the search for mutants does")
-	tries   = flag.Bool("tries", false, "have clients ask for previews and try sets of usage, and catalogs reprice")
+	tries   = flag.String("tries", "some", "in which worlds clients ask for previews and try sets of usage, and catalogs reprice: some (one of four), all, none")
 	steps   = flag.Int("steps", 300, "about how many steps a run makes before the faults end")
 )
 
@@ -45,9 +45,46 @@ func builtIns(t *testing.T) *host.BuiltIns {
 	return b
 }
 
-// run makes the run of a seed in a bubble of its own.
-func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
+// world is one to run: its seed, and whether clients try what would be billed.
+type world struct {
+	seed  uint64
+	tries bool
+}
+
+// worldOf is the world that a seed stands for where nothing else is said: trying makes a
+// world slow, so one of four does.
+func worldOf(seed uint64) world { return world{seed, seed%4 == 0} }
+
+// chosen is the world of a seed as the flags have it.
+func chosen(seed uint64) world {
+	w := worldOf(seed)
+	switch *tries {
+	case "all":
+		w.tries = true
+	case "none":
+		w.tries = false
+	}
+	return w
+}
+
+// repeat are the flags that run the world again.
+func (w world) repeat() string {
+	flags := fmt.Sprintf("-seed=%d", w.seed)
+	switch {
+	case w == worldOf(w.seed):
+	case w.tries:
+		flags += " -tries=all"
+	default:
+		flags += " -tries=none"
+	}
+	return flags
+}
+
+// run makes the run of a world in a bubble of its own.
+func run(t *testing.T, w world, o sim.Options) (out sim.Outcome) {
 	t.Helper()
+	seed := w.seed
+	o.Tries = w.tries
 	synctest.Test(t, func(*testing.T) { out = sim.Run(seed, *steps, o) })
 	return out
 }
@@ -55,7 +92,7 @@ func run(t *testing.T, seed uint64, o sim.Options) (out sim.Outcome) {
 // TestSimulation runs the engine through the worlds of many seeds, with their
 // crashes, and compares what it came to with what the log alone says.
 func TestSimulation(t *testing.T) {
-	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t), Tries: *tries}
+	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
 	list := readSeeds(t, "testdata/seeds.txt")
 	count := *seeds
 	switch {
@@ -68,10 +105,10 @@ func TestSimulation(t *testing.T) {
 		count = 1000
 	}
 	for n := range count {
-		list = append(list, *from+n)
+		list = append(list, chosen(*from+n))
 	}
 	if *oneSeed != 0 {
-		list = []uint64{*oneSeed}
+		list = []world{chosen(*oneSeed)}
 		o.Note = func(text string) { t.Log(text) }
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 		if !testing.Verbose() {
@@ -83,11 +120,11 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	t.Run("seeds", func(t *testing.T) {
-		for _, seed := range list {
-			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+		for _, w := range list {
+			t.Run(strconv.FormatUint(w.seed, 10), func(t *testing.T) {
 				t.Parallel()
-				if out := run(t, seed, o); out.Violation != "" {
-					t.Errorf("%s: %s\nto repeat: go test ./host/internal/sim -run TestSimulation -v -seed=%d", out.What, out.Violation, seed)
+				if out := run(t, w, o); out.Violation != "" {
+					t.Errorf("%s: %s\nto repeat: go test ./host/internal/sim -run TestSimulation -v %s", out.What, out.Violation, w.repeat())
 				}
 			})
 		}
@@ -95,19 +132,20 @@ func TestSimulation(t *testing.T) {
 }
 
 // oneByOne counts the seeds on the standard output, for a program to read.
-func oneByOne(t *testing.T, list []uint64, o sim.Options) {
+func oneByOne(t *testing.T, list []world, o sim.Options) {
 	t.Helper()
-	for n, seed := range list {
+	for n, w := range list {
 		fmt.Printf("sim: seed %d\n", n+1) // before: the program may end
-		if out := run(t, seed, o); out.Violation != "" {
+		if out := run(t, w, o); out.Violation != "" {
 			fmt.Printf("sim: seed %d %s\n", n+1, out.What)
-			t.Fatalf("%d: %s: %s", seed, out.What, out.Violation)
+			t.Fatalf("%s: %s: %s", w.repeat(), out.What, out.Violation)
 		}
 	}
 }
 
-// readSeeds reads a file of seeds, one a line, with what each is about behind a #.
-func readSeeds(t *testing.T, file string) (list []uint64) {
+// readSeeds reads a file of seeds, one a line, with "tries" behind those of worlds in
+// which clients try, and what each is about behind a #.
+func readSeeds(t *testing.T, file string) (list []world) {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -123,21 +161,22 @@ func readSeeds(t *testing.T, file string) (list []uint64) {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		seed, err := strconv.ParseUint(text, 10, 64)
+		number, tries := strings.CutSuffix(text, " tries")
+		seed, err := strconv.ParseUint(number, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, seed)
+		list = append(list, world{seed, tries})
 	}
 	return list
 }
 
 // A seed makes the same run each time.
 func TestSameSeedSameRun(t *testing.T) {
-	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t), Tries: *tries}
+	o := sim.Options{Dir: t.TempDir(), BuiltIns: builtIns(t)}
 	for seed := uint64(1); seed <= 5; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			first, second := run(t, seed, o), run(t, seed, o)
+			first, second := run(t, worldOf(seed), o), run(t, worldOf(seed), o)
 			if first != second {
 				t.Errorf("%+v\n%+v", first, second)
 			}
