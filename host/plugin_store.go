@@ -308,17 +308,18 @@ type RevokeRequest struct {
 // applied any more. It returns the plugins concerned that versions in force use:
 // these keep pricing, since usage must be priced, until they are replaced.
 func (h *Host) RevokePlugin(ctx context.Context, r RevokeRequest) ([]query.Plugin, error) {
+	key, isKey := sign.ParseID(r.KeyID)
 	switch {
 	case (r.Digest == "") == (r.KeyID == ""):
 		return nil, fault(ReasonInvalidPlugin, "", "name either a plugin's digest or a key")
-	case r.KeyID != "" && !sign.ValidID(r.KeyID):
+	case r.KeyID != "" && !isKey:
 		return nil, fault(ReasonInvalidPlugin, "`tollway plugin list` shows the keys", "%q is no key id: those are 16 upper-case hex digits", r.KeyID)
 	case r.Digest != "":
 		if _, err := h.pluginBytes(ctx, r.Digest); err != nil {
 			return nil, err
 		}
 	}
-	record := revokeRecord{Digest: r.Digest, KeyID: r.KeyID, Reason: r.Reason, By: r.By, At: h.config.Now().UTC()}
+	record := revokeRecord{Digest: r.Digest, KeyID: key, Reason: r.Reason, By: r.By, At: h.config.Now().UTC()}
 	if err := h.shelf.revoke(ctx, record); err != nil {
 		return nil, err
 	}

@@ -64,9 +64,14 @@ func (k PublicKey) String() string { return k.key.String() }
 
 func formatID(id uint64) string { return fmt.Sprintf("%016X", id) }
 
-// ValidID reports whether a text is a key's id.
-func ValidID(id string) bool {
-	return len(id) == 16 && strings.Trim(id, "0123456789ABCDEF") == ""
+// ParseID returns a key's id with all of its 16 digits: minisign leaves out zeros at
+// the beginning, so one key of sixteen has a shorter one in its file. It returns false
+// for a text that is no id.
+func ParseID(text string) (id string, ok bool) {
+	if text == "" || len(text) > 16 || strings.Trim(text, "0123456789ABCDEF") != "" {
+		return "", false
+	}
+	return strings.Repeat("0", 16-len(text)) + text, true
 }
 
 // Trust is a set of public keys. It never changes.
@@ -163,9 +168,7 @@ func GenerateKey(password string) (public, secret []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("key: %w", err)
 	}
-	if public, err = p.MarshalText(); err != nil {
-		return nil, nil, fmt.Errorf("key: %w", err)
-	}
+	public = fmt.Appendf(nil, "untrusted comment: minisign public key %s\n%s", formatID(p.ID()), p)
 	if password == "" {
 		secret, err = s.MarshalText()
 	} else {

@@ -73,6 +73,33 @@ func TestLockedKey(t *testing.T) {
 	}
 }
 
+// The file of a public key names its id in full, whatever it begins with, and an id
+// as minisign writes it, without zeros at the beginning, is the same.
+func TestIDs(t *testing.T) {
+	for range 200 {
+		public, _, err := GenerateKey("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := ParsePublicKey(string(public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(public), "\n")
+		if want := "untrusted comment: minisign public key " + k.ID(); first != want {
+			t.Fatalf("%s, want %s", first, want)
+		}
+		if id, ok := ParseID(strings.TrimLeft(k.ID(), "0")); !ok || id != k.ID() {
+			t.Fatalf("%s, %v, want %s", id, ok, k.ID())
+		}
+	}
+	for _, text := range []string{"", "0123456789ABCDEF0", "c80218897ced344a", "C80218897CED344G"} {
+		if id, ok := ParseID(text); ok {
+			t.Errorf("%q is %s", text, id)
+		}
+	}
+}
+
 // What is signed is verified, and nothing else is: not with one byte of the
 // message or of the signature's lines changed.
 func TestRoundTrip(t *testing.T) {
