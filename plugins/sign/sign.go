@@ -168,7 +168,7 @@ func GenerateKey(password string) (public, secret []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("key: %w", err)
 	}
-	public = fmt.Appendf(nil, "untrusted comment: minisign public key %s\n%s", formatID(p.ID()), p)
+	public = fmt.Appendf(nil, "untrusted comment: minisign public key: %s\n%s", formatID(p.ID()), p)
 	if password == "" {
 		secret, err = s.MarshalText()
 	} else {

@@ -86,7 +86,7 @@ func TestIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, _, _ := strings.Cut(string(public), "\n")
-		if want := "untrusted comment: minisign public key " + k.ID(); first != want {
+		if want := "untrusted comment: minisign public key: " + k.ID(); first != want {
 			t.Fatalf("%s, want %s", first, want)
 		}
 		if id, ok := ParseID(strings.TrimLeft(k.ID(), "0")); !ok || id != k.ID() {
