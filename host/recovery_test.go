@@ -14,7 +14,7 @@ import (
 // run runs a host on a folder while do works with it.
 func run(t *testing.T, dir string, do func(ctx context.Context, h *Host)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	h, err := Open(ctx, Config{
 		DataDir: dir, Partitions: 3, PluginCache: UserPluginCache(), Temporary: true,

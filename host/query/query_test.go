@@ -166,7 +166,7 @@ func TestListPagesThroughAllAccounts(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	w := newWorld(t, 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -197,7 +197,7 @@ func TestLatestIsAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	go func() { arrived <- w.engine.WaitLatest(ctx, []query.Position{{Sequence: 2}}) }()
 	time.Sleep(10 * time.Millisecond) // whether it waits already or not, it must come back
