@@ -48,6 +48,7 @@ func newCalls(log *slog.Logger) *calls {
 			tollwayv1connect.UsageServiceIngestStreamProcedure:  newPlaces(64),
 			tollwayv1connect.CatalogServiceApplyProcedure:       newPlaces(1),
 			tollwayv1connect.PluginServicePushProcedure:         newPlaces(1),
+			tollwayv1connect.BackfillServiceSendProcedure:       newPlaces(4),
 			tollwayv1connect.PluginServiceDownloadProcedure:     newPlaces(4),
 			tollwayv1connect.PluginServiceReportShadowProcedure: newPlaces(2),
 			tollwayv1connect.InvoiceServiceExportProcedure:      newPlaces(64),

@@ -31,6 +31,10 @@ func TestRequestLimits(t *testing.T) {
 		{"ingest that fits", "UsageService/Ingest", `{"events":[{"id":"` + blob(ingestBytesMax/2) + `"}]}`, 200},
 		{"apply that fits", "CatalogService/Apply", `{"files":[{"name":"` + blob(ingestBytesMax*2) + `"}]}`, 200},
 		{"apply", "CatalogService/Apply", `{"files":[{"name":"` + blob(applyBytesMax) + `"}]}`, 429},
+		{"as many names as may be", "DeadLetterService/Replay", `{"selection":{"names":[` + strings.Repeat(`{"partition":65535,"number":"18446744073709551615"},`, settleNamesMax-1) + `{"number":"1"}]}}`, 200},
+		{"part of a set that fits", "BackfillService/Send", `{"name":"a","events":"` + strings.Repeat("aGVs", backfillPartMax/3) + `"}`, 200},
+		{"part of a set that is a little too large", "BackfillService/Send", `{"name":"a","events":"` + strings.Repeat("aGVs", backfillPartMax/3+1) + `"}`, 429},
+		{"part of a set", "BackfillService/Send", `{"name":"a","events":"` + blob(partBytesMax) + `"}`, 429},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, answer := call(t, server.URL()+"/tollway.v1."+c.method, c.body, nil)

@@ -48,6 +48,8 @@ var testAsOf = query.AsOf{
 
 func (f *fakeEngine) Partitions() int { return 2 }
 
+func (f *fakeEngine) AddToBackfill(context.Context, string, int, []byte) error { return nil }
+
 func (f *fakeEngine) Submit(ctx context.Context, chunk UsageChunk) (UsageTicket, error) {
 	f.mu.Lock()
 	f.ingested = append(f.ingested, chunk.Events...)

@@ -213,8 +213,8 @@ func hintOf(code connect.Code) string {
 	case connect.CodeInvalidArgument:
 		return "the request must match the message in rpc/tollway/v1; all values of data are strings, numbers too: {\"calls\": \"12\"}"
 	case connect.CodeResourceExhausted:
-		return fmt.Sprintf("Ingest takes %d MiB, IngestStream %d MiB a chunk, Apply and Push %d MiB, every other method %d KiB: send less at a time",
-			ingestBytesMax>>20, chunkBytesMax>>20, applyBytesMax>>20, requestBytesMax>>10)
+		return fmt.Sprintf("Ingest takes %d MiB, IngestStream %d MiB a chunk, Apply and Push %d MiB, a part of a backfill %d MiB, most other methods %d KiB: send less at a time",
+			ingestBytesMax>>20, chunkBytesMax>>20, applyBytesMax>>20, backfillPartMax>>20, requestBytesMax>>10)
 	default:
 		return ""
 	}

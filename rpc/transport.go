@@ -13,12 +13,17 @@ import (
 
 // Limits of a request, in bytes after decompression.
 const (
-	requestBytesMax = 64 << 10 // of every method but those below
-	ingestBytesMax  = 8 << 20  // of UsageService.Ingest
-	chunkBytesMax   = 2 << 20  // of one chunk of UsageService.IngestStream
-	applyBytesMax   = 64 << 20 // of CatalogService.Apply and PluginService.Push: plugins are megabytes
-	shadowBytesMax  = 2 << 20  // of PluginService.StartShadow: params may be a table
-	headerBytesMax  = 64 << 10 // of all headers together; a GET's message is among them
+	requestBytesMax = 64 << 10  // of every method but those below
+	ingestBytesMax  = 8 << 20   // of UsageService.Ingest
+	chunkBytesMax   = 2 << 20   // of one chunk of UsageService.IngestStream
+	applyBytesMax   = 64 << 20  // of CatalogService.Apply and PluginService.Push: plugins are megabytes
+	shadowBytesMax  = 2 << 20   // of PluginService.StartShadow: params may be a table
+	settleBytesMax  = 640 << 10 // of DeadLetterService.Replay and Discard: settleNamesMax names, in JSON
+	headerBytesMax  = 64 << 10  // of all headers together; a GET's message is among them
+
+	// partBytesMax is that of BackfillService.Send: events that are as many as may be, as
+	// JSON has bytes, and the rest of the message.
+	partBytesMax = backfillPartMax*4/3 + requestBytesMax
 )
 
 // compressBytesMin is the size from which on answers are compressed for callers
@@ -36,6 +41,10 @@ func bytesMax(procedure string) int {
 		return applyBytesMax
 	case tollwayv1connect.PluginServiceStartShadowProcedure:
 		return shadowBytesMax
+	case tollwayv1connect.DeadLetterServiceReplayProcedure, tollwayv1connect.DeadLetterServiceDiscardProcedure:
+		return settleBytesMax
+	case tollwayv1connect.BackfillServiceSendProcedure:
+		return partBytesMax
 	default:
 		return requestBytesMax
 	}
@@ -44,7 +53,7 @@ func bytesMax(procedure string) int {
 // transportOptions are the server's: codecs, limits, compression.
 func transportOptions() []connecthttp.Option {
 	return []connecthttp.Option{
-		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), newJSONCodec()),
+		connecthttp.WithCodecs(binaryCodec{connectproto.NewBinaryCodec()}, newJSONCodec()),
 		connecthttp.WithCompressMinBytes(compressBytesMin),
 		connecthttp.WithReadMaxBytes(requestBytesMax),
 		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
