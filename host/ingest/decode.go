@@ -71,7 +71,12 @@ func (d *Decoder) Decode(header func(name string) string, body []byte, dst []Eve
 		return d.decodeBinary(header, body, dst)
 	}
 	switch mediaType(given) {
-	case "", contentTypeData:
+	case "":
+		if SaysPacked(body) {
+			return d.decodePacked(body, dst)
+		}
+		fallthrough
+	case contentTypeData:
 		// Nobody said what it is, but a CloudEvent and an array of them cannot be taken for each other.
 		if start := bytes.TrimLeft(body, " \t\r\n"); len(start) > 0 && start[0] == '[' {
 			return d.decodeArray(body, dst)
@@ -81,6 +86,11 @@ func (d *Decoder) Decode(header func(name string) string, body []byte, dst []Eve
 	return append(dst, undecodable("content type %s is not known: use %s, or send the attributes as ce- headers",
 		shown(given), contentTypesKnown))
 }
+
+// SaysPacked reports whether a body begins as a packed batch does whose first string, the empty one, stands first. No JSON
+// text has a zero byte, so that neither can be taken for the other. Such a message needs no header that says its content type,
+// which every reader would have to take apart.
+func SaysPacked(body []byte) bool { return len(body) >= 2 && body[0] == tagStrings && body[1] == 0 }
 
 // undecodable is the event that stands for a message that cannot be read.
 func undecodable(format string, args ...any) Event {

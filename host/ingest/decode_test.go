@@ -53,6 +53,39 @@ func TestDecodeEvent(t *testing.T) {
 	}
 }
 
+// A packed batch needs no header: nothing else begins as it does.
+func TestPackedSaysWhatItIs(t *testing.T) {
+	packed, err := Pack(nil, []billing.UsageEvent{goodEvent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := NewDecoder(1).Decode(contentType(ContentTypePacked), packed, nil)
+	got := NewDecoder(1).Decode(headers(), packed, nil)
+	if diff := cmp.Diff(want, got); diff != "" || !SaysPacked(packed) {
+		t.Errorf("without a header (says so: %v): %s", SaysPacked(packed), diff)
+	}
+	if empty := NewDecoder(1).Decode(headers(), []byte{'\n', 0}, nil); len(empty) != 0 {
+		t.Errorf("an empty batch without a header: %+v", empty)
+	}
+	for name, c := range map[string]struct {
+		header func(string) string
+		body   string
+		bad    bool
+	}{
+		"JSON behind a line end":       {headers(), "\n" + goodJSON, false},
+		"an array behind a line end":   {headers(), "\n[" + goodJSON + "]", false},
+		"a zero byte that is no batch": {headers(), "\x00" + goodJSON, true},
+		"another content type":         {contentType(ContentTypeEvent), string(packed), true},
+		"any JSON type":                {contentType("application/json"), string(packed), true},
+		"no first string":              {headers(), string(packed[2:]), true},
+	} {
+		events := NewDecoder(1).Decode(c.header, []byte(c.body), nil)
+		if len(events) != 1 || (events[0].Problem != nil) != c.bad {
+			t.Errorf("%s: %+v", name, events)
+		}
+	}
+}
+
 func TestDecodeArrayKeepsTheGoodElements(t *testing.T) {
 	second := strings.Replace(goodJSON, `"e1"`, `"e2"`, 1)
 	bad := map[string]string{

@@ -14,6 +14,7 @@
 //	application/vnd.tollway.usage-batch+protobuf   tollway.v1.UsageBatch, many events of one partition
 //	any JSON type, or none, with ce- headers       one CloudEvent, binary mode: the body is its data
 //	application/json or none, without ce- headers  one CloudEvent or an array, told apart by the first character
+//	none, and the body begins with the bytes 0a 00 tollway.v1.UsageBatch, whose first string stands first in the body
 //
 // An event needs specversion 1.0, id, source, type, subject (the account) and time (RFC 3339 with a zone, digits beyond
 // the nanosecond are cut off). Its data is a JSON object, in data or as base64 in data_base64, or absent. Other attributes

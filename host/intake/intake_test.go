@@ -27,6 +27,7 @@ type memoryLog struct {
 	mu        sync.Mutex
 	messages  map[string][][]byte // by subject; a sequence is an index from 1
 	published int                 // messages, stored or not
+	headed    int                 // of them, those with a header
 	groups    []int
 	fail      func(n int) bool
 	gate      chan struct{} // Publish waits for one token each; nil: never
@@ -47,6 +48,9 @@ func (m *memoryLog) Publish(ctx context.Context, out []stream.Outgoing) ([]uint6
 	failed := &stream.PublishError{Total: len(out)}
 	for i, o := range out {
 		m.published++
+		if len(o.Header) > 0 {
+			m.headed++
+		}
 		if m.fail != nil && m.fail(m.published) {
 			failed.Failed = append(failed.Failed, stream.FailedMessage{Index: i, Err: errLost})
 			continue
@@ -159,6 +163,9 @@ func TestOutcomesAreTrue(t *testing.T) {
 			group.Go(func() { callers[i].send(in) })
 		}
 		group.Wait()
+		if log.headed > 0 {
+			t.Fatalf("%d messages have a header, which costs whoever reads them", log.headed)
+		}
 		stored := map[string][]place{} // where each id is
 		for subject, bodies := range log.messages {
 			for n, body := range bodies {

@@ -236,9 +236,12 @@ func (l *lane) next(group []message) []message {
 // publish writes a group and tells the tickets. Sequences of messages that are
 // not known to be stored are 0.
 func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing {
-	header := map[string]string{"Content-Type": ingest.ContentTypePacked}
-	for n := range group {
-		out = append(out, stream.Outgoing{Subject: stream.BatchSubject(l.partition), Header: header, Data: group[n].body})
+	for n := range group { // without a header: the body says that it is packed
+		o := stream.Outgoing{Subject: stream.BatchSubject(l.partition), Data: group[n].body}
+		if !ingest.SaysPacked(o.Data) { // another producer's, forwarded as it came
+			o.Header = map[string]string{"Content-Type": ingest.ContentTypePacked}
+		}
+		out = append(out, o)
 	}
 	failpoint.Hit("intake.before-publish")
 	sequences, err := l.intake.log.Publish(l.intake.ctx, out)

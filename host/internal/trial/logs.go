@@ -129,7 +129,11 @@ func outgoing(f cloud.Format, partition int, body []byte) stream.Outgoing {
 	if f == cloud.Packed {
 		subject = stream.BatchSubject(partition)
 	}
-	return stream.Outgoing{Subject: subject, Header: map[string]string{"Content-Type": contentType(f)}, Data: body}
+	out := stream.Outgoing{Subject: subject, Data: body}
+	if !ingest.SaysPacked(body) { // the intake writes packed messages without a header
+		out.Header = map[string]string{"Content-Type": contentType(f)}
+	}
+	return out
 }
 
 func contentType(f cloud.Format) string {
