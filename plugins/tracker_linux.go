@@ -166,6 +166,25 @@ func (t *tracker) renew(memory, image []byte, skip span) error {
 // eachWritten visits the pages of a memory that were written to, but for those of skip, with the same page of the
 // image, until visit returns false.
 func (t *tracker) eachWritten(memory []byte, skip span, visit func(page, at []byte) bool, image []byte) error {
+	// Of the pages of skip, which are most of those in use, the system need not tell.
+	more := true
+	for _, part := range [...]span{{0, skip.from}, {skip.to, len(memory)}} {
+		err := t.eachWrittenOf(memory[part.from:part.to], image[part.from:part.to], func(page, at []byte) bool {
+			more = visit(page, at)
+			return more
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachWrittenOf does that for a part of a memory.
+func (t *tracker) eachWrittenOf(memory, image []byte, visit func(page, at []byte) bool) error {
+	if len(memory) == 0 {
+		return nil
+	}
 	b := t.buffers.Get().(*[]byte)
 	defer t.buffers.Put(b)
 	size := len(memory) / systemPage * pagemapEntry
@@ -183,9 +202,6 @@ func (t *tracker) eachWritten(memory []byte, skip span, visit func(page, at []by
 			continue
 		}
 		at := k / pagemapEntry * systemPage
-		if at >= skip.from && at < skip.to {
-			continue
-		}
 		if !visit(memory[at:at+systemPage], image[at:at+systemPage]) {
 			return nil
 		}

@@ -101,9 +101,10 @@ func (p *pluginCall) value(text string) uint32 {
 	return id
 }
 
-// run makes the call and takes the slots' new states and lines into the cells.
-// The call is empty afterwards.
-func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
+// run makes the call and takes the slots' new states and lines into the cells: a copy
+// of them where keep says that the instance is called again before they are dealt
+// with. The call is empty afterwards.
+func (p *pluginCall) run(ctx context.Context, b *batch, keep bool) ([]refusal, error) {
 	defer p.reset()
 	rejects, err := p.module.instance.Price(ctx, &p.batch)
 	if err != nil {
@@ -111,7 +112,10 @@ func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
 	}
 	for i := range p.batch.Slots {
 		slot, c := &p.batch.Slots[i], &b.cells[p.cells[i]]
-		c.lines, c.state = b.keep(slot.Lines), b.keep(slot.State)
+		c.lines, c.state = slot.Lines, slot.State
+		if keep {
+			c.keep(b)
+		}
 	}
 	if len(rejects) == 0 {
 		return nil, nil
@@ -125,6 +129,9 @@ func (p *pluginCall) run(ctx context.Context, b *batch) ([]refusal, error) {
 
 // keepBytes is the size of the blocks that hold what plugins have returned.
 const keepBytes = 1 << 20
+
+// keep has the cell's lines and state in the batch's memory.
+func (c *cell) keep(b *batch) { c.lines, c.state = b.keep(c.lines), b.keep(c.state) }
 
 // keep copies bytes out of an instance's memory; they are valid until the batch's
 // outcome has been dealt with.

@@ -55,7 +55,8 @@ type batch struct {
 	met      []*Live    // of the events: the slot that their account remembers for the type, or nil
 	hits     []hit      // by event, then in the order of the subscriptions
 	cells    []cell
-	kept     []byte                  // block of what plugins returned
+	kept     []byte                  // block of what plugins returned, as far as it is kept
+	keeps    bool                    // it is: they are called again
 	made     map[newSlot]int32       // cells of slots with a group that the book does not have
 	comers   map[string]*Account     // accounts that the book does not have
 	came     []*Account              // the same
@@ -115,7 +116,7 @@ func (b *batch) begin(book Book, events []Event) {
 		b.number = 1 // slots remember the batch that met them last, and 0 is none
 	}
 	b.book, b.events = book, events
-	b.kept = b.kept[:0]
+	b.kept, b.keeps = b.kept[:0], false
 	n := len(events)
 	b.hits = slices.Grow(b.hits, n)
 	b.accounts = slices.Grow(b.accounts[:0], n)[:n]
@@ -174,6 +175,12 @@ func (b *batch) price(ctx context.Context) ([]Rejection, error) {
 		b.cells[b.hits[r.hit].cell].taken--
 	}
 	if tied != nil {
+		for i := range b.cells {
+			if !tied[i] {
+				b.cells[i].keep(b)
+			}
+		}
+		b.keeps = true
 		more, err := b.oneByOne(ctx, tied)
 		if err != nil {
 			return nil, err
@@ -331,13 +338,14 @@ func (b *batch) call(ctx context.Context, hits []int32) ([]refusal, error) {
 
 // run makes the calls that were put together.
 func (b *batch) run(ctx context.Context) (refused []refusal, err error) {
+	keep := b.keeps || len(b.calls) > 1 // two calls may be of one instance
 	for _, call := range b.calls {
 		if err != nil { // nothing counts any more
 			call.reset()
 			continue
 		}
 		var more []refusal
-		more, err = call.run(ctx, b)
+		more, err = call.run(ctx, b, keep)
 		refused = append(refused, more...)
 	}
 	b.calls = b.calls[:0]

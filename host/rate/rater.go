@@ -15,7 +15,8 @@ import (
 type Event = ingest.Event
 
 // Outcome is what a batch of events does. It is used again by the next batch,
-// with all that it refers to.
+// with all that it refers to, which is in part memory of the plugins: whatever has the
+// rater price or finish something else ends it.
 type Outcome struct {
 	Changes  []Change    // of the slots that took events, in the order of their first event
 	Rejected []Rejection // events that were priced by nobody, in order
