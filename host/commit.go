@@ -239,12 +239,21 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
-	commit := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{}, Trim: map[uint8]uint64{}}
+	commit := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{}, Room: true, Trim: map[uint8]uint64{}}
 	g.Tables(func(table uint8, key, value []byte) {
 		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
 	})
 	for _, log := range []uint8{accumulate.LogDeadLetters, accumulate.LogInvoices, accumulate.LogAlerts, accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {
-		if entries := g.Appends(log); len(entries) > 0 {
+		var entries [][]byte
+		switch log { // the journals have room for the store's own
+		case accumulate.LogSlots:
+			entries = g.Journal()
+		case accumulate.LogIndex:
+			entries = withRoom(g.Appends(log))
+		default:
+			entries = g.Appends(log)
+		}
+		if len(entries) > 0 {
 			commit.Appends[log] = entries
 		}
 	}
@@ -276,6 +285,18 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	failpoint.Hit("commit.shown")
 	p.pace.commit.add(p.host.config.Now().Sub(begun))
 	return nil
+}
+
+// Both are the same.
+const _ = uint(accumulate.JournalRoom-checkpoint.RoomBytes) + uint(checkpoint.RoomBytes-accumulate.JournalRoom)
+
+// withRoom returns copies of entries of a journal, with room before each.
+func withRoom(entries [][]byte) [][]byte {
+	roomy := make([][]byte, len(entries))
+	for i, e := range entries {
+		roomy[i] = append(make([]byte, checkpoint.RoomBytes, checkpoint.RoomBytes+len(e)), e...)
+	}
+	return roomy
 }
 
 // fullRetry is how often a partition looks whether a full disk has space again.

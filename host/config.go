@@ -77,6 +77,12 @@ const (
 	logFilters
 )
 
+// Journals lists the logs of a partition that the state store keeps as journals. A
+// commit has room before each of their entries, see [checkpoint.Commit].
+func Journals() []uint8 {
+	return []uint8{accumulate.LogSlots, accumulate.LogIndex, logRecent, logPieces, logFilters}
+}
+
 // stateOptions are the options of the state store.
 func (c Config) stateOptions() checkpoint.Options {
 	o := checkpoint.DefaultOptions()
@@ -88,7 +94,7 @@ func (c Config) stateOptions() checkpoint.Options {
 		o.FreeMinBytes = c.FreeMinBytes
 	}
 	o.Logger = c.Log
-	o.Journals = []uint8{accumulate.LogSlots, accumulate.LogIndex, logRecent, logPieces, logFilters}
+	o.Journals = Journals()
 	return o
 }
 

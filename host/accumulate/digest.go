@@ -138,7 +138,7 @@ func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
 		return Sums{}, err
 	}
 	for _, chunk := range g.chunks {
-		if err := t.chunk(chunk); err != nil {
+		if err := t.chunk(chunk[JournalRoom:]); err != nil {
 			return Sums{}, err
 		}
 	}

@@ -20,7 +20,7 @@ type Generation struct {
 	blocks [][]byte
 	dirty  []*rate.Live // slots changed, each once
 
-	chunks  [][]byte // of records, each an entry of the journal
+	chunks  [][]byte // of records, each the room and an entry of the journal
 	free    [][]byte // empty chunks
 	scratch []byte
 	short   int  // short records that were written, those in place of others not
@@ -66,6 +66,9 @@ const (
 	// store. A larger record has a chunk of its own.
 	chunkBytes = 512 << 10
 	chunkHead  = 1 // the version
+	// JournalRoom is what an entry of Journal has in front for the store's header of
+	// a segment, so that the store need not copy it.
+	JournalRoom = 24
 )
 
 // A round is one of two numbers, so that 0 is none. They take turns.
@@ -130,7 +133,11 @@ func (g *Generation) Appends(log uint8) [][]byte {
 	case LogInvoices:
 		return g.invoices
 	case LogSlots:
-		return g.chunks
+		entries := make([][]byte, len(g.chunks))
+		for i, c := range g.chunks {
+			entries[i] = c[JournalRoom:]
+		}
+		return entries
 	case LogVerdicts:
 		return g.verdicts
 	case LogAlerts:
@@ -140,6 +147,10 @@ func (g *Generation) Appends(log uint8) [][]byte {
 	}
 	return nil
 }
+
+// Journal returns the entries that the generation adds to LogSlots, with JournalRoom
+// bytes before each that whoever stores them may write to.
+func (g *Generation) Journal() [][]byte { return g.chunks }
 
 // Accounts calls fn with the accounts of which the generation has changed a
 // slot, with some of them more than once.
@@ -278,12 +289,13 @@ func (g *Generation) append(kind byte, l *rate.Live) uint64 {
 
 // takeChunk returns a chunk that has its version only, with room for a record.
 func (g *Generation) takeChunk(room int) []byte {
-	if n := len(g.free); n > 0 && room <= chunkBytes-chunkHead {
+	const head = JournalRoom + chunkHead
+	if n := len(g.free); n > 0 && room <= chunkBytes-head {
 		c := g.free[n-1]
 		g.free = g.free[:n-1]
-		return append(c[:0], recordVersion)
+		return append(c[:JournalRoom], recordVersion)
 	}
-	return append(make([]byte, 0, max(chunkBytes, chunkHead+room)), recordVersion)
+	return append(make([]byte, JournalRoom, max(chunkBytes, head+room)), recordVersion)
 }
 
 // repeat writes the full record of a slot, which the generation need not have

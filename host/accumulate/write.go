@@ -127,7 +127,7 @@ func (s *State) Take(changes []rate.Change) error {
 			s.touch(changes[i].Account)
 		}
 	}
-	s.takeTurns(g.short - short)
+	s.takeTurns(turnsFor(g.short) - turnsFor(short))
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (s *State) put(slot *rate.Slot) error {
 	}
 	short := s.filling.short
 	s.filling.record(l)
-	s.takeTurns(s.filling.short - short)
+	s.takeTurns(turnsFor(s.filling.short) - turnsFor(short))
 	return nil
 }
 
@@ -252,9 +252,17 @@ func (s *State) numberPlan(p *rate.Plan) (uint32, error) {
 }
 
 // In a round, every slot has a full record in the journal: the first record of a slot
-// that changes is one. For each that is a short one, because the slot has had its full
-// one, there is a turn for another slot, so that a round comes to an end: those that do
-// not change have theirs then.
+// that changes is one. For some of those that are short ones, because the slot has had
+// its full one, there is a turn for another slot, so that a round comes to an end: those
+// that do not change have theirs then.
+
+// shortsPerTurn is how many short records there are for a turn. A turn costs as much as
+// a change, and the journal, which is read when the state is opened, has as many short
+// records for each full one, in the round and the one before, at most.
+const shortsPerTurn = 3
+
+// turnsFor is how many turns so many short records of a generation come to.
+func turnsFor(short int) int { return short / shortsPerTurn }
 
 // skipMax is how many slots, less one, a turn passes over that have had their full
 // record.

@@ -70,8 +70,12 @@ func (c *content) with(commit *checkpoint.Commit) *content {
 	for log, added := range commit.Appends {
 		l := next.log(log)
 		l.list = slices.Clone(l.list)
+		room := 0
+		if commit.Room && slices.Contains(host.Journals(), log) {
+			room = checkpoint.RoomBytes
+		}
 		for _, e := range added {
-			l.list = append(l.list, bytes.Clone(e))
+			l.list = append(l.list, bytes.Clone(e[room:]))
 		}
 		next.logs[log] = l
 	}
