@@ -378,11 +378,11 @@ func (r *resolver) find(reference string) (module, tariff string, err error) {
 		r.store[m.Digest()] = PushRequest{Wasm: wasm, Signature: signature, By: r.request.By}
 		return tariffOf(m, name)
 	}
-	ref, ok := r.registry.tariffs[reference]
+	own := r.registry.tariffs[reference]
 	switch {
-	case ok:
-		r.store[ref.digest] = PushRequest{Wasm: ref.wasm}
-		return ref.digest, reference, nil
+	case own != nil:
+		r.store[own.digest] = PushRequest{Wasm: own.Wasm}
+		return own.digest, reference, nil
 	case r.registry.missing != "":
 		return "", "", errors.New(r.registry.missing)
 	}

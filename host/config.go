@@ -21,6 +21,9 @@ const DefaultPartitions = 8
 // MaxPartitions is the most that a log can have.
 const MaxPartitions = 1024
 
+// ownerCheckInterval is how often a host looks whether the log is still its own.
+const ownerCheckInterval = 10 * time.Second
+
 // Config says where a host keeps its state and where its log is.
 type Config struct {
 	// DataDir holds the state, the compiled plugins and, for an embedded server,
@@ -57,6 +60,9 @@ type Config struct {
 	// ScrubInterval is the time between two passes over all that is stored;
 	// DefaultScrubInterval when 0.
 	ScrubInterval time.Duration
+	// OwnerCheckInterval is the time between two looks at who owns the log: so long a host
+	// that was taken over and has nothing to write goes on answering. 10 seconds when 0.
+	OwnerCheckInterval time.Duration
 	// Memory is what [HoldMemory] has returned; nil for a process that holds none.
 	Memory *Memory
 
@@ -116,6 +122,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ScrubInterval == 0 {
 		c.ScrubInterval = DefaultScrubInterval
+	}
+	if c.OwnerCheckInterval == 0 {
+		c.OwnerCheckInterval = ownerCheckInterval
 	}
 	if c.Plugins.ShadowPercent == 0 {
 		c.Plugins.ShadowPercent = DefaultShadowPercent

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,7 @@ type Host struct {
 	backfills  *backfills
 	histories  *histories
 	deliverer  *deliver.Deliverer
+	warned     []string // of the streams, by the last check; of Open and then of watchLog
 
 	applying sync.Mutex // one catalog is applied at a time
 	running  atomic.Bool
@@ -136,7 +138,6 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 	if err := h.openStreams(ctx); err != nil {
 		return err
 	}
-	h.log.Info("loading the built-in tariffs; the first start in a data directory compiles them")
 	builtIns, endRuntime, err := h.config.openPlugins(ctx)
 	h.endRuntime = endRuntime
 	if err != nil {
@@ -150,7 +151,26 @@ func (h *Host) openLog(ctx context.Context) (err error) {
 		return err
 	}
 	h.catalogs = &catalogs{conn: h.conn, current: catalog.Empty()}
-	return h.catalogs.load(ctx)
+	if err := h.catalogs.load(ctx); err != nil {
+		return err
+	}
+	return h.loadNamed(ctx)
+}
+
+// loadNamed loads the built-in plugins that the catalog names, so that no usage waits for
+// them. Those that were pushed are loaded when they are first needed.
+func (h *Host) loadNamed(ctx context.Context) error {
+	named, _, _ := h.catalogs.newest()
+	for _, digest := range named.Modules() {
+		if h.registry.builtIn[digest] == nil {
+			continue
+		}
+		h.log.Info("loading a built-in plugin; the first time in a data directory it is compiled", "plugin", h.registry.builtIn[digest].Name)
+		if _, err := h.registry.Module(ctx, digest); err != nil {
+			return fmt.Errorf("host: %w", err)
+		}
+	}
+	return nil
 }
 
 // openStreams connects to the log, checks that it cannot lose events, and
@@ -178,15 +198,19 @@ func (h *Host) openStreams(ctx context.Context) error {
 	return nil
 }
 
-// checkStreams refuses streams that could lose events.
+// checkStreams refuses streams that could lose events, and tells what else is doubtful about
+// them: once, and again when it has changed.
 func (h *Host) checkStreams(ctx context.Context) error {
 	warnings, err := h.conn.CheckStreams(ctx)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	for _, w := range warnings {
-		h.log.Warn(w)
+		if !slices.Contains(h.warned, w) {
+			h.log.Warn(w)
+		}
 	}
+	h.warned = warnings
 	return nil
 }
 
@@ -280,7 +304,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if !h.config.closedByCaller {
 		group.Go(func() error { return h.closeDuePeriods(ctx) })
 	}
-	group.Go(func() error { return h.watchStreams(ctx) })
+	group.Go(func() error { return h.watchLog(ctx) })
 	group.Go(func() error { return h.shadows.run(ctx) })
 	group.Go(func() error { return h.deliverer.Run(ctx) })
 	group.Go(func() error { return h.backfills.run(ctx) })
@@ -298,28 +322,55 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// streamCheckInterval is how often the streams' configuration is checked.
-const streamCheckInterval = time.Minute
+// streamChecks is after how many looks at the log's owner the streams' configuration is
+// checked too: once a minute by default.
+const streamChecks = 6
 
-// watchStreams stops the host when a stream has been changed so that it could
-// lose events.
-func (h *Host) watchStreams(ctx context.Context) error {
-	ticker := time.NewTicker(streamCheckInterval)
+// owned is a log of which another host may take possession.
+type owned interface {
+	Owned(ctx context.Context, epoch uint64) error
+}
+
+// watchLog stops the host when another one has taken the log over, also one that has nothing
+// to write, and when a stream has been changed so that it could lose events.
+func (h *Host) watchLog(ctx context.Context) error {
+	ticker := time.NewTicker(h.config.OwnerCheckInterval)
 	defer ticker.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		if err := h.checkStreams(ctx); err != nil && ctx.Err() == nil {
-			if errors.Is(err, stream.ErrUnavailable) {
-				h.log.Warn("the streams' configuration could not be checked", "error", err)
-				continue
-			}
+		err := h.checkOwner(ctx)
+		if err == nil && n%streamChecks == 0 {
+			err = h.checkStreams(ctx)
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, stream.ErrUnavailable):
 			return err
+		case n%streamChecks == 0: // once a minute is enough to tell it
+			h.log.Warn("the log's owner and its streams' configuration could not be checked", "error", err)
 		}
 	}
+}
+
+// checkOwner ends a host whose log is another one's.
+func (h *Host) checkOwner(ctx context.Context) error {
+	log, ok := h.conn.(owned)
+	if !ok {
+		return nil
+	}
+	if err := log.Owned(ctx, h.epoch); err != nil {
+		if errors.Is(err, stream.ErrFenced) {
+			return fmt.Errorf("host: another host has taken over these streams; this one must not go on: %w", err)
+		}
+		return fmt.Errorf("host: the owner of the log: %w", err)
+	}
+	return nil
 }
 
 // Ready says why the host cannot serve; nil when it can.

@@ -146,7 +146,7 @@ func (c Config) openStore() (Store, error) {
 	return directoryStore{s}, nil
 }
 
-// openPlugins makes the runtime of plugins, with the built-in ones, and what ends
+// openPlugins makes the runtime of plugins, lists the built-in ones, and returns what ends
 // it, which is nil when there is nothing to end.
 func (c Config) openPlugins(ctx context.Context) (*BuiltIns, func(context.Context) error, error) {
 	if c.Parts != nil {
@@ -156,7 +156,7 @@ func (c Config) openPlugins(ctx context.Context) (*BuiltIns, func(context.Contex
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := LoadBuiltIns(ctx, r)
+	b, err := listBuiltIns(r)
 	return b, r.Close, err
 }
 

@@ -219,8 +219,8 @@ func (h *Host) Plugins(ctx context.Context) ([]query.Plugin, error) {
 
 // pluginBytes returns the bytes of a plugin.
 func (h *Host) pluginBytes(ctx context.Context, digest string) ([]byte, error) {
-	if wasm, ok := h.registry.builtIn[digest]; ok {
-		return wasm, nil
+	if own := h.registry.builtIn[digest]; own != nil {
+		return own.Wasm, nil
 	}
 	wasm, err := h.conn.GetPlugin(ctx, digest)
 	if errors.Is(err, stream.ErrNotFound) {
@@ -330,13 +330,11 @@ func (h *Host) RevokePlugin(ctx context.Context, r RevokeRequest) ([]query.Plugi
 // in the log.
 func (h *Host) revokedInUse(ctx context.Context) ([]query.Plugin, error) {
 	c, _, _ := h.catalogs.newest()
-	seen := map[string]bool{}
 	var list []query.Plugin
 	look := func(digest string) error {
-		if digest == "" || seen[digest] || h.registry.builtIn[digest] != nil || !h.shelf.doubtful(digest) {
+		if h.registry.builtIn[digest] != nil || !h.shelf.doubtful(digest) {
 			return nil
 		}
-		seen[digest] = true
 		wasm, err := h.pluginBytes(ctx, digest)
 		if err != nil {
 			return err
@@ -347,18 +345,8 @@ func (h *Host) revokedInUse(ctx context.Context) ([]query.Plugin, error) {
 		return nil
 	}
 	var problems []error
-	for _, t := range c.Tariffs {
-		for _, v := range t.Versions {
-			problems = append(problems, look(v.Module))
-		}
-	}
-	for _, r := range c.Billing.InvoiceRules {
-		problems = append(problems, look(r.Module))
-	}
-	for _, a := range c.Accounts {
-		for _, r := range a.InvoiceRules {
-			problems = append(problems, look(r.Module))
-		}
+	for _, digest := range c.Modules() {
+		problems = append(problems, look(digest))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,75 @@ func TestMarkersAreCompleted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Of the plugins that the program brings along a host loads those that its catalog names:
+// when it is applied, and at a start before any usage comes.
+func TestBuiltInsAreLoadedWhenNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	loaded := func(h *Host) (names []string) {
+		h.registry.mu.Lock()
+		defer h.registry.mu.Unlock()
+		for digest := range h.registry.modules {
+			names = append(names, h.registry.builtIn[digest].Name)
+		}
+		return names
+	}
+	run(t, dir, func(ctx context.Context, h *Host) {
+		if names := loaded(h); len(names) > 0 {
+			t.Errorf("without a catalog %v are loaded", names)
+		}
+		applied, err := h.Apply(ctx, ApplyRequest{Files: []catalog.File{{Name: "catalog.yaml", Data: []byte(flatCatalog)}}})
+		if err != nil || len(applied.Problems) > 0 {
+			t.Fatal(err, applied.Problems)
+		}
+		if names := loaded(h); !slices.Equal(names, []string{"standard"}) {
+			t.Errorf("after the apply %v are loaded", names)
+		}
+	})
+	h, err := Open(t.Context(), Config{
+		DataDir: dir, Partitions: 3, PluginCache: UserPluginCache(), Temporary: true,
+		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := loaded(h); !slices.Equal(names, []string{"standard"}) {
+		t.Errorf("at the next start %v are loaded", names)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A host whose log another one takes over ends by itself, also when it has nothing to write.
+func TestTakenOverWhileIdle(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	h, err := Open(ctx, Config{
+		DataDir: t.TempDir(), Partitions: 2, PluginCache: UserPluginCache(), Temporary: true, OwnerCheckInterval: 10 * time.Millisecond,
+		NATS: stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	if _, err := h.conn.Claim(ctx, "another-directory", "elsewhere", true); err != nil {
+		t.Fatal(err)
+	}
+	err = <-done
+	if !errors.Is(err, stream.ErrFenced) || !strings.Contains(err.Error(), "data directory another-directory on host elsewhere claimed it") {
+		t.Errorf("it ended with %v", err)
+	}
+	if h.Ready() == nil {
+		t.Error("it is ready all the same")
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

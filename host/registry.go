@@ -26,15 +26,22 @@ type registry struct {
 	BuiltIns
 }
 
-// BuiltIns are the plugins that the program brings along, as a runtime has loaded
+// BuiltIns are the plugins that the program brings along, and the runtime that loads
 // them.
 type BuiltIns struct {
 	runtime *plugins.Runtime
-	loaded  []*plugins.Module
-	builtIn map[string][]byte    // bytes of the modules, by digest
-	tariffs map[string]tariffRef // by name
-	missing string               // why there are no built-in tariffs; empty when there are
+	loaded  []*plugins.Module     // those that were loaded when they were listed
+	builtIn map[string]*ownPlugin // by digest
+	tariffs map[string]*ownPlugin // by name of a tariff
+	missing string                // why there are no built-in tariffs; empty when there are
 	checked *paramsChecked
+}
+
+// ownPlugin is a plugin that the program brings along.
+type ownPlugin struct {
+	builtin.Module
+	digest   string
+	manifest plugins.Manifest
 }
 
 // paramsChecked remembers which parameters plugins have taken. What a plugin says of
@@ -74,12 +81,6 @@ func (c *paramsChecked) keep(of checkedParams, dimensions []string) {
 	c.taken[of] = slices.Clone(dimensions)
 }
 
-// tariffRef is a tariff in a module that the program brings along.
-type tariffRef struct {
-	digest string
-	wasm   []byte
-}
-
 // newRegistry makes a registry that knows the built-in modules.
 func newRegistry(b *BuiltIns, conn Log) *registry {
 	r := &registry{conn: conn, modules: map[string]*plugins.Module{}, BuiltIns: *b}
@@ -89,28 +90,71 @@ func newRegistry(b *BuiltIns, conn Log) *registry {
 	return r
 }
 
-// LoadBuiltIns loads the built-in modules.
-func LoadBuiltIns(ctx context.Context, runtime *plugins.Runtime) (*BuiltIns, error) {
-	r := &BuiltIns{runtime: runtime, builtIn: map[string][]byte{}, tariffs: map[string]tariffRef{}, checked: &paramsChecked{}}
+// ownPlugins reads the plugins that the program brings along, once in a process: they are
+// a part of it.
+var ownPlugins = sync.OnceValues(func() ([]*ownPlugin, error) {
 	modules, err := builtin.Modules()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*ownPlugin, len(modules))
+	for i, m := range modules {
+		manifest, err := plugins.ReadManifest(m.Wasm)
+		if err != nil {
+			return nil, fmt.Errorf("built-in plugin %s: %w", m.Name, err)
+		}
+		list[i] = &ownPlugin{Module: m, digest: plugins.Digest(m.Wasm), manifest: manifest}
+	}
+	return list, nil
+})
+
+// listBuiltIns lists the built-in modules. One is loaded when a catalog names it, since that
+// takes more than a tenth of a second, and most catalogs name one of them.
+func listBuiltIns(runtime *plugins.Runtime) (*BuiltIns, error) {
+	b := &BuiltIns{runtime: runtime, builtIn: map[string]*ownPlugin{}, tariffs: map[string]*ownPlugin{}, checked: &paramsChecked{}}
+	own, err := ownPlugins()
 	if errors.Is(err, builtin.ErrMissing) {
-		r.missing = err.Error()
-		return r, nil
+		b.missing = err.Error()
+		return b, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	for _, b := range modules {
-		m, err := runtime.Load(ctx, b.Wasm)
-		if err != nil {
-			return nil, fmt.Errorf("host: built-in plugin %s: %w", b.Name, err)
-		}
-		r.loaded, r.builtIn[m.Digest()] = append(r.loaded, m), b.Wasm
-		for _, t := range m.Manifest().Tariffs {
-			r.tariffs[t.Name] = tariffRef{digest: m.Digest(), wasm: b.Wasm}
+	for _, p := range own {
+		b.builtIn[p.digest] = p
+		for _, t := range p.manifest.Tariffs {
+			b.tariffs[t.Name] = p
 		}
 	}
-	return r, nil
+	return b, nil
+}
+
+// LoadBuiltIns lists the built-in modules and loads them all, for hosts that share a
+// runtime.
+func LoadBuiltIns(ctx context.Context, runtime *plugins.Runtime) (*BuiltIns, error) {
+	b, err := listBuiltIns(runtime)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range b.builtIn {
+		m, err := b.load(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("host: %w", err)
+		}
+		b.loaded = append(b.loaded, m)
+	}
+	return b, nil
+}
+
+// load loads a built-in module. In a new data directory that compiles it, which takes
+// seconds: a caller that does not wait so long would never come to its end, so the work goes
+// on without one.
+func (b *BuiltIns) load(ctx context.Context, p *ownPlugin) (*plugins.Module, error) {
+	m, err := b.runtime.Load(context.WithoutCancel(ctx), p.Wasm)
+	if err != nil {
+		return nil, fmt.Errorf("built-in plugin %s: %w", p.Name, err)
+	}
+	return m, nil
 }
 
 // Module returns the compiled plugin of a digest.
@@ -120,6 +164,10 @@ func (r *registry) Module(ctx context.Context, digest string) (*plugins.Module, 
 	r.mu.Unlock()
 	if m != nil {
 		return m, nil
+	}
+	if own := r.builtIn[digest]; own != nil {
+		m, err := r.BuiltIns.load(ctx, own)
+		return r.remember(m, err)
 	}
 	wasm, err := r.conn.GetPlugin(ctx, digest)
 	if err != nil {
@@ -131,6 +179,11 @@ func (r *registry) Module(ctx context.Context, digest string) (*plugins.Module, 
 // load compiles a plugin and remembers it.
 func (r *registry) load(ctx context.Context, wasm []byte) (*plugins.Module, error) {
 	m, err := r.runtime.Load(ctx, wasm)
+	return r.remember(m, err)
+}
+
+// remember keeps a plugin that was loaded.
+func (r *registry) remember(m *plugins.Module, err error) (*plugins.Module, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func instant(text string) time.Time {
 
 // wait bounds what a test waits for.
 func (r *running) wait() context.Context {
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	r.t.Cleanup(cancel)
 	return ctx
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -44,24 +45,65 @@ func moduleCacheDir(dir, digest string) string {
 	return filepath.Join(dir, strings.TrimPrefix(digest, "sha256:")[:32])
 }
 
-// checkCache removes a module's folder unless its files are those of its list.
-func checkCache(dir string) error {
+// checkCache removes a module's folder unless its files are those of its list. It returns
+// what stands in a folder that stays, and nothing of one that is gone.
+func checkCache(dir string) (listing, error) {
 	want, err := os.ReadFile(filepath.Join(dir, sumsName))
 	if err == nil {
-		got, err := sumFiles(dir)
-		if err == nil && bytes.Equal(got, want) {
-			return nil
+		before, err := list(dir) // first, so that what changes from here on is seen in the end
+		if err == nil {
+			if got, err := sumFiles(dir); err == nil && bytes.Equal(got, want) {
+				return before, nil
+			}
 		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("plugins: a damaged cache folder cannot be removed: %w", err)
+		return nil, fmt.Errorf("plugins: a damaged cache folder cannot be removed: %w", err)
 	}
-	return nil
+	return nil, nil
 }
 
-// sealCache writes the list of a module's folder. It is renamed into place, so a process that dies
-// here leaves a folder that the next one makes again.
-func sealCache(dir string) error {
+// listing are the files of a folder, and when each was written: what was added or written
+// again shows in it, damage does not.
+type listing []file
+
+type file struct {
+	path     string
+	size     int64
+	modified int64 // in nanoseconds since 1970
+}
+
+// list lists the files of a folder, sorted by path.
+func list(dir string) (listing, error) {
+	var out listing
+	err := eachFile(dir, func(path string, d fs.DirEntry) error {
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		out = append(out, file{path, info.Size(), info.ModTime().UnixNano()})
+		return nil
+	})
+	return out, err
+}
+
+// eachFile calls do for the files of a folder but its list, sorted by path.
+func eachFile(dir string, do func(path string, d fs.DirEntry) error) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == sumsName {
+			return err
+		}
+		return do(path, d)
+	})
+}
+
+// sealCache writes the list of a module's folder, unless it stands as it was checked: summing it
+// takes as long as reading it. The list is renamed into place, so a process that dies here leaves
+// a folder that the next one makes again.
+func sealCache(dir string, checked listing) error {
+	if now, err := list(dir); err == nil && len(checked) > 0 && slices.Equal(now, checked) {
+		return nil
+	}
 	sums, err := sumFiles(dir)
 	if err != nil {
 		return fmt.Errorf("plugins: reading the cache folder: %w", err)
@@ -87,10 +129,7 @@ func sealCache(dir string) error {
 // sumFiles lists the files of a folder with their checksums, sorted by path.
 func sumFiles(dir string) ([]byte, error) {
 	var out bytes.Buffer
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == sumsName {
-			return err
-		}
+	err := eachFile(dir, func(path string, _ fs.DirEntry) error {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return err

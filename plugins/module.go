@@ -108,12 +108,12 @@ func (m *Module) compile(ctx context.Context, c Config) error {
 		return m.compileIn(ctx, c, "")
 	}
 	dir := moduleCacheDir(c.CacheDir, m.digest)
-	err := checkCache(dir)
+	checked, err := checkCache(dir)
 	if err == nil {
 		err = m.compileIn(ctx, c, dir)
 	}
 	if err == nil {
-		err = sealCache(dir)
+		err = sealCache(dir, checked)
 	}
 	if err == nil || m.compiled != nil || ctx.Err() != nil {
 		// An unsealed folder is not believed by the next process, which makes it again.

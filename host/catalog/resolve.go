@@ -90,6 +90,24 @@ func (c *Catalog) finish() {
 	c.buildIndex()
 }
 
+// Modules lists the digests of the plugins that a resolved catalog names, in versions of
+// tariffs and in invoice rules, sorted.
+func (c *Catalog) Modules() []string {
+	set := map[string]bool{}
+	for _, t := range c.Tariffs {
+		for i := range t.Versions {
+			set[t.Versions[i].Module] = true
+		}
+	}
+	for _, rules := range c.allRules() {
+		for i := range rules {
+			set[rules[i].Module] = true
+		}
+	}
+	delete(set, "")
+	return slices.Sorted(maps.Keys(set))
+}
+
 // Plugins lists the references whose plugins Resolve will look up, as it will
 // give them to the Resolver, sorted.
 func (c *Catalog) Plugins() []string {

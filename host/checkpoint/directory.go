@@ -276,6 +276,26 @@ func syncFolder(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// acquireLock locks the directory for this open store, and writes down who has it.
+func acquireLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	got, err := tryLock(f)
+	if err == nil && !got {
+		pid, host := holder(f)
+		return nil, errors.Join(&InUseError{Dir: dir, PID: pid, Host: host}, f.Close())
+	}
+	if err == nil {
+		err = writeHolder(f)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("checkpoint: lock %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
 // holder reads who holds a lock, as far as the file says.
 func holder(lock *os.File) (pid int, host string) {
 	lines := bufio.NewScanner(lock)

@@ -6,32 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// acquireLock locks the directory for this open store: not only against other
-// processes, also against a second Open in this one. The lock ends with the
-// process, however it ends.
-func acquireLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+// tryLock locks a file for one open description, without waiting: not only against other
+// processes, also against a second Open in this one. The lock ends with the process, however
+// it ends. It reports false when another has it.
+func tryLock(f *os.File) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		pid, host := holder(f)
-		return nil, errors.Join(&InUseError{Dir: dir, PID: pid, Host: host}, f.Close())
+		return false, nil
 	}
-	if err == nil {
-		err = writeHolder(f)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("checkpoint: lock %s: %w", dir, err), f.Close())
-	}
-	return f, nil
+	return err == nil, err
 }
 
 // FreeBytes returns the space that this user may still write on the file

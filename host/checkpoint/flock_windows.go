@@ -6,33 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/windows"
 )
 
-// acquireLock locks the directory for this open store, by a byte far behind what the
-// file says, so that others can read who has it. The lock ends with the process, however
-// it ends.
-func acquireLock(dir string) (*os.File, error) {
+// tryLock locks a byte of a file, far behind what the file says, so that others can read who
+// has it. It does not wait, and reports false when another has it. The lock ends with the
+// process, however it ends.
+func tryLock(f *os.File) (bool, error) {
 	const far = 1 << 20
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 		0, 1, 0, &windows.Overlapped{Offset: far})
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		pid, host := holder(f)
-		return nil, errors.Join(&InUseError{Dir: dir, PID: pid, Host: host}, f.Close())
+		return false, nil
 	}
-	if err == nil {
-		err = writeHolder(f)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("checkpoint: lock %s: %w", dir, err), f.Close())
-	}
-	return f, nil
+	return err == nil, err
 }
 
 // FreeBytes returns the space that this user may still write on the file

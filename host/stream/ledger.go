@@ -254,6 +254,26 @@ func (c *Conn) setAnchorGuard(partition int, sequence uint64) {
 	c.owner.anchors[partition] = sequence
 }
 
+// Owned reports whether the log is still that of the claim which gave an epoch: nil when it
+// is, ErrFenced and who owns it when it was claimed again. What is written says the same, but
+// a host that has nothing to write does not find out.
+func (c *Conn) Owned(ctx context.Context, epoch uint64) error {
+	m, err := c.Last(ctx, Ledger, ownerSubject)
+	if err != nil {
+		return err
+	}
+	var owner ownerRecord
+	if m != nil {
+		if err := json.Unmarshal(m.Data, &owner); err != nil {
+			return fmt.Errorf("stream: message %d of %s cannot be read: %w", m.Sequence, Ledger, err)
+		}
+	}
+	if owner.Epoch > epoch {
+		return fmt.Errorf("stream: %w", c.fenced(ctx, epoch))
+	}
+	return nil
+}
+
 // fenced says who owns the log now.
 func (c *Conn) fenced(ctx context.Context, epoch uint64) error {
 	var owner ownerRecord

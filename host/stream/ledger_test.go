@@ -95,6 +95,11 @@ func TestAnchors(t *testing.T) {
 		}
 	}
 	mustFail(t, a.Anchor(ctx, 2, epoch, Anchor{}), "the log has 2 partitions")
+	for _, of := range []uint64{epoch, epoch + 1} {
+		if err := a.Owned(ctx, of); err != nil {
+			t.Fatalf("with epoch %d of %d: %v", of, epoch, err)
+		}
+	}
 	// The new owner finds the old one's anchors, and the old one is out in every
 	// partition at once, also where the new one has written nothing.
 	newEpoch := mustClaim(t, b, "data-b", true)
@@ -102,6 +107,11 @@ func TestAnchors(t *testing.T) {
 	if want := (Anchor{Checkpoint: 4, Position: 40, Digest: "d"}); at != newEpoch || anchor != want || err != nil {
 		t.Fatalf("%d %+v %v", at, anchor, err)
 	}
+	err = a.Owned(ctx, epoch)
+	if !errors.Is(err, ErrFenced) || b.Owned(ctx, newEpoch) != nil {
+		t.Fatalf("the old owner is told %v", err)
+	}
+	mustFail(t, err, "data directory data-b on host host of data-b claimed it at 20", "epoch 2, this host has epoch 1", "stop this host")
 	for p := range 2 {
 		err := a.Anchor(ctx, p, epoch, Anchor{Position: 99})
 		if !errors.Is(err, ErrFenced) {
