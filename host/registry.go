@@ -92,7 +92,7 @@ func newRegistry(b *BuiltIns, conn Log) *registry {
 
 // ownPlugins reads the plugins that the program brings along, once in a process: they are
 // a part of it.
-var ownPlugins = sync.OnceValues(func() ([]*ownPlugin, error) {
+var ownPlugins = sync.OnceValues(func() ([]*ownPlugin, error) { //nolint:gochecknoglobals // what the program was built with
 	modules, err := builtin.Modules()
 	if err != nil {
 		return nil, err
