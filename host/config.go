@@ -117,6 +117,9 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.NATS.Log == nil {
+		c.NATS.Log = c.Log // who reads it has to know that NATS is away
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -141,6 +142,15 @@ func TestTakenOverWhileIdle(t *testing.T) {
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The connection to NATS tells in the host's log that it is lost, and the embedded server what
+// is wrong with it.
+func TestHostsLogIsThatOfItsConnection(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(&strings.Builder{}, nil))
+	if got := (Config{Log: log}).withDefaults().NATS.Log; got != log {
+		t.Errorf("it is %v", got)
 	}
 }
 

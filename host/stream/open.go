@@ -128,7 +128,7 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 // connection.
 func (c *Conn) disconnected(_ *nats.Conn, err error) {
 	if !c.closing.Load() {
-		c.log.Warn("connection to NATS lost, trying to get it back", "error", err)
+		c.log.Warn("connection to NATS lost, trying to get it back; queries are answered from what is committed, no usage is taken until then", "error", err)
 	}
 	c.acks.abandon(unavailable(nats.ErrDisconnected))
 }

@@ -86,7 +86,7 @@ func (c *Conn) makeStream(ctx context.Context, config jetstream.StreamConfig) er
 	_, err := c.js.CreateStream(ctx, config)
 	switch {
 	case err == nil:
-		c.log.Info("stream made", "stream", config.Name, "subjects", config.Subjects, "replicas", config.Replicas)
+		c.log.Debug("stream made", "stream", config.Name, "subjects", config.Subjects, "replicas", config.Replicas)
 		return nil
 	case hasCode(err, codeSubjectOverlap):
 		return fmt.Errorf("stream: %s cannot be made: another stream of this account takes one of its subjects %v; "+

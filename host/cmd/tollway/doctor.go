@@ -126,13 +126,20 @@ func (f *findings) data(dir string) {
 		return
 	}
 	state := "no state yet"
-	if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
+	if exists(filepath.Join(dir, "state")) {
 		state = "with a state"
 	}
+	if aside := filepath.Join(dir, "state.damaged"); exists(aside) {
+		f.warn(what, "%s is a state that was damaged and was made again from the log: remove it when nobody wants to look at it", aside)
+	}
 	free, err := checkpoint.FreeBytes(dir)
+	least := checkpoint.DefaultOptions().FreeMinBytes
 	switch {
 	case err != nil:
 		f.fail(what, err)
+	case free < least:
+		f.fail(what, fmt.Errorf("%s has only %s left on its disk, and below %s a host commits nothing: it takes usage, shows what it had, and goes on by itself "+
+			"when there is space. Free some, or move the directory: docs/recovery.md says how", dir, bytesText(uint64(free)), bytesText(uint64(least))))
 	case free < freeBytesWarn:
 		f.warn(what, "%s, %s, has only %s left on its disk", dir, state, bytesText(uint64(free)))
 	default:
@@ -140,16 +147,18 @@ func (f *findings) data(dir string) {
 	}
 }
 
+// exists reports whether there is a file or folder of a name.
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
 // log looks at an external NATS; an embedded one is the host's own. Which of them it is
 // says the configuration, or else what lies in the data directory.
 func (f *findings) log(ctx context.Context, file serveConfig, configured bool) {
 	const what = "log"
 	if file.NATS.URL == "" {
-		there := func(name string) bool {
-			_, err := os.Stat(filepath.Join(file.Data, name))
-			return err == nil
-		}
-		if configured || file.Data != "" && (there("nats") || !there("state")) {
+		if configured || file.Data != "" && (exists(filepath.Join(file.Data, "nats")) || !exists(filepath.Join(file.Data, "state"))) {
 			f.ok(what, "the NATS server is embedded in the host, which checks it at each start and every minute")
 		} else {
 			f.warn(what, "where the log is, is not said: pass --config FILE to have an external NATS server looked at, or the --data DIR of an embedded one")
@@ -235,9 +244,15 @@ func (f *findings) partitions(ctx context.Context, clients *rpc.Clients) {
 	if err != nil {
 		return
 	}
-	serving, verified := 0, 0
+	serving, verified, waiting := 0, 0, uint64(0)
 	for _, p := range status.GetPartitions() {
 		h := p.GetHealth()
+		if end := p.GetLogEnd(); end > p.GetPosition() {
+			waiting += end - p.GetPosition()
+		}
+		if problem := p.GetLogProblem(); problem != "" {
+			f.warn(what, "the end of the log of partition %d is not known: %s", p.GetPartition(), problem)
+		}
 		if h.GetVerifiedAt() != nil || h.GetDigest() == "" {
 			verified++
 		}
@@ -255,6 +270,9 @@ func (f *findings) partitions(ctx context.Context, clients *rpc.Clients) {
 	}
 	if all := len(status.GetPartitions()); serving == all {
 		f.ok(what, "%d of %d serve, %d of them read in full since the start", serving, all, verified)
+	}
+	if waiting > 0 {
+		f.ok(what, "%d messages of the log are not in the answers yet; where that does not change, the host's log says why", waiting)
 	}
 }
 
