@@ -131,7 +131,7 @@ with-browser = $(if $(CHROMIUM),$(call with-npm,$(1),cd host/web && TOLLWAY=$(CU
 web-test: build $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## drives the dashboard of the real binary, and the example of the TypeScript client, with a real browser; ARGS="-g invoice" for some tests
 	@$(call with-browser,web-test,$(ARGS))
 
-screenshots: build $(if $(NPM),$(WEB_MODULES)) ## takes the pictures of docs/screenshots anew
+screenshots: build $(if $(NPM),$(WEB_MODULES) $(CLIENT_MODULES)) ## takes the pictures of docs/screenshots anew
 	@$(call with-browser,screenshots,--config screenshots.config.ts $(ARGS))
 
 checkmod: ## proves that go.mod lists what is imported, and no more

@@ -67,7 +67,7 @@ func NewClients(base, token string, security *tls.Config) (*Clients, error) {
 		return connect.NewClient(connecthttp.NewTransport(h, c.base,
 			connecthttp.WithReadMaxBytes(answerBytesMax),
 			// Most calls stay on the machine, where compressing costs more than sending.
-			connecthttp.WithCompressors()), bearer(token))
+			connecthttp.WithCompressors()), bearer(token), endCancelled)
 	}
 	client := over(c.http)
 	c.Usage = usageClient{tollwayv1connect.NewUsageServiceClient(client), tollwayv1connect.NewUsageServiceClient(over(c.http2))}
@@ -141,6 +141,43 @@ func bearer(token string) connect.ClientInterceptor {
 			return next(ctx, spec)
 		}
 	}
+}
+
+// endCancelled has a stream in both directions end with its context. Of one on which
+// nothing is being sent, HTTP/2's client waits for the next message and nothing else,
+// so that a receiver would wait for as long as the server does; the end of what is sent
+// makes it look.
+func endCancelled(next connect.ClientFunc) connect.ClientFunc {
+	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+		stream, err := next(ctx, spec)
+		if err != nil || spec.StreamType != connect.StreamTypeBidi {
+			return stream, err
+		}
+		return &endingStream{ClientStream: stream, stop: context.AfterFunc(ctx, func() {
+			_ = stream.CloseSend() // who receives is told that the context has ended
+		})}, nil
+	}
+}
+
+// endingStream no longer waits for its context once it has ended.
+type endingStream struct {
+	connect.ClientStream
+	stop func() bool
+}
+
+// Receive implements [connect.ClientStream].
+func (s *endingStream) Receive(message any) error {
+	err := s.ClientStream.Receive(message)
+	if err != nil {
+		s.stop()
+	}
+	return err
+}
+
+// Close implements [connect.ClientStream].
+func (s *endingStream) Close() error {
+	s.stop()
+	return s.ClientStream.Close()
 }
 
 // Close gives the connections back. Open calls go on.

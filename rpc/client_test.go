@@ -1,13 +1,19 @@
 package rpc
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
 
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
 )
 
 // A server that ends in the middle of a call, and one that is not there, are told
@@ -43,5 +49,55 @@ func TestExplainABrokenConnection(t *testing.T) {
 			t.Errorf("%s: got %+v of %v, want %q with a hint", url, f, err, want)
 		}
 		clients.Close()
+	}
+}
+
+// receivingSoon is about how long it takes to be waiting for an answer. What comes
+// sooner is told as well, which takes less to be right.
+const receivingSoon = 200 * time.Millisecond
+
+// Whoever waits for an answer on a stream that says nothing is told when the context
+// ends, whether the sending side was closed or not.
+func TestStreamEndsWithItsContext(t *testing.T) {
+	_, clients := serve(t, &fakeEngine{}, nil)
+	for name, begin := range map[string]func(tollwayv1connect.UsageServiceIngestStreamClientStream) error{
+		"before an answer": func(tollwayv1connect.UsageServiceIngestStreamClientStream) error { return nil },
+		"behind an answer": func(stream tollwayv1connect.UsageServiceIngestStreamClientStream) error {
+			if err := stream.Send(&tollwayv1.UsageServiceIngestStreamRequest{}); err != nil {
+				return err
+			}
+			_, err := stream.Receive()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stream, err := clients.Usage.IngestStream(ctx)
+			if err == nil {
+				err = begin(stream)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := stream.Receive()
+				ended <- err
+			}()
+			time.AfterFunc(receivingSoon, cancel)
+			// Without the end of what is sent, this is the server's limit for a message, two
+			// minutes, or for ever.
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.Canceled) && connect.CodeOf(err) != connect.CodeCanceled {
+					t.Errorf("got %v", err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("the stream goes on without its context")
+				_ = stream.CloseSend()
+				<-ended
+			}
+		})
 	}
 }

@@ -79,5 +79,9 @@ func newJSONCodec() jsonCodec {
 // MarshalWrite encodes msg without the random spaces that protobuf's JSON puts
 // in to keep people from comparing it.
 func (c jsonCodec) MarshalWrite(ctx context.Context, dst io.Writer, msg any) error {
+	if text := textOf(msg); text != nil { // it is written already
+		_, err := dst.Write(text)
+		return err
+	}
 	return c.MarshalWriteStable(ctx, dst, msg)
 }

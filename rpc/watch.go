@@ -47,7 +47,6 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 		watch.Resume(resumed.Token) // when it cannot, the snapshot tells the caller
 	}
 	parts := false // the snapshot came in several
-	asBinary := isBinary(ctx)
 	for {
 		update, err := watch.Next(ctx)
 		if err != nil {
@@ -67,7 +66,7 @@ func (s subtotalService) Watch(ctx context.Context, r *tollwayv1.SubtotalService
 		}
 		parts = update.More
 		update.Resume = resumes.next(update.Resume)
-		if err := sendUpdate(stream, update, asBinary); err != nil {
+		if err := sendUpdate(ctx, stream, update); err != nil {
 			return err
 		}
 	}
@@ -108,11 +107,11 @@ func (s *services) ended(err error) error {
 
 // sendUpdate sends an update in messages of bounded length. Changes stand for
 // themselves; a snapshot is complete with the last message.
-func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update query.Update, asBinary bool) error {
+func sendUpdate(ctx context.Context, stream tollwayv1connect.SubtotalServiceWatchServerStream, update query.Update) error {
 	rows := update.Subtotals.Subtotals
 	for len(rows) > watchRowsMax {
 		part := query.Subtotals{Subtotals: rows[:watchRowsMax], AsOf: update.AsOf}
-		if err := stream.Send(messageOf(eventOf(update.Kind, true), &part, "", asBinary)); err != nil {
+		if err := stream.Send(messageOf(ctx, eventOf(update.Kind, true), &part, "")); err != nil {
 			return err
 		}
 		rows = rows[watchRowsMax:]
@@ -121,16 +120,18 @@ func sendUpdate(stream tollwayv1connect.SubtotalServiceWatchServerStream, update
 	if len(rows) < len(last.Subtotals) {
 		last = query.Subtotals{Subtotals: rows, Totals: update.Totals, AsOf: update.AsOf}
 	}
-	return stream.Send(messageOf(eventOf(update.Kind, update.More), &last, update.Resume, asBinary))
+	return stream.Send(messageOf(ctx, eventOf(update.Kind, update.More), &last, update.Resume))
 }
 
-func messageOf(event tollwayv1.WatchEvent, part *query.Subtotals, resume string, asBinary bool) *tollwayv1.SubtotalServiceWatchResponse {
-	if asBinary {
+// messageOf is a message in the form that its caller takes.
+func messageOf(ctx context.Context, event tollwayv1.WatchEvent, part *query.Subtotals, resume string) *tollwayv1.SubtotalServiceWatchResponse {
+	if isBinary(ctx) {
 		return watchWire(event, part, resume)
 	}
-	return &tollwayv1.SubtotalServiceWatchResponse{
-		Event: event, Subtotals: subtotalsOut(part.Subtotals), Totals: totalsOut(part.Totals), AsOf: asOfOut(part.AsOf), ResumeToken: resume,
+	if written := watchText(ctx, event, part, resume); written != nil {
+		return written
 	}
+	return watchAnswer(event, part, resume)
 }
 
 // eventOf names an update; more says that its next part follows.

@@ -29,7 +29,7 @@ func isBinary(ctx context.Context) bool {
 	return ok && info.Codec == connect.CodecNameProto
 }
 
-// carry makes a message of what is written already.
+// carry makes a message of what is written already, for callers that take binary.
 func carry[M proto.Message](message M, written []byte) M {
 	message.ProtoReflect().SetUnknown(written)
 	return message
@@ -243,7 +243,7 @@ func listWire(answer *query.Subtotals, next string) *tollwayv1.SubtotalServiceLi
 // watchWire is a message of Watch. What many are told of the same change is written
 // once.
 func watchWire(event tollwayv1.WatchEvent, part *query.Subtotals, resume string) *tollwayv1.SubtotalServiceWatchResponse {
-	told := part.Encoded(watchRows)
+	told := part.Encoded(query.EncodingBinary, watchRows)
 	w := make(wire, 0, len(told)+len(resume)+wireTokenRoom)
 	w.number(1, uint64(event))
 	w = append(w, told...)

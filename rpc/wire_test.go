@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -88,7 +90,33 @@ func TestWireIsWhatTheMessageWouldBe(t *testing.T) {
 			Subtotals: get.GetSubtotals(), Totals: get.GetTotals(), NextPageToken: "next", AsOf: get.GetAsOf(), Moved: answer.Moved,
 		}, &tollwayv1.SubtotalServiceListResponse{})
 		event := rapid.SampledFrom([]tollwayv1.WatchEvent{tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT, tollwayv1.WatchEvent_WATCH_EVENT_HEARTBEAT}).Draw(t, "event")
-		same(t, messageOf(event, &answer, "token", true), messageOf(event, &answer, "token", false), &tollwayv1.SubtotalServiceWatchResponse{})
+		same(t, watchWire(event, &answer, "token"), watchAnswer(event, &answer, "token"), &tollwayv1.SubtotalServiceWatchResponse{})
+	})
+}
+
+// What is made JSON of once for many is what the codec makes of the message.
+func TestWatchTextIsWhatTheCodecWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		answer := drawSubtotals(t)
+		event := rapid.SampledFrom([]tollwayv1.WatchEvent{
+			tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT_PART, tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT,
+			tollwayv1.WatchEvent_WATCH_EVENT_CHANGED, tollwayv1.WatchEvent_WATCH_EVENT_HEARTBEAT,
+		}).Draw(t, "event")
+		resume := rapid.StringMatching(`[A-Za-z0-9_-]{0,40}`).Draw(t, "resume")
+		codec, message := newJSONCodec(), watchText(context.Background(), event, &answer, resume)
+		var got, want bytes.Buffer
+		if message == nil {
+			t.Fatal("the codec writes otherwise than is known")
+		}
+		if err := codec.MarshalWrite(context.Background(), &got, message); err != nil {
+			t.Fatal(err)
+		}
+		if err := codec.MarshalWrite(context.Background(), &want, watchAnswer(event, &answer, resume)); err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != want.String() {
+			t.Fatalf("written once:\n%s\nthe codec:\n%s", &got, &want)
+		}
 	})
 }
 

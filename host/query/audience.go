@@ -56,18 +56,30 @@ func (a *audience) changes(e *Engine, f Filter, since []uint32) (Subtotals, erro
 	return answer, nil
 }
 
+// Encoding names what an answer is written as.
+type Encoding uint8
+
+// The encodings of which an answer that several have is written once.
+const (
+	EncodingBinary Encoding = iota
+	EncodingJSON
+	encodings // how many there are
+)
+
 // form is what an answer was made into for those that are to have it.
-type form struct {
+type form [encodings]struct {
 	once  sync.Once
 	bytes []byte
 }
 
 // Encoded returns what encode makes of the answer, which of an answer that several
-// have is made once. Nobody may change it. All callers must pass the same function.
-func (q *Subtotals) Encoded(encode func(*Subtotals) []byte) []byte {
+// have is made once. Nobody may change it. All callers must pass the same function for
+// an encoding.
+func (q *Subtotals) Encoded(as Encoding, encode func(*Subtotals) []byte) []byte {
 	if q.shared == nil {
 		return encode(q)
 	}
-	q.shared.once.Do(func() { q.shared.bytes = encode(q) })
-	return q.shared.bytes
+	f := &q.shared[as]
+	f.once.Do(func() { f.bytes = encode(q) })
+	return f.bytes
 }

@@ -28,10 +28,12 @@ func TestWatchesOfAnAccountShareWhatTheyAreTold(t *testing.T) {
 	next(t.Context(), t, other)
 	for round := range 3 {
 		w.commit(slot("emma", "a", october, fmt.Sprint(round+2), cents), slot("emma", "b", october, fmt.Sprint(round+5), cents))
-		encoded := 0
-		encode := func(*query.Subtotals) []byte {
-			encoded++
-			return []byte{byte(round)}
+		encoded := [2]int{}
+		encode := func(as query.Encoding) func(*query.Subtotals) []byte {
+			return func(*query.Subtotals) []byte {
+				encoded[as]++
+				return []byte{byte(round), byte(as)}
+			}
 		}
 		var first *query.Subtotal
 		for i, watch := range watches {
@@ -43,12 +45,13 @@ func TestWatchesOfAnAccountShareWhatTheyAreTold(t *testing.T) {
 			if &u.Subtotals.Subtotals[0] != first {
 				t.Errorf("round %d: watch %d has read the state for itself", round, i)
 			}
-			if b := u.Encoded(encode); len(b) != 1 || b[0] != byte(round) {
+			as := []query.Encoding{query.EncodingBinary, query.EncodingJSON}[i%2]
+			if b := u.Encoded(as, encode(as)); len(b) != 2 || b[0] != byte(round) || b[1] != byte(as) {
 				t.Errorf("round %d: watch %d has %v", round, i, b)
 			}
 		}
-		if encoded != 1 {
-			t.Errorf("round %d: written down %d times", round, encoded)
+		if encoded != [2]int{1, 1} {
+			t.Errorf("round %d: written down %v times", round, encoded)
 		}
 		wantRows(t, next(t.Context(), t, other), query.UpdateChanged, fmt.Sprintf("emma b %d.00", round+5))
 	}

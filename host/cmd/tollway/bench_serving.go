@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/trace"
 	"strings"
 	"time"
 
@@ -27,6 +29,7 @@ type benchServingCommand struct {
 	Formats    []string      `name:"export" default:"csv,parquet" placeholder:"FORMAT,…" help:"Then close the month and export it in these formats; \"none\" does not."`
 	Dir        string        `placeholder:"DIR" type:"existingdir" help:"Where a temporary directory is made: on the disk that is to be measured. Default: the system's."`
 	CPUProfile string        `name:"cpu-profile" placeholder:"FILE" help:"Write a profile of the server's processor time while it is measured, for go tool pprof."`
+	Trace      string        `placeholder:"FILE" help:"Write what the server's goroutines did and waited for in a few seconds of it, for go tool trace. It costs some of what is measured."`
 }
 
 // benchClientsCommand is the process of a measurement's clients.
@@ -67,8 +70,11 @@ func (c *benchServingCommand) Run(ctx context.Context, s streams) (err error) {
 	if c.Formats[0] != "none" {
 		config.Formats = c.Formats
 	}
-	if c.CPUProfile != "" {
+	switch {
+	case c.CPUProfile != "":
 		config.Profile = func() (func() error, error) { return profileTo(c.CPUProfile) }
+	case c.Trace != "":
+		config.Profile = func() (func() error, error) { return traceTo(c.Trace) }
 	}
 	if err := config.Validate(); err != nil {
 		return usageError{err}
@@ -83,6 +89,27 @@ func (c *benchServingCommand) Run(ctx context.Context, s streams) (err error) {
 		return out.Encode(r)
 	}
 	return c.print(s, &r)
+}
+
+// traceFor is how long a trace lasts: one of a second has some tens of megabytes.
+const traceFor = 3 * time.Second
+
+// traceTo traces the beginning of what is measured. The function that it returns ends
+// it.
+func traceTo(name string) (stop func() error, err error) {
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := trace.Start(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	timer := time.AfterFunc(traceFor, trace.Stop)
+	return func() error {
+		timer.Stop()
+		trace.Stop() // which waits for the one that the timer has begun
+		return file.Close()
+	}, nil
 }
 
 // print shows each figure beside its goal.
