@@ -1,14 +1,19 @@
 package rpc
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tollway/tollway/host/query"
@@ -53,5 +58,42 @@ func BenchmarkGet(b *testing.B) {
 		if _, err := clients.Subtotals.Get(b.Context(), request); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A call of Get over a connection that stays open takes a bounded number of pieces of
+// memory, those of net/http and of what asks here included.
+func TestGetAllocations(t *testing.T) {
+	server, _ := serve(t, bill(), nil)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	message, err := proto.Marshal(&tollwayv1.SubtotalServiceGetRequest{Account: "emma"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nContent-Length: %d\r\n\r\n%s",
+		tollwayv1connect.SubtotalServiceGetProcedure, server.Addr(), len(message), message)
+	in := bufio.NewReader(conn)
+	ask := func() {
+		if _, err := conn.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK || len(body) == 0 || answer.ContentLength != int64(len(body)) {
+			t.Fatalf("%s, %d bytes of %d: %v", answer.Status, len(body), answer.ContentLength, err)
+		}
+	}
+	n := testing.AllocsPerRun(100, ask)
+	t.Logf("%v allocations", n)
+	const most = 150
+	if n > most {
+		t.Errorf("%v allocations a call, at most %d are meant", n, most)
 	}
 }

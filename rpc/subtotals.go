@@ -35,6 +35,7 @@ func (s subtotalService) Get(ctx context.Context, r *tollwayv1.SubtotalServiceGe
 		return nil, refuse(ReasonTooManyRows, "call List, which pages",
 			"account %q has %d subtotals in this period, more than %d", r.GetAccount(), n, subtotalRowsMax)
 	}
+	defer answer.Release() // what is returned is made of texts and numbers
 	if isBinary(ctx) {
 		return accountWire(r.GetAccount(), &answer), nil
 	}

@@ -75,8 +75,25 @@ func (r *Row) Key(account string) rate.Key {
 	return rate.Key{Account: account, Subscription: t.Subscription, Tariff: t.Tariff, Version: t.Version, Period: t.Period, Group: r.Group}
 }
 
+// RowMemory is what rows are put into. It is used again for the next ones, which then
+// take the place of those before.
+type RowMemory struct {
+	rows  []Row
+	lines []rate.Line
+}
+
+// Large reports whether the memory is of an account with more rows than most have, and
+// not worth being kept for the next one.
+func (m *RowMemory) Large() bool { return cap(m.rows) > rowsUsual }
+
+// rowsUsual is how many rows an account has at most, as most are.
+const rowsUsual = 256
+
 // Rows returns an account's slots, sorted by key, and the header of the same state.
-func (s *State) Rows(id string, v View) ([]Row, Header) {
+func (s *State) Rows(id string, v View) ([]Row, Header) { return s.RowsIn(&RowMemory{}, id, v) }
+
+// RowsIn returns them in memory that was used before.
+func (s *State) RowsIn(m *RowMemory, id string, v View) ([]Row, Header) {
 	hash := accountHash(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -88,7 +105,9 @@ func (s *State) Rows(id string, v View) ([]Row, Header) {
 	for _, l := range a.Slots {
 		n += len(l.Terms.Plan.Lines)
 	}
-	rows, lines := make([]Row, 0, len(a.Slots)), make([]rate.Line, 0, n) // together: this is what most queries do
+	// Each in one piece: this is what most queries do.
+	m.rows, m.lines = slices.Grow(m.rows[:0], len(a.Slots)), slices.Grow(m.lines[:0], n)
+	rows, lines := m.rows, m.lines
 	for _, l := range a.Slots {
 		was, c, generation, ok := s.contentAt(l, v)
 		if !ok {

@@ -43,6 +43,8 @@ type Engine struct {
 
 	rollup *rollup
 
+	scratch sync.Pool // of answers, see Subtotals.Release
+
 	watching  atomic.Int32 // watches that are open
 	impatient atomic.Int32 // how many wait for the latest state
 }
@@ -252,16 +254,21 @@ func (e *Engine) account(f Filter, since []uint32) (Subtotals, error) {
 	}
 	p := billing.Partition(f.Account, len(e.partitions))
 	state := e.partitions[p].State
-	rows, header := state.Rows(string(f.Account), f.view())
+	memory := e.newScratch()
+	rows, header := state.RowsIn(&memory.rows, string(f.Account), f.view())
 	out := Subtotals{AsOf: e.asOf([]int{p}, []accumulate.Header{header})}
 	match, err := f.matcher(string(f.Account), rows)
 	if err != nil {
 		return Subtotals{}, err
 	}
-	if since == nil {
-		out.Subtotals = make([]Subtotal, 0, len(rows))
-	}
 	var m maker
+	if since == nil {
+		out.Subtotals = slices.Grow(memory.subtotals[:0], len(rows))
+		m.lines = slices.Grow(memory.lines[:0], linesOf(rows))
+		memory.subtotals, memory.lines, out.scratch = out.Subtotals, m.lines, memory
+	} else {
+		defer memory.leave() // what was read is copied
+	}
 	for i := range rows {
 		r := &rows[i]
 		switch {
@@ -278,6 +285,14 @@ func (e *Engine) account(f Filter, since []uint32) (Subtotals, error) {
 	}
 	out.total()
 	return out, nil
+}
+
+// linesOf is how many lines rows have.
+func linesOf(rows []accumulate.Row) (n int) {
+	for i := range rows {
+		n += len(rows[i].Lines)
+	}
+	return n
 }
 
 // listTries is how often a page is read again because a checkpoint came between.

@@ -105,7 +105,8 @@ type Subtotals struct {
 	// checkpoint came while it was read: the pages together are no single cut.
 	Moved bool
 
-	shared *form // of an answer that several have; nil for one's own
+	shared  *form    // of an answer that several have; nil for one's own
+	scratch *scratch // that it is made in; nil for memory of its own
 
 	last rate.Key // of the last row
 	more bool     // there is a row behind it
