@@ -11,6 +11,11 @@ export function time(t: Timestamp | undefined): string {
   return t ? dateTime.format(timestampDate(t)) : "\u2013";
 }
 
+/** A text of the server's with its instants, "2026-10-05T14:03:21Z", as the pages write them. */
+export function readable(text: string): string {
+  return text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)Z/g, "$1 $2 UTC");
+}
+
 /** "14:03:21" in UTC. */
 export function timeOfDay(t: Timestamp | undefined): string {
   return t ? clock.format(timestampDate(t)) : "\u2013";
