@@ -3,6 +3,7 @@ package rpc
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,7 +87,7 @@ func TestGetAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK || len(body) == 0 || answer.ContentLength != int64(len(body)) {
+		if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK || len(body) == 0 || answer.ContentLength != int64(len(body)) {
 			t.Fatalf("%s, %d bytes of %d: %v", answer.Status, len(body), answer.ContentLength, err)
 		}
 	}
