@@ -78,7 +78,7 @@ func (p *Partition) Commit(c *Commit) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: partition %d: commit %d: %w", p.number, current.number+1, err)
 	}
-	next, err := p.pack(kept, c)
+	next, err := p.pack(kept, c, dropped.writes)
 	if err == nil {
 		// From here on the new checkpoint counts, or nothing of it does.
 		err = p.writer.finish(append(dropped.writes, p.recordWrite(next))...)
@@ -130,22 +130,29 @@ func (c *Commit) check(journals *[256]bool) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// checkRecord refuses a commit whose record, with one more run for each table
-// and log touched, would not fit in a transaction beside a segment.
-func (p *Partition) checkRecord(current *state, c *Commit) error {
+// recordSize returns the most that a commit's record can have: with one more run for
+// each table and log touched.
+func (c *Commit) recordSize(current *state) int {
 	size := recordHeaderSize + len(c.Header) + (len(c.Puts)+len(c.Appends))*(familySize+runSize)
 	for i := range current.families {
 		size += familySize + len(current.families[i].runs)*runSize
 	}
-	if size > p.store.segmentBytes {
+	return size
+}
+
+// checkRecord refuses a commit whose record would not fit in a transaction beside a
+// segment.
+func (p *Partition) checkRecord(current *state, c *Commit) error {
+	if size := c.recordSize(current); size > p.store.segmentBytes {
 		return fmt.Errorf("commit record of %d bytes: %w: at most %d: too many runs wait for the fold", size, ErrTooLarge, p.store.segmentBytes)
 	}
 	return nil
 }
 
 // pack packs what c changes into runs, writes what does not fit in one
-// transaction, and returns the state that the record is to say.
-func (p *Partition) pack(current *state, c *Commit) (*state, error) {
+// transaction, and returns the state that the record is to say. last are writes that go
+// with the record.
+func (p *Partition) pack(current *state, c *Commit, last []write) (*state, error) {
 	next := *current
 	next.number++
 	next.header = slices.Clone(c.Header)
@@ -161,8 +168,13 @@ func (p *Partition) pack(current *state, c *Commit) (*state, error) {
 		}
 		result = result.grown(p.table(table), r)
 	}
+	var journals []longer
 	for _, log := range slices.Sorted(maps.Keys(c.Appends)) {
 		if len(c.Appends[log]) == 0 {
+			continue
+		}
+		if j, ok := p.longer(current, log, c.Appends[log], c.Room); ok {
+			journals = append(journals, j)
 			continue
 		}
 		r, err := p.packLog(p.log(log), p.LogLast(log)+1, c.Appends[log], c.Room)
@@ -170,6 +182,31 @@ func (p *Partition) pack(current *state, c *Commit) (*state, error) {
 			return nil, err
 		}
 		result = result.grown(p.log(log), r)
+	}
+	return p.packJournals(result, journals, c.Room, last, costOf(recordKeySize, c.recordSize(current)))
+}
+
+// packJournals appends to journals: behind all else, when it is known whether the commit
+// is a single transaction.
+func (p *Partition) packJournals(result *state, journals []longer, room bool, last []write, lastCost cost) (*state, error) {
+	for _, w := range last {
+		lastCost = lastCost.plus(w.cost())
+	}
+	single := p.writer.fitsLast(journals, room, len(last)+1, lastCost)
+	for _, j := range journals {
+		if single {
+			r, err := p.packLonger(j, room)
+			if err != nil {
+				return nil, err
+			}
+			result = result.lengthened(j.family, r)
+			continue
+		}
+		r, err := p.packLog(j.family, j.last.end(), j.entries, room)
+		if err != nil {
+			return nil, err
+		}
+		result = result.grown(j.family, r)
 	}
 	return result, nil
 }

@@ -354,7 +354,7 @@ func TestCommitAllocatesNothingPerEntry(t *testing.T) {
 		entries := benchEntries(rand.New(rand.NewPCG(1, 2)), n, 1<<20)
 		current := p.state.Load()
 		return testing.AllocsPerRun(20, func() {
-			if _, err := p.pack(current, &Commit{Puts: map[uint8][]Entry{0: entries}}); err != nil {
+			if _, err := p.pack(current, &Commit{Puts: map[uint8][]Entry{0: entries}}, nil); err != nil {
 				t.Fatal(err)
 			}
 			p.writer.release()

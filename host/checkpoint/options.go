@@ -27,8 +27,8 @@ type Options struct {
 
 	// Journals are the numbers of the logs that are journals, in every
 	// partition: logs of few, large entries that the caller replaces and trims
-	// itself. Their runs, one a commit, are never folded, and each entry has a
-	// segment of its own. Which logs are journals is not stored, and must not
+	// itself. Their runs, each of up to 4 MiB or 64 entries of small commits, are
+	// never folded, and each entry has a segment of its own. Which logs are journals is not stored, and must not
 	// change once they have entries.
 	Journals []uint8
 

@@ -32,6 +32,7 @@ type Store struct {
 	troubles    *troubles
 	commitTries int // tests make these smaller
 	closeTries  int
+	journalRun  int // segments up to which a journal's run is made longer
 
 	ballast    ballast
 	logWritten atomic.Int64  // bytes in the value log since it was last collected
@@ -82,7 +83,7 @@ func Open(dir string, options Options) (*Store, error) {
 		dir: d, options: options, log: options.Logger,
 		partitions: map[uint16]*Partition{},
 		disputed:   map[uint16]*CorruptError{},
-		troubles:   newTroubles(), commitTries: commitTries, closeTries: closeTries,
+		troubles:   newTroubles(), commitTries: commitTries, closeTries: closeTries, journalRun: journalRunSegments,
 	}
 	s.commitTransaction = s.commit
 	db, err := openBadger(d.badgerPath(), options, s.troubles)

@@ -23,14 +23,13 @@ type cost struct {
 // cost returns what a write takes: as Badger counts it, key, value or the place
 // of the value, the key's version and flags; in the value log a header and a sum
 // beside key and value.
-func (w write) cost() cost {
-	c := cost{tree: len(w.key) + 32}
-	if len(w.value) < logMinBytes {
-		c.tree += len(w.value)
-	} else {
-		c.log = len(w.key) + len(w.value) + 64
+func (w write) cost() cost { return costOf(len(w.key), len(w.value)) }
+
+func costOf(key, value int) cost {
+	if value < logMinBytes {
+		return cost{tree: key + 32 + value}
 	}
-	return c
+	return cost{tree: key + 32, log: key + value + 64}
 }
 
 func (c cost) plus(d cost) cost { return cost{tree: c.tree + d.tree, log: c.log + d.log} }

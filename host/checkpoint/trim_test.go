@@ -15,6 +15,7 @@ import (
 func TestTrim(t *testing.T) {
 	dir := t.TempDir()
 	s, p := mustOpen(t, dir, testOptions())
+	s.journalRun = 0 // a run for each commit
 	want := newModel()
 	commit := func(c *Commit) {
 		t.Helper()
@@ -96,6 +97,7 @@ func TestTrimInSteps(t *testing.T) {
 	o.NoSync = true
 	s, p := mustOpen(t, t.TempDir(), o)
 	defer func() { mustClose(t, s) }()
+	s.journalRun = 0 // a run for each commit
 	const runs = 2*trimWritesMax + trimWritesMax/2
 	for range runs {
 		mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{modelJournal: {[]byte("e")}}})
@@ -165,7 +167,7 @@ func TestRoomIsNotCopied(t *testing.T) {
 	defer mustClose(t, s)
 	entry := append(make([]byte, RoomBytes), "the entry"...)
 	kept, _ := p.state.Load().trimmed(nil)
-	if _, err := p.pack(kept, &Commit{Room: true, Appends: map[uint8][][]byte{modelJournal: {entry}}}); err != nil {
+	if _, err := p.pack(kept, &Commit{Room: true, Appends: map[uint8][][]byte{modelJournal: {entry}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if value := p.writer.pending[0].value; &value[0] != &entry[0] {
