@@ -33,7 +33,8 @@ type outbox struct {
 
 // Pace of the outbox.
 const (
-	outboxBatch    = 500                    // entries read from the checkpoint at a time
+	outboxBatch    = 500                    // entries read from the checkpoint at a time, at most
+	outboxBytes    = 4 << 20                // and about as many bytes of them
 	anchorInterval = time.Second            // between anchors while nothing goes outward
 	outboxRetryMin = 100 * time.Millisecond // between attempts while NATS is away
 	outboxRetryMax = 10 * time.Second
@@ -84,13 +85,14 @@ func (o *outbox) run(ctx context.Context) error {
 	retry := outboxRetryMin
 	timer := time.NewTimer(anchorInterval) // the first signal is there already
 	defer timer.Stop()
-	for {
+	for signal := o.signal; ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-o.signal:
+		case <-signal:
 		case <-timer.C:
 		}
+		signal = o.signal
 		err := o.publish(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -104,6 +106,7 @@ func (o *outbox) run(ctx context.Context) error {
 			o.host.log.Warn("outbox: could not publish, trying again", "partition", o.partition.number, "after", retry, "error", err)
 			timer.Reset(retry)
 			retry = min(2*retry, outboxRetryMax)
+			signal = nil // new checkpoints come many times a second
 		}
 	}
 }
@@ -180,12 +183,7 @@ func (c *channel) publish(ctx context.Context, last uint64) (err error) {
 	limit := c.partition.host.conn.MessageBytesMax()
 	for c.chain.Last() < last {
 		first := c.chain.Last() + 1
-		var entries [][]byte
-		err := c.partition.store.LogRange(c.log, first, int(min(outboxBatch, last-c.chain.Last())), func(_ uint64, entry []byte) error {
-			fitting, err := fit(entry, limit)
-			entries = append(entries, fitting)
-			return err
-		})
+		entries, err := fitting(c.partition.store, c.log, first, last, limit)
 		if err != nil {
 			return err
 		}
@@ -194,6 +192,24 @@ func (c *channel) publish(ctx context.Context, last uint64) (err error) {
 		}
 	}
 	return nil
+}
+
+// fitting returns the next entries of a log as they are published, at least one of those
+// up to the last. A month's end brings thousands of invoices of up to a message each.
+func fitting(store PartitionStore, log uint8, first, last uint64, limit int) (entries [][]byte, err error) {
+	bytes := 0
+	err = store.LogRange(log, first, int(min(outboxBatch, last-first+1)), func(_ uint64, entry []byte) error {
+		if bytes >= outboxBytes {
+			return errRead
+		}
+		short, err := fit(entry, limit)
+		entries, bytes = append(entries, short), bytes+len(short)
+		return err
+	})
+	if errors.Is(err, errRead) {
+		err = nil
+	}
+	return entries, err
 }
 
 // fit returns an entry as it is published. One that is larger than a message can

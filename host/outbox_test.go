@@ -1,10 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/tollway/tollway/host/accumulate"
+	"github.com/tollway/tollway/host/checkpoint"
 )
 
 // An entry that no message can hold is published without its largest part, and
@@ -31,5 +35,43 @@ func TestFit(t *testing.T) {
 	}
 	if short, err := fit([]byte(`{"id":"`+strings.Repeat("x", 2000)+`"}`), 1000); err == nil {
 		t.Errorf("%s", short)
+	}
+}
+
+// What is read at a time is bounded by its bytes as well: a month's end brings thousands
+// of invoices, each up to as large as a message can be.
+func TestFittingIsBounded(t *testing.T) {
+	o := checkpoint.SmallOptions()
+	o.FreeMinBytes, o.NoSync = 0, true
+	s, err := checkpoint.Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	p, err := s.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size, entries = 500_000, 20
+	var invoices [][]byte
+	for range entries {
+		invoices = append(invoices, []byte(`{"total":"`+strings.Repeat("1", size)+`"}`))
+	}
+	if err := p.Commit(&checkpoint.Commit{Appends: map[uint8][][]byte{accumulate.LogInvoices: invoices}}); err != nil {
+		t.Fatal(err)
+	}
+	for first := uint64(1); first <= entries; {
+		some, err := fitting(p, accumulate.LogInvoices, first, entries, 1<<20)
+		if err != nil || len(some) == 0 || len(some) > outboxBytes/size+1 || !bytes.Equal(some[0], invoices[0]) {
+			t.Fatalf("%d entries from %d on, %v", len(some), first, err)
+		}
+		first += uint64(len(some))
+	}
+	if some, err := fitting(p, accumulate.LogInvoices, 3, 4, 1<<20); err != nil || len(some) != 2 {
+		t.Errorf("%d entries, %v", len(some), err)
 	}
 }

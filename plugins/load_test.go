@@ -199,6 +199,30 @@ func TestLoadIsIdempotent(t *testing.T) {
 	}
 }
 
+// brokenContext panics where a module is compiled.
+type brokenContext struct{ context.Context }
+
+func (brokenContext) Deadline() (time.Time, bool) { panic("broken") }
+
+// A compiler that panics over a module leaves nobody waiting for it, and another attempt
+// may go better.
+func TestLoadThatPanics(t *testing.T) {
+	r := newRuntime(t, plugins.Config{})
+	wasm := packed(t, w.Tariff(plainReply))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		_, err := r.Load(brokenContext{t.Context()}, wasm)
+		t.Errorf("got %v", err)
+	}()
+	if _, err := r.Load(t.Context(), wasm); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRuntimeConfig(t *testing.T) {
 	ctx := context.Background()
 	file := filepath.Join(t.TempDir(), "file")

@@ -85,7 +85,10 @@ func NewRuntime(ctx context.Context, c Config) (*Runtime, error) {
 	return &Runtime{config: c, tracker: newTracker(), modules: map[string]*loading{}}, nil
 }
 
-var errClosed = errors.New("plugins: the runtime is closed")
+var (
+	errClosed     = errors.New("plugins: the runtime is closed")
+	errUnfinished = errors.New("plugins: the loading of the module broke off")
+)
 
 // Load checks and compiles a module. Loading the same bytes again returns the same Module; two
 // goroutines that load one module at once wait for one compilation. A module that could not be
@@ -113,11 +116,14 @@ func (r *Runtime) Load(ctx context.Context, wasm []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.err = errUnfinished // stays when the compiler panics: nobody may wait for that module for ever
+	defer func() {
+		if l.err != nil {
+			r.forget(digest)
+		}
+		close(l.done)
+	}()
 	l.module, l.err = r.load(ctx, wasm, digest)
-	if l.err != nil {
-		r.forget(digest)
-	}
-	close(l.done)
 	return l.module, l.err
 }
 

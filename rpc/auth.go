@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -38,13 +39,21 @@ func readTokens(path string, log *slog.Logger) (tokens, error) {
 	if err != nil {
 		return tokens{}, fmt.Errorf("token file: %w", err)
 	}
-	list, err := parseTokens(io.LimitReader(file, tokenFileBytes))
-	if err != nil {
-		return tokens{}, errors.Join(fmt.Errorf("token file %s: %w", path, err), file.Close())
-	}
 	info, err := file.Stat()
 	if err != nil {
 		return tokens{}, errors.Join(fmt.Errorf("token file: %w", err), file.Close())
+	}
+	// Read in part, it would end within a token, and what is left of that would be one.
+	text, err := io.ReadAll(io.LimitReader(file, tokenFileBytes+1))
+	if err == nil && len(text) > tokenFileBytes {
+		err = fmt.Errorf("has more than %d bytes", tokenFileBytes)
+	}
+	var list tokens
+	if err == nil {
+		list, err = parseTokens(bytes.NewReader(text))
+	}
+	if err != nil {
+		return tokens{}, errors.Join(fmt.Errorf("token file %s: %w", path, err), file.Close())
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		log.Warn("other users of this machine can read the token file: run chmod 600 on it", "file", path, "mode", mode.String())

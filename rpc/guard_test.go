@@ -46,6 +46,25 @@ func TestParseTokens(t *testing.T) {
 	}
 }
 
+// A token file that is not read to its end would end within a token.
+func TestTokenFileThatIsTooLarge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	const token = "0123456789abcdef0123456789abcdef"
+	text := strings.Repeat("#\n", tokenFileBytes/2-10) + token
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := readTokens(path, slog.New(slog.DiscardHandler)); err == nil {
+		t.Errorf("%d tokens were taken", len(list.digests))
+	}
+	if err := os.WriteFile(path, []byte(text[len(token):]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := readTokens(path, slog.New(slog.DiscardHandler)); err != nil || len(list.digests) != 1 {
+		t.Errorf("%d tokens, %v", len(list.digests), err)
+	}
+}
+
 func TestTokenFileThatOthersCanRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(path, []byte("0123456789abcdef"), 0o600); err != nil {

@@ -340,14 +340,14 @@ func (w *worker) settle(r result) {
 		w.success = now
 		return
 	}
-	if w.leaving {
-		w.lanes.wait(one)
-		return // it was cut off, which says nothing of the receiver
-	}
-	if one.skip {
+	if one.skip { // also when the host is ending: the operator was told so
 		w.progress.Skipped++
 		w.lanes.pop(one)
 		return
+	}
+	if w.leaving {
+		w.lanes.wait(one)
+		return // it was cut off, which says nothing of the receiver
 	}
 	f := failureOf(r.err)
 	if f.kind == failedGone {
@@ -419,6 +419,7 @@ func (w *worker) obey(ctx context.Context, o order) error {
 			}
 			w.progress.Skipped++
 			w.lanes.pop(one)
+			w.dirty = true // what cannot be written now is written later: it is skipped all the same
 			return w.save(ctx)
 		}
 	}
