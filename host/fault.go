@@ -10,6 +10,7 @@ type Fault struct {
 
 // Reasons of faults, stable: programs decide by them.
 const (
+	ReasonInvalidRequest   = "invalid_request"
 	ReasonInvalidPeriod    = "invalid_period"
 	ReasonPeriodNotEnded   = "period_not_ended"
 	ReasonGraceNotOver     = "grace_not_over"

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/ingest"
@@ -58,9 +59,13 @@ func notWritten(err error) error {
 }
 
 // Submit hands usage in and returns when it has its place in the queues before
-// the log. Its error is like that of Ingest. The ticket tells what became of it.
+// the log. Its error is like that of Ingest, but for a chunk of which too many events
+// are turned away. The ticket tells what became of it.
 func (h *Host) Submit(ctx context.Context, c intake.Chunk) (*intake.Ticket, error) {
 	ticket, err := h.intake.Add(ctx, c)
+	if errors.Is(err, intake.ErrRejected) {
+		return nil, fault(ReasonInvalidRequest, "mend what makes them, or send fewer at a time; what could be taken of them may be in the log, and is priced once when it is sent again", "%v", err).because(err)
+	}
 	if err != nil {
 		return nil, notWritten(err)
 	}

@@ -75,6 +75,13 @@ func New(log Log, partitions, bytesMax int) *Intake {
 // Partitions returns the number of partitions.
 func (i *Intake) Partitions() int { return len(i.lanes) }
 
+// rejectionsMax is about how many events of a chunk may be turned away. Each takes some
+// hundred times the bytes in memory that it may have in a body.
+const rejectionsMax = 50_000
+
+// ErrRejected is what became of a chunk of which more are.
+var ErrRejected = fmt.Errorf("intake: more than %d events of a chunk cannot be taken", rejectionsMax)
+
 // ErrClosed is what became of usage that was not written when the Intake closed.
 var ErrClosed = errors.New("intake: closed")
 
@@ -88,13 +95,19 @@ func (i *Intake) Close() {
 }
 
 // Add hands in a chunk and returns when all of it has its place in a lane, which
-// is when there is room. After an error, which only ctx or Close brings about,
-// part of the chunk may be written.
+// is when there is room. After an error part of the chunk may be written.
+//
+// # Errors
+//
+// ErrRejected, ErrClosed, and that of ctx.
 func (i *Intake) Add(ctx context.Context, c Chunk) (*Ticket, error) {
 	t := newTicket(len(c.Events))
 	err := i.addEvents(ctx, t, c.Events)
 	for n := 0; n < len(c.Bodies) && err == nil; n++ {
-		err = i.addBody(ctx, t, c.Bodies[n])
+		if err = i.addBody(ctx, t, c.Bodies[n]); err == nil && len(t.rejected) > rejectionsMax {
+			first := t.rejected[0]
+			err = fmt.Errorf("%w: event %d: %s: %s", ErrRejected, first.Event, first.Problem.Reason, first.Problem.Detail)
+		}
 	}
 	t.release()
 	if err != nil {

@@ -403,3 +403,26 @@ func TestRejections(t *testing.T) {
 		}
 	}
 }
+
+// A chunk of a few megabytes can have millions of events that are none.
+func TestRejectionsAreBounded(t *testing.T) {
+	log := &memoryLog{}
+	i := New(log, 2, 1<<20)
+	defer i.Close()
+	body := Body{ContentType: "application/cloudevents-batch+json", Data: []byte("[" + strings.Repeat("{},", ingest.MessageEventsMax-1) + "{}]")}
+	chunk := Chunk{}
+	for range rejectionsMax / ingest.MessageEventsMax {
+		chunk.Bodies = append(chunk.Bodies, body)
+	}
+	ticket, err := i.Add(t.Context(), chunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcome, err := ticket.Wait(t.Context()); err != nil || len(outcome.Rejected) != rejectionsMax {
+		t.Errorf("%d rejected, %v", len(outcome.Rejected), err)
+	}
+	chunk.Bodies = append(chunk.Bodies, body)
+	if _, err := i.Add(t.Context(), chunk); !errors.Is(err, ErrRejected) || !strings.Contains(err.Error(), "event 0: ") {
+		t.Errorf("got %v", err)
+	}
+}
