@@ -331,21 +331,12 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 		if c.parked != nil {
 			continue
 		}
-		for _, s := range c.finished {
-			heir, err := p.rater.Heir(ctx, s, next)
-			if err != nil {
-				return err
-			}
-			if heir == nil {
-				continue
-			}
-			var had []byte
-			if l := p.live(heir); l != nil {
-				had = p.state.CarryIn(l)
-			}
-			if !bytes.Equal(had, heir.CarryIn) {
-				left, heirs[s.Account] = append(left, s), append(heirs[s.Account], heir)
-			}
+		leavers, changed, err := p.changedHeirs(ctx, c.finished, next)
+		if err != nil {
+			return err
+		}
+		if len(changed) > 0 {
+			left, heirs[c.record.Account] = append(left, leavers...), changed
 		}
 	}
 	if len(left) == 0 {
@@ -377,6 +368,40 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 		takers, accounts[g.account] = append(takers, take...), true
 	}
 	return p.foldAgain(ctx, accounts, first.record.Calendar, next, takers, position, nil)
+}
+
+// changedHeirs returns, of an account's finished slots, those that leave the next period
+// something else than they have before, and what begins with it there. Of the versions
+// of a subscription in one period the last that leaves something counts, as at a close.
+func (p *partition) changedHeirs(ctx context.Context, finished []*rate.Slot, next billing.Period) (leavers, heirs []*rate.Slot, err error) {
+	at := map[rate.Key]int{}
+	var from, to []*rate.Slot
+	for _, s := range finished { // sorted: by version, of one subscription and group
+		heir, err := p.rater.Heir(ctx, s, next)
+		if err != nil {
+			return nil, nil, err
+		}
+		if heir == nil {
+			continue
+		}
+		switch i, known := at[heir.Key]; {
+		case !known:
+			at[heir.Key] = len(to)
+			from, to = append(from, s), append(to, heir)
+		case len(heir.CarryIn) > 0:
+			from[i], to[i] = s, heir
+		}
+	}
+	for i, heir := range to {
+		var had []byte
+		if l := p.live(heir); l != nil {
+			had = p.state.CarryIn(l)
+		}
+		if !bytes.Equal(had, heir.CarryIn) {
+			leavers, heirs = append(leavers, from[i]), append(heirs, heir)
+		}
+	}
+	return leavers, heirs, nil
 }
 
 // keepRules notes by which catalog's invoice rules a bill was made that had been

@@ -102,7 +102,10 @@ func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate
 		}
 		bills := make([]*bill, 0, len(chunk))
 		for _, id := range chunk {
-			l := p.due(id, c, period)
+			l, err := p.due(id, c, period)
+			if err != nil {
+				return nil, err
+			}
 			l.corrections = corrections[id]
 			waits, err := p.waits(ctx, l, held)
 			if err != nil {
@@ -260,18 +263,27 @@ func (p *partition) concerned(period billing.Period) []string {
 	return ids
 }
 
-// due returns the slots of an account that the close of a period finishes.
-func (p *partition) due(id string, c rate.Calendar, period billing.Period) *bill {
+// due returns the slots of an account that the close of a period finishes. They are
+// active as the catalog in force says: it may have ended a subscription, or brought a
+// version in behind another, after a slot had its first event.
+func (p *partition) due(id string, c rate.Calendar, period billing.Period) (*bill, error) {
 	var open []*rate.Slot
 	start := period.Start.UnixNano()
 	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
 		for _, l := range a.Slots {
-			if l.Terms.Calendar == c && l.Terms.Period == start && !l.Final {
-				s := l.Slot()
-				s.CarryIn = p.state.CarryIn(l)
-				open = append(open, s)
+			if l.Terms.Calendar != c || l.Terms.Period != start || l.Final {
+				continue
 			}
+			s := l.Slot()
+			if from, until, known := p.rater.Span(s); known && (from != s.ActiveFrom || until != s.ActiveUntil) {
+				s.ActiveFrom, s.ActiveUntil = from, until
+				if err := p.state.Reterm(s); err != nil {
+					return nil, err
+				}
+			}
+			s.CarryIn = p.state.CarryIn(l)
+			open = append(open, s)
 		}
 	}
-	return due(p.rater, id, c, period, open)
+	return due(p.rater, id, c, period, open), nil
 }

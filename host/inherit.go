@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +23,8 @@ import (
 // Usage of the next period that was folded before, in the grace time, was folded
 // without that. The accounts concerned are folded again: their slots of the period
 // are emptied, and their events read from the log once more, up to the position.
-// All slots of such an account take part, since an event is priced in all of them
-// or in none.
 func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calendar, next billing.Period, position uint64) error {
-	start := next.Start.UnixNano()
 	var heirs []*rate.Slot
-	again := map[string]bool{}
 	for _, s := range left {
 		heir, err := p.rater.Heir(ctx, s, next)
 		if err != nil {
@@ -45,48 +39,13 @@ func (p *partition) inherit(ctx context.Context, left []*rate.Slot, c rate.Calen
 	if err != nil {
 		return err
 	}
+	again := map[string]bool{}
 	for _, s := range heirs {
 		if l := p.live(s); l != nil && l.Events > 0 {
 			again[s.Account] = true
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(again)) {
-		for _, l := range slices.Clone(p.state.Account(id, billing.AccountID(id).TokenHash()).Slots) {
-			if l.Terms.Calendar != c || l.Terms.Period != start {
-				continue
-			}
-			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group(), rate.Content{})); err != nil {
-				return err
-			}
-		}
-	}
-	for _, heir := range heirs {
-		if err := p.state.Inherit(heir); err != nil {
-			return err
-		}
-	}
-	if len(again) == 0 {
-		return nil
-	}
-	from, known := p.state.Now().Carrying[accumulate.PeriodKey{Calendar: c, Start: start}]
-	if !known {
-		return fmt.Errorf("period %s has usage of a tariff that carries, but it is not known since when", next.ID())
-	}
-	spans := []span{{from, position - 1}}
-	if p.trial != nil { // of few accounts: most of the log has none of their events
-		s := sought{from: start, until: next.End.UnixNano()}
-		for id := range again {
-			s.places = append(s.places, accountPlace(billing.AccountID(id).TokenHash()))
-		}
-		if spans, err = p.find(s, position-1); err != nil {
-			return err
-		}
-	}
-	r := &refold{
-		partition: p, accounts: again, calendar: c, start: start, end: next.End.UnixNano(),
-		book: openBook{State: p.state, calendar: c, until: start}, spans: spans, upTo: position,
-	}
-	return r.all(ctx)
+	return p.foldAgain(ctx, again, c, next, heirs, position, nil)
 }
 
 // takers returns the heirs whose tariffs take what is left to them. A version may

@@ -188,7 +188,7 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 	s := sought{from: start, until: end}
 	for _, id := range slices.Sorted(maps.Keys(accounts)) {
 		hash := billing.AccountID(id).TokenHash()
-		s.places = append(s.places, accountPlace(hash))
+		s.places.add(accountPlace(hash))
 		a := p.state.Account(id, hash)
 		if a == nil {
 			continue
@@ -207,7 +207,10 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 			return err
 		}
 	}
-	spans, err := p.find(s, upTo)
+	if len(accounts) == 0 {
+		return nil
+	}
+	spans, err := p.find(&s, upTo)
 	if err != nil {
 		return err
 	}

@@ -120,9 +120,16 @@ func appendBlockHead(b []byte, kind byte, first, last uint64, from, until int64)
 // span is a stretch of the log, both ends included.
 type span struct{ first, last uint64 }
 
+// places is a set of places of accounts.
+type places [blockPlaces / 64]uint64
+
+func (s *places) add(p uint16) { s[p/64] |= 1 << (p % 64) }
+
+func (s *places) has(p uint16) bool { return s[p/64]>>(p%64)&1 != 0 }
+
 // sought is what is looked for in the index.
 type sought struct {
-	places      []uint16
+	places      places
 	from, until int64 // of the billing period, unix ns
 }
 
@@ -139,15 +146,20 @@ func (s *sought) read(b []byte) (span, bool, error) {
 	if from, until := int64(at(2)), int64(at(3)); s.until <= from || s.from >= until {
 		return stretch, false, nil
 	}
-	places := b[blockHead:]
+	block := b[blockHead:]
 	if b[1] == blockBitmap {
-		if len(places) != blockPlaces/8 {
+		if len(block) != blockPlaces/8 {
 			return stretch, false, errBlock
 		}
-		return stretch, slices.ContainsFunc(s.places, func(p uint16) bool { return places[p/8]>>(p%8)&1 != 0 }), nil
+		for i, word := range &s.places {
+			if word&binary.LittleEndian.Uint64(block[8*i:]) != 0 {
+				return stretch, true, nil
+			}
+		}
+		return stretch, false, nil
 	}
-	for ; len(places) >= 2; places = places[2:] {
-		if slices.Contains(s.places, binary.LittleEndian.Uint16(places)) {
+	for ; len(block) >= 2; block = block[2:] {
+		if s.places.has(binary.LittleEndian.Uint16(block)) {
 			return stretch, true, nil
 		}
 	}
@@ -159,7 +171,7 @@ const blocksAtOnce = 256
 
 // find returns the stretches of the log up to a position that may have what is
 // sought, in order and apart.
-func (p *partition) find(s sought, upTo uint64) ([]span, error) {
+func (p *partition) find(s *sought, upTo uint64) ([]span, error) {
 	if p.trial != nil {
 		return p.trial.find(s, upTo)
 	}
@@ -168,7 +180,7 @@ func (p *partition) find(s sought, upTo uint64) ([]span, error) {
 
 // find does that with the entries of the index that are not stored yet, and with
 // stretches that may have anything.
-func (x *positions) find(store PartitionStore, unstored [][]byte, spans []span, s sought, upTo uint64) ([]span, error) {
+func (x *positions) find(store PartitionStore, unstored [][]byte, spans []span, s *sought, upTo uint64) ([]span, error) {
 	take := func(b []byte) error {
 		stretch, may, err := s.read(b)
 		if err == nil && may {

@@ -31,6 +31,7 @@ type fateKind uint8
 
 const (
 	fateRate      fateKind = iota // is rated
+	fateBack                      // is rated, and its identity is known: it was priced and taken back
 	fateRepeat                    // repeats the identity of an event that is rated
 	fateDuplicate                 // was priced before
 	fateRefused                   // a dead letter
@@ -86,7 +87,7 @@ func (p *partition) triage(n int) (*triage, error) {
 			continue
 		}
 		if r := p.pending.replay; r != nil && r.back[r.letters[i]] && e.Content == seen.Content {
-			t.take(i) // known, but not priced any more
+			t.fates[i] = fate{kind: fateBack}
 			continue
 		}
 		if seen.Position >= from { // remembered by this triage, or by the one before
@@ -245,21 +246,8 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 	for i, f := range t.fates {
 		e := &p.pending.events[i]
 		var why *refusal
-		switch f.kind {
-		case fateRate:
-			if len(rejected) > 0 && rejected[0].Event == i {
-				why = &refusal{rejected[0].Reason, rejected[0].Detail}
-				rejected = rejected[1:]
-				p.seen.Forget(e.Identity)
-			}
-		case fateRefused:
-			why = &t.refused[f.at]
-		case fateRepeat: // of one that was priced
-			if f.kind = fateDuplicate; e.Content != t.events[f.at].Content {
-				other := conflict(e)
-				why = &other
-			}
-		case fateDuplicate:
+		if f.kind != fateRate || len(rejected) > 0 {
+			why = p.refusalOf(t, i, &f, &rejected)
 		}
 		outcome := accumulate.OutcomePriced
 		switch {
@@ -303,6 +291,34 @@ func (p *partition) record(t *triage, out rate.Outcome) error {
 		}
 	}
 	return p.state.Take(out.Changes)
+}
+
+// refusalOf returns why an event is a dead letter, nil when it is none. Of the events that
+// rating has refused, those before it have been taken off; a repeat of one that was priced
+// becomes a duplicate.
+func (p *partition) refusalOf(t *triage, i int, f *fate, rejected *[]rate.Rejection) *refusal {
+	e := &p.pending.events[i]
+	switch f.kind {
+	case fateRate, fateBack:
+		if len(*rejected) == 0 || (*rejected)[0].Event != i {
+			return nil
+		}
+		why := &refusal{(*rejected)[0].Reason, (*rejected)[0].Detail}
+		*rejected = (*rejected)[1:]
+		if f.kind == fateRate {
+			p.seen.Forget(e.Identity)
+		}
+		return why
+	case fateRefused:
+		return &t.refused[f.at]
+	case fateRepeat:
+		if f.kind = fateDuplicate; e.Content != t.events[f.at].Content {
+			other := conflict(e)
+			return &other
+		}
+	case fateDuplicate:
+	}
+	return nil
 }
 
 // letterOf makes the record of an event that was refused, without the bytes of its

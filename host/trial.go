@@ -224,7 +224,7 @@ func (t *trial) lookUp(ctx context.Context, events []ingest.Event, accounts map[
 
 // find returns the stretches of the log up to a position that may have what is
 // sought. What is tried is read whole.
-func (t *trial) find(s sought, upTo uint64) ([]span, error) {
+func (t *trial) find(s *sought, upTo uint64) ([]span, error) {
 	var tried []span
 	if t.tail != nil && t.tail.Len() > 0 {
 		tried = []span{{t.position + 1, t.position + t.tail.Len()}}

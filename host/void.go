@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
+	"github.com/tollway/tollway/host/identity"
 	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/internal/failpoint"
 	"github.com/tollway/tollway/host/rate"
@@ -140,19 +141,19 @@ func (p *partition) makeFix(ctx context.Context, e *ingest.Event, carried, posit
 		return &refusal{rate.ReasonNoCatalog, "no catalog had been applied when the correction was read; apply one and replay it"}, false, nil
 	}
 	unknown := &refusal{ReasonUnknownEvent, fmt.Sprintf("no event with source %q and id %q was priced for this account before; replay the correction when it has come", f.source, f.id)}
-	identity := ingest.NewDecoder(p.host.seed).IdentityOf(f.source, f.id, e.Account)
-	was := p.state.Override(identity)
+	id := ingest.NewDecoder(p.host.seed).IdentityOf(f.source, f.id, e.Account)
+	was := p.state.Override(id)
 	switch {
 	case was.Voided && e.Type == TypeVoid:
 		return nil, true, nil
 	case was.Voided:
 		return &refusal{ReasonVoided, "data: the event was voided, which is final; send what should be billed as an event with an id of its own"}, false, nil
 	}
-	seen, known, err := p.priced(ctx, identity)
+	seen, known, err := p.priced(ctx, id)
 	if err != nil || !known || was.TakenBack {
 		return unknown, false, err
 	}
-	of, ok, err := p.eventAt(ctx, identity, seen.Position)
+	of, ok, err := p.eventAt(ctx, id, seen)
 	if err != nil || !ok {
 		return unknown, false, err
 	}
@@ -173,7 +174,7 @@ func (p *partition) makeFix(ctx context.Context, e *ingest.Event, carried, posit
 		}
 		next = accumulate.Override{Amended: accumulate.Place{Position: f.carried, Index: e.Index}}
 	}
-	if err := p.state.SetOverride(identity, next); err != nil {
+	if err := p.state.SetOverride(id, next); err != nil {
 		return nil, false, err
 	}
 	return nil, false, p.foldFixed(ctx, f, g)
@@ -296,13 +297,16 @@ func (p *partition) amend(ctx context.Context, decoder *ingest.Decoder, e *inges
 	return nil
 }
 
-// eventAt returns the event that was priced from a message, false when it is no usage
-// or the log does not have it.
-func (p *partition) eventAt(ctx context.Context, identity ingest.Hash, position uint64) (ingest.Event, bool, error) {
-	decoder := ingest.NewDecoder(p.host.seed)
+// eventAt returns the event that was priced, by what is remembered of it; false when it
+// is no usage or the log does not have it. The same message, or the same replay, may have
+// had another one of this identity, which was refused.
+func (p *partition) eventAt(ctx context.Context, id ingest.Hash, seen identity.Seen) (ingest.Event, bool, error) {
+	decoder, position := ingest.NewDecoder(p.host.seed), seen.Position
 	find := func(position uint64) (ingest.Event, bool, error) {
 		events, _, err := p.carried(ctx, decoder, position)
-		i := slices.IndexFunc(events, func(e ingest.Event) bool { return e.Problem == nil && e.Identity == identity && !isCorrection(&e) })
+		i := slices.IndexFunc(events, func(e ingest.Event) bool {
+			return e.Problem == nil && e.Identity == id && e.Content == seen.Content && !isCorrection(&e)
+		})
 		if err != nil || i < 0 {
 			return ingest.Event{}, false, err
 		}

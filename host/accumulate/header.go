@@ -49,9 +49,9 @@ type Header struct {
 	Closed map[rate.Calendar]int64
 	Slots  uint32 // how many there are: the journal has a record of each
 	// Carrying has, by calendar and start of a period, the position of the first
-	// message that brought a tariff that carries an event of the period: from there
-	// on its events are read again when the period before leaves something to it. The
-	// map is never changed, as Closed.
+	// message that brought a tariff that carries an event of the period. It is part of
+	// the digest and decides nothing: what the period before leaves has all usage of the
+	// accounts folded again, also what came before. The map is never changed, as Closed.
 	Carrying map[PeriodKey]uint64
 	// Sums are those of the state with this checkpoint; nil in one of a release that
 	// kept none.

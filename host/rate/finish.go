@@ -294,6 +294,28 @@ func (r *Rater) Heir(ctx context.Context, s *Slot, next billing.Period) (*Slot, 
 	return nil, nil
 }
 
+// Span returns when a slot's subscription is active within its version by the catalog in
+// force: from (inclusive) until (exclusive), unix ns, or Beginning and Forever; false
+// when the catalog does not have them.
+func (r *Rater) Span(s *Slot) (from, until int64, known bool) {
+	bindings := r.catalog.BindingsOf(billing.AccountID(s.Account))
+	for n := range bindings {
+		b := &bindings[n]
+		if b.Tariff.Name != s.Tariff || b.Subscription.ID != s.Subscription {
+			continue
+		}
+		for version := range b.Tariff.Versions {
+			if b.Version(version) != s.Version {
+				continue
+			}
+			if from, until = b.Span(version); from < until {
+				return from, until, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
 // Settle has a plan configured, so that its lines are known and whether it carries.
 func (r *Rater) Settle(ctx context.Context, p *Plan) error {
 	m, err := r.module(ctx, p.Module)

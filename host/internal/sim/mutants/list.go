@@ -97,7 +97,7 @@ var mutants = []mutant{
 		{"host/close.go", "		h.Close(c.Calendar, period.End.UnixNano())\n", "		h.Close(c.Calendar, period.End.UnixNano())\n		p.seen.Expire(period.End.UnixNano() + int64(32*24*time.Hour))\n"},
 	}},
 	{"dead letter's identity counts as seen", []edit{
-		{"host/triage.go", "				p.seen.Forget(e.Identity)\n", ""},
+		{"host/triage.go", "			p.seen.Forget(e.Identity)\n", ""},
 	}},
 	{"conflict of identities taken for a duplicate", []edit{
 		{"host/triage.go", "		if e.Content != seen.Content {", "		if false {"},

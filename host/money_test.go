@@ -1,0 +1,197 @@
+package host_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/query"
+)
+
+// mixed is a catalog in which some of an account's usage has levels that go on, and
+// some has not.
+const mixed = `
+meters:
+  - {name: seats, event_type: call, quantity: q, filter: {kind: seat}}
+  - {name: calls, event_type: call, quantity: q, filter: {kind: call}}
+tariffs:
+  - name: level
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: "1"}}]
+  - name: plain
+    meter: calls
+    currency: EUR
+    versions: [{effective_from: 2025-01-01T00:00:00Z, plugin: per_unit, params: {unit_price: "100"}}]
+billing: {close: manual}
+default_subscriptions: [level, plain]
+`
+
+// What a period leaves has the next one folded again, also the usage that came before
+// the first of a tariff that carries.
+func TestCarryKeepsUsageBeforeLevels(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-06-01T00:00:00Z")
+	r.apply(mixed)
+	r.send(
+		call("1", "emma", "2026-01-05T00:00:00Z", "kind", "seat", "q", "3"),
+		call("2", "emma", "2026-02-05T00:00:00Z", "kind", "call", "q", "1"))
+	r.send(call("3", "emma", "2026-02-06T00:00:00Z", "kind", "seat", "q", "4"))
+	r.close("2026-01", "")
+	want(t, r.subtotals(query.Filter{Period: "2026-02"}), "emma level 7.00 (1)", "emma plain 100.00 (1)")
+	r.close("2026-02", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-01-01.EUR.0 3.00", "emma.2026-02-01.EUR.0 107.00")
+}
+
+// An event that is amended to be of a tariff that carries stays in the fold of the next
+// period, wherever it stands.
+func TestCarryKeepsAmendedUsage(t *testing.T) {
+	t.Parallel()
+	for _, later := range []bool{false, true} {
+		t.Run(fmt.Sprint("later=", later), func(t *testing.T) {
+			t.Parallel()
+			r := startHost(t, 1, "2026-06-01T00:00:00Z")
+			r.apply(mixed)
+			r.send(
+				call("1", "emma", "2026-01-05T00:00:00Z", "kind", "seat", "q", "3"),
+				call("2", "emma", "2026-02-05T00:00:00Z", "kind", "call", "q", "1"))
+			level := "8.00"
+			if later {
+				r.send(call("3", "emma", "2026-02-06T00:00:00Z", "kind", "seat", "q", "4"))
+				level = "12.00"
+			}
+			r.send(amends("m", "2", "emma", `{"kind":"seat","q":5}`, ""))
+			r.close("2026-01", "")
+			r.close("2026-02", "")
+			wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-01-01.EUR.0 3.00", "emma.2026-02-01.EUR.0 "+level)
+		})
+	}
+}
+
+// Of the versions of a period, the last one that has something leaves it, at the close
+// and when the period is billed again.
+func TestCarryOfTwoVersions(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-06-01T00:00:00Z")
+	r.apply(`
+meters: [{name: seats, event_type: call, quantity: q}, {name: texts, event_type: text}]
+tariffs:
+  - name: level
+    meter: seats
+    currency: EUR
+    versions:
+      - {effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: "1"}}
+      - {effective_from: 2026-01-16T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: "10"}}
+  - name: texts
+    meter: texts
+    currency: EUR
+    versions: [{effective_from: 2025-01-01T00:00:00Z, plugin: per_unit, params: {unit_price: "100"}}]
+billing: {close: manual}
+default_subscriptions: [level, texts]
+`)
+	r.send(
+		call("1", "emma", "2026-01-05T00:00:00Z", "q", "3"),
+		call("2", "emma", "2026-01-20T00:00:00Z", "q", "4"))
+	r.close("2026-01", "")
+	text := call("3", "emma", "2026-01-21T00:00:00Z")
+	text.Type = "text"
+	r.send(text)
+	r.close("2026-02", "")
+	r.close("2026-03", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-01-01.EUR.0 43.00", "emma.2026-02-01.EUR.0 140.00", "emma.2026-03-01.EUR.0 40.00")
+}
+
+// An event that was priced and taken back stays known when its replay is refused again,
+// whether a checkpoint has come in between or not: the log decides.
+func TestTakenBackStaysKnown(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-03-10T00:00:00Z")
+	r.apply(`
+meters: [{name: seats, event_type: call, dimensions: [seat]}]
+tariffs:
+  - name: seats
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: unique_count, key: seat, keys_max: 2, recurring: true, unit_price: "1"}}]
+billing: {close: manual}
+default_subscriptions: [seats]
+`)
+	third := call("3", "emma", "2026-02-06T00:00:00Z", "seat", "c")
+	r.send(
+		call("1", "emma", "2026-01-05T00:00:00Z", "seat", "a"),
+		call("2", "emma", "2026-02-05T00:00:00Z", "seat", "b"),
+		third)
+	r.close("2026-01", "")
+	settled, err := r.SettleLetters(r.wait(), host.SettleRequest{By: "test"})
+	if err != nil || settled != (host.Settled{Refused: 1}) {
+		t.Fatalf("replayed: %+v, %v", settled, err)
+	}
+	r.send(voids("v", "2", "emma"))
+	r.send(third) // it waits among the dead letters
+	r.wantCounts(3, 1, 1)
+	r.rebuild()
+	r.wantCounts(3, 1, 1)
+	r.setNow("2026-03-10T00:00:01Z") // an order of the same instant would be the same order
+	settled, err = r.SettleLetters(r.wait(), host.SettleRequest{By: "test"})
+	if err != nil || settled != (host.Settled{Priced: 1}) {
+		t.Fatalf("replayed: %+v, %v", settled, err)
+	}
+	check := func() {
+		t.Helper()
+		r.wantCounts(4, 1, 0)
+		want(t, r.subtotals(query.Filter{Period: "2026-02"}), "emma seats 2.00 (1)")
+	}
+	check()
+	r.rebuild()
+	check()
+}
+
+// A correction is of the event that was priced, not of another one of the same identity
+// that was refused, though the same message has had both, or the same replay.
+func TestVoidOfTheOnePriced(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2027-01-10T00:00:00Z")
+	r.send(
+		call("1", "emma", "2026-10-05T00:00:00Z", "q", "none", "who", "a"))
+	r.send(
+		call("1", "emma", "2026-11-05T00:00:00Z", "q", "5", "who", "a"))
+	r.apply(peaks)
+	settled, err := r.SettleLetters(r.wait(), host.SettleRequest{By: "test"})
+	if err != nil || settled != (host.Settled{Priced: 1, Refused: 1}) {
+		t.Fatalf("replayed: %+v, %v", settled, err)
+	}
+	want(t, r.subtotals(query.Filter{}), "emma peak 5.00 (1)", "emma people 100.00 (1)")
+	r.send(voids("v", "1", "emma"))
+	want(t, r.subtotals(query.Filter{}), "emma peak 0.00 (0)", "emma people 0.00 (0)")
+}
+
+// A subscription that is ended within a period counts as active until then, whether it
+// had usage before the catalog said so or not; so does a version that another one
+// follows.
+func TestEndedWithinPeriod(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-11-10T00:00:00Z")
+	base := func(until, versions string) string {
+		return `
+meters: [{name: calls, event_type: call}]
+tariffs:
+  - name: calls
+    meter: calls
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: per_unit, params: {unit_price: "0"}}` + versions + `]
+billing: {close: manual, invoice_rules: [{name: base, plugin: proration, params: {amount: "31", basis: days}, currency: EUR}]}
+accounts: [{id: emma, subscriptions: [{tariff: calls` + until + `}]}, {id: noah, subscriptions: [{tariff: calls` + until + `}]}]
+`
+	}
+	r.apply(base("", ""))
+	r.send(call("1", "emma", "2026-10-05T00:00:00Z"))
+	r.apply(base(", until: 2026-10-11T00:00:00Z", ""))
+	r.close("2026-10", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-10-01.EUR.0 10.00", "noah.2026-10-01.EUR.0 10.00")
+	r.send(call("2", "emma", "2026-10-06T00:00:00Z"), call("3", "noah", "2026-10-06T00:00:00Z"))
+	r.setNow("2026-12-10T00:00:00Z")
+	r.close("2026-11", "")
+	for _, id := range []string{"emma", "noah"} {
+		want(t, r.adjustments(id+".2026-11-01.EUR.0"), "2026-10-01 calls: 0 → 0 = 0.00")
+	}
+}
