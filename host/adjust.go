@@ -140,6 +140,9 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	}
 	// What is due without usage is what was due at the close, less what has usage now.
 	if r.Whole {
+		if !k.begun(r) {
+			return c
+		}
 		open = append(open, k.rater.Unused(r.Account, r.Calendar, c.period, open)...)
 	} else {
 		open = append(open, unusedAgain(c.empty, open, r.Gone)...)
@@ -152,6 +155,17 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	}
 	c.empty = slices.DeleteFunc(c.empty, func(s *rate.Slot) bool { return due[s.Key] })
 	return c
+}
+
+// begun reports whether an account is billed in a period that is open again, as its close
+// would have found: one that the catalog does not list is from its first usage on, and what
+// was refused when it came late is none.
+func (k *corrector) begun(r accumulate.Reopened) bool {
+	if _, listed := k.catalog.Accounts[billing.AccountID(r.Account)]; listed {
+		return true
+	}
+	a := k.state.Account(r.Account, billing.AccountID(r.Account).TokenHash())
+	return a != nil && slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Terms.Period <= r.Period })
 }
 
 // unusedAgain makes, of slots that have no events, those of no usage by which fees are

@@ -195,3 +195,31 @@ accounts: [{id: emma, subscriptions: [{tariff: calls` + until + `}]}, {id: noah,
 		want(t, r.adjustments(id+".2026-11-01.EUR.0"), "2026-10-01 calls: 0 → 0 = 0.00")
 	}
 }
+
+// Late usage that is refused is no usage: an account that the catalog does not list owes
+// no fees of the period that it was meant for.
+func TestRefusedLateUsageOwesNoFees(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-12-10T00:00:00Z")
+	r.apply(`
+meters: [{name: seats, event_type: call, dimensions: [seat]}]
+tariffs:
+  - name: seats
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: aggregation, params: {type: unique_count, key: seat, unit_price: "1"}}]
+  - name: fee
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}]
+billing: {close: manual}
+default_subscriptions: [seats, fee]
+`)
+	r.send(call("1", "noah", "2026-10-05T00:00:00Z", "seat", "a"))
+	r.close("2026-10", "")
+	r.send(call("2", "emma", "2026-10-05T00:00:00Z"), call("3", "lily", "2026-10-05T00:00:00Z", "seat", "b"))
+	r.send(call("4", "emma", "2026-11-05T00:00:00Z", "seat", "a"))
+	want(t, r.reasons(), "2 no_key")
+	r.close("2026-11", "")
+	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-11"}), "emma.2026-11-01.EUR.0 6.00", "lily.2026-11-01.EUR.0 11.00", "noah.2026-11-01.EUR.0 5.00")
+}
