@@ -36,6 +36,10 @@
 // written again and the file is removed. What was written or streamed leaves the
 // process's resident memory at once; the system's cache keeps it.
 //
+// Badger syncs for each of its transactions, so commits that come at a time share
+// one. It writes through mapped files, of which the system would write megabytes for
+// a changed byte: it is told which ones are written, so that it takes them by the page.
+//
 // # Owners
 //
 // One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,

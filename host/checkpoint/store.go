@@ -34,6 +34,9 @@ type Store struct {
 	closeTries  int
 	journalRun  int // segments up to which a journal's run is made longer
 
+	together together // transactions that wait for each other
+	advisor  advisor  // who leads them has it
+
 	ballast    ballast
 	logWritten atomic.Int64  // bytes in the value log since it was last collected
 	moves      atomic.Uint64 // counts when values begin to be moved in it, and when that ends
@@ -91,6 +94,7 @@ func Open(dir string, options Options) (*Store, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	s.db = db
+	s.advisor.begin(d.badgerPath())
 	s.limits()
 	if err := syncFolder(d.path); err != nil {
 		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())

@@ -37,23 +37,30 @@ func (c cost) plus(d cost) cost { return cost{tree: c.tree + d.tree, log: c.log 
 // within reports whether a transaction takes it.
 func (c cost) within(limit cost) bool { return c.tree <= limit.tree && c.log <= limit.log }
 
-// transact writes all or nothing. It returns when the transaction is on the
-// disk; the slices are free again then.
+// transact writes all or nothing. It returns when the writes are on the disk; the
+// slices are free again then. Those of others that come meanwhile may go with them.
 func (s *Store) transact(writes []write) error {
+	return s.together.join(writes, s.txnLimit, s.txnWrites, s.transactAll)
+}
+
+// transactAll writes several lists of writes in one transaction.
+func (s *Store) transactAll(lists [][]write) error {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	var sum cost
-	for _, w := range writes {
-		var err error
-		if w.remove {
-			err = txn.Delete(w.key)
-		} else {
-			err = txn.SetEntry(badger.NewEntry(w.key, w.value))
+	for _, writes := range lists {
+		for _, w := range writes {
+			var err error
+			if w.remove {
+				err = txn.Delete(w.key)
+			} else {
+				err = txn.SetEntry(badger.NewEntry(w.key, w.value))
+			}
+			if err != nil {
+				return err
+			}
+			sum = sum.plus(w.cost())
 		}
-		if err != nil {
-			return err
-		}
-		sum = sum.plus(w.cost())
 	}
 	ballast := s.ballast.draw(sum.log)
 	sum.tree += len(ballast)
@@ -72,8 +79,9 @@ func (s *Store) transact(writes []write) error {
 	if s.troubles.isUnsynced() {
 		return errUnsynced
 	}
+	s.advisor.follow()
 	s.logWritten.Add(int64(sum.log))
-	s.unmapWritten(writes, sum.log)
+	s.unmapWritten(lists, sum.log)
 	return nil
 }
 
@@ -97,23 +105,25 @@ func (s *Store) mapped(bytes int) bool {
 }
 
 // unmapWritten takes what was written to the value log out of memory.
-func (s *Store) unmapWritten(writes []write, bytes int) {
+func (s *Store) unmapWritten(lists [][]write, bytes int) {
 	if bytes == 0 || !s.mapped(bytes) {
 		return
 	}
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	for _, w := range slices.Backward(writes) {
-		if len(w.value) < logMinBytes {
-			continue
-		}
-		// A value that is gone already, or damaged, is not this one's concern.
-		_ = lend(txn, w.key, func(value []byte, mapped bool) error {
-			if mapped {
-				unmap(value)
+	for _, writes := range slices.Backward(lists) {
+		for _, w := range slices.Backward(writes) {
+			if len(w.value) < logMinBytes {
+				continue
 			}
-			return nil
-		})
-		return
+			// A value that is gone already, or damaged, is not this one's concern.
+			_ = lend(txn, w.key, func(value []byte, mapped bool) error {
+				if mapped {
+					unmap(value)
+				}
+				return nil
+			})
+			return
+		}
 	}
 }

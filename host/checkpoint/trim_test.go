@@ -138,21 +138,25 @@ func TestTrimOvertakesFold(t *testing.T) {
 		if !ok {
 			t.Fatal("nothing is due")
 		}
-		trim := func() { commit(&Commit{Trim: map[uint8]uint64{0: 5}}) }
-		if step == 0 {
-			trim()
+		trim, trimmed := &Commit{Trim: map[uint8]uint64{0: 5}}, make(chan error, 1)
+		if want.apply(trim); step == 0 {
+			trimmed <- p.Commit(trim)
 		} else {
 			inner, once := s.commitTransaction, true
 			s.commitTransaction = func(txn *badger.Txn) error {
 				if once {
 					once = false
-					trim()
+					go func() { trimmed <- p.Commit(trim) }()
+					awaitBehind(s, 1) // and so it is before the swap, which needs the record
 				}
 				return inner(txn)
 			}
 		}
 		if err := s.folder.fold(job); !errors.Is(err, errOvertaken) {
 			t.Fatalf("step %d: got %v", step, err)
+		}
+		if err := <-trimmed; err != nil {
+			t.Fatal(err)
 		}
 		commit(&Commit{Appends: map[uint8][][]byte{0: {[]byte("e")}}})
 		want.check(t, p)

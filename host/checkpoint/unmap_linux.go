@@ -14,33 +14,42 @@ import (
 // The whole file goes, not b alone: the system maps more than what is looked at,
 // up to two megabytes.
 func unmap(b []byte) {
-	// Everything here is advice: what stays in memory is lost nowhere.
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	eachMapping(func(from, to uintptr, line []byte) bool {
+		if at < from || to <= at {
+			return true
+		}
+		if shared(line) { // the memory of others is not to be touched
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		}
+		return false
+	})
+}
+
+// eachMapping calls fn for the process's mappings until it returns false. What it is
+// for is advice, so a system that does not tell of them is passed over.
+func eachMapping(fn func(from, to uintptr, line []byte) bool) {
 	maps, err := unix.Open("/proc/self/maps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if from, to, found := findMapping(at, func(p []byte) (int, error) { return unix.Read(maps, p) }); found {
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
-	}
+	readMappings(func(p []byte) (int, error) { return unix.Read(maps, p) }, fn)
 	_ = unix.Close(maps)
 }
 
 // mappingLine is longer than what is looked at of a line of /proc/self/maps.
 const mappingLine = 8 << 10
 
-// findMapping looks in what is read of /proc/self/maps,
+// readMappings calls fn for the mappings in what is read of /proc/self/maps, until it
+// returns false:
 //
 //	7f04d8000000-7f04e0000000 rw-s 00000000 fe:00 1835 /path
-//
-// for the mapping with an address. It is found when it is of a file that is
-// shared: the memory of others is not to be touched.
-func findMapping(at uintptr, read func([]byte) (int, error)) (from, to uintptr, found bool) {
+func readMappings(read func([]byte) (int, error), fn func(from, to uintptr, line []byte) bool) {
 	var buffer [mappingLine]byte
 	for n := 0; ; {
 		more, err := read(buffer[n:])
 		if err != nil || more <= 0 {
-			return 0, 0, false
+			return
 		}
 		n += more
 		lines := buffer[:n]
@@ -49,9 +58,8 @@ func findMapping(at uintptr, read func([]byte) (int, error)) (from, to uintptr, 
 			if !whole {
 				break
 			}
-			var ok bool
-			if from, to, ok = cutRange(line); ok && from <= at && at < to {
-				return from, to, shared(line)
+			if from, to, ok := cutRange(line); ok && !fn(from, to, line) {
+				return
 			}
 			lines = rest
 		}
