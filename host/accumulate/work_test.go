@@ -1,6 +1,7 @@
 package accumulate_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"testing"
@@ -59,4 +60,62 @@ func TestTakeAllocations(t *testing.T) {
 	if got := take(); got > 0.001 {
 		t.Errorf("a change costs %.4f allocations", got)
 	}
+}
+
+// Of subtotals of which half change again and again, the journal has little more than
+// a record for each change, and the others have theirs in time all the same.
+func TestJournalRecords(t *testing.T) {
+	const slots, generations = 2048, 24
+	p := plan("a", 1)
+	terms := &rate.Terms{Subscription: "s", Tariff: "a", Period: 1, PeriodEnd: 2, Calendar: rate.Calendar{Zone: "UTC", AnchorDay: 1}, Plan: p}
+	changes := make([]rate.Change, slots)
+	for n := range changes {
+		a := &rate.Account{ID: fmt.Sprint("account-", n), Hash: uint32(n) * 2_654_435_761}
+		changes[n] = rate.Change{Account: a, Terms: terms, Events: 1, LastTime: 1, Lines: make([]byte, rate.LineBytes)}
+	}
+	state := accumulate.NewState()
+	records, changed, wrapped := 0, 0, 0
+	take := func(changes []rate.Change) {
+		if err := state.Take(changes); err != nil {
+			t.Fatal(err)
+		}
+		changed += len(changes)
+		g := cut(t, state)
+		for _, entry := range g.Appends(accumulate.LogSlots) {
+			records += recordsOf(t, entry)
+		}
+		if g.Wrapped() {
+			wrapped++
+		}
+		state.Durable(g)
+	}
+	take(changes)
+	for n := range changes {
+		changes[n].Slot = changes[n].Account.Slots[0]
+	}
+	records, changed, wrapped = 0, 0, 0
+	for range generations {
+		take(changes[:slots/2])
+	}
+	t.Logf("%d records for %d changes, %d rounds", records, changed, wrapped)
+	if most := changed * 5 / 4; records > most || wrapped < generations/6 {
+		t.Errorf("%d changes made %d records, at most %d are meant; %d rounds came to their end", changed, records, most, wrapped)
+	}
+}
+
+// recordsOf counts the records of an entry of the journal that are not void.
+func recordsOf(t *testing.T, entry []byte) (n int) {
+	t.Helper()
+	for b := entry[1:]; len(b) > 0; {
+		const head = 5 // kind and number
+		size, width := binary.Uvarint(b[head:])
+		if width <= 0 || head+width+int(size) > len(b) {
+			t.Fatalf("%d bytes of an entry are no record", len(b))
+		}
+		if b[0] != 0 {
+			n++
+		}
+		b = b[head+width+int(size):]
+	}
+	return n
 }
