@@ -63,6 +63,7 @@ type whole struct {
 	slots     []*rate.Slot // of the period
 	sums      map[pricing]*wholeSum
 	final     bool
+	fixes     fixes // of the account's events, as far as they are known; nil: none are
 }
 
 // wholeSum is what the subtotals of one pricing come to.
@@ -170,13 +171,15 @@ func (h *histories) use(ctx context.Context, w *whole, fn func(*historyFold) err
 			}
 			return err
 		}
-		if !f.stale {
+		if !f.stale && !f.corrected {
 			return fn(f)
 		}
-		// What was folded before counts otherwise now: once more, from the beginning.
+		// What was folded before counts otherwise now: once more, from the beginning, with
+		// what is known now of corrections.
 		if err := h.forget(ctx, f); err != nil {
 			return err
 		}
+		w.fixes = f.fixes
 	}
 }
 

@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,7 +24,8 @@ import (
 // is this quarter's. The sums telescope, so all quarters together are the fold.
 //
 // What is priced is what the partition has priced: a repeated identity is passed
-// over, and so is what became a dead letter. All is priced by the catalog of the
+// over, and so is what became a dead letter or was voided; what was amended has its
+// place and says what it was amended to. All is priced by the catalog of the
 // state that the history is of, as a close now would; where the partition has
 // priced by an earlier one, or with what the period before left, the difference is
 // the rest of the series.
@@ -44,10 +44,13 @@ type historyFold struct {
 	scratch side
 	seen    map[ingest.Hash]struct{}
 	dead    map[letterPlace]struct{} // dead letters of the account
+	letters uint64                   // number of the last dead letter that was looked at
+	fixes   fixes                    // what became of the account's events
 	from    uint64                   // position before the first message that is read
 	reached uint64                   // position of the last one
 	stale   bool                     // a control message has changed what is behind
-	closed  bool                     // the period's close has been read: what follows is not in its subtotals
+
+	corrected bool // so has a correction, which the next fold knows of
 
 	events  []ingest.Event
 	decoded int // bytes since the decoder was last emptied
@@ -89,7 +92,10 @@ func newHistoryFold(ctx context.Context, h *Host, w *whole) (*historyFold, error
 		host: h, account: w.account, number: w.partition.number, calendar: w.calendar,
 		start: w.period.Start.UnixNano(), end: w.period.End.UnixNano(), revision: w.header.CatalogRevision, final: w.final,
 		decoder: ingest.NewDecoder(h.seed), seen: map[ingest.Hash]struct{}{}, dead: map[letterPlace]struct{}{},
-		sums: map[pricing]map[int64]*historySum{}, amounts: map[slotName]*lineSum{},
+		sums: map[pricing]map[int64]*historySum{}, amounts: map[slotName]*lineSum{}, fixes: maps.Clone(w.fixes),
+	}
+	if f.fixes == nil {
+		f.fixes = fixes{}
 	}
 	f.rater = rate.NewRater(h.registry)
 	f.scratch = side{rater: f.rater, state: accumulate.NewState()}
@@ -106,17 +112,21 @@ func (f *historyFold) prepare(ctx context.Context, w *whole) (err error) {
 		return err
 	}
 	f.rater.SetCatalog(snapshot)
-	err = f.host.eachLetter(f.number, 1, DeadLetterFilter{Account: f.account}, func(l *query.DeadLetter) (bool, error) {
+	f.from, err = f.host.positionBefore(ctx, f.number, w.period.Start)
+	f.reached = f.from
+	return err
+}
+
+// readLetters takes note of the account's dead letters that have come since.
+func (f *historyFold) readLetters() error {
+	last := f.host.partitions[f.number].store.LogLast(accumulate.LogDeadLetters)
+	err := f.host.eachLetter(f.number, f.letters+1, DeadLetterFilter{Account: f.account}, func(l *query.DeadLetter) (bool, error) {
 		if l.Status != accumulate.OutcomePriced {
 			f.dead[letterPlace{l.Position, l.Index}] = struct{}{}
 		}
 		return true, nil
 	})
-	if err != nil {
-		return err
-	}
-	f.from, err = f.host.positionBefore(ctx, f.number, w.period.Start)
-	f.reached = f.from
+	f.letters = last
 	return err
 }
 
@@ -138,6 +148,9 @@ const decodedMax = 4 << 20
 func (f *historyFold) advance(ctx context.Context, position uint64) error {
 	if f.reached >= position {
 		return nil
+	}
+	if err := f.readLetters(); err != nil {
+		return err
 	}
 	begun := f.reached
 	err := f.host.conn.Each(ctx, stream.Usage(f.number), "", f.reached, func(m stream.Message) error {
@@ -166,7 +179,7 @@ func (f *historyFold) message(ctx context.Context, m stream.Message, begun uint6
 		// What a control message of before the fold began has changed is known. One
 		// behind may change what is folded already: the next history begins anew.
 		if strings.HasPrefix(control, "close.") {
-			return f.readClose(m)
+			return nil
 		}
 		f.stale = f.stale || begun > f.from
 		return nil
@@ -191,29 +204,39 @@ func (f *historyFold) message(ctx context.Context, m stream.Message, begun uint6
 	return nil
 }
 
-// readClose notes the close of the period.
-func (f *historyFold) readClose(m stream.Message) error {
-	var c closing
-	if err := json.Unmarshal(m.Data, &c); err != nil {
-		return fmt.Errorf("host: close at position %d: %w", m.Sequence, err)
-	}
-	f.closed = f.closed || c.Calendar == f.calendar && c.End.UnixNano() >= f.end
-	return nil
-}
-
-// takes reports whether the partition has priced an event of the fold.
+// takes reports whether the partition has priced an event of the fold, and has it say
+// what it was amended to.
 func (f *historyFold) takes(e *ingest.Event, position uint64) bool {
-	if f.closed || e.Problem != nil || e.Account != f.account || e.Time < f.start || e.Time >= f.end {
+	if e.Problem != nil || e.Account != f.account {
 		return false
 	}
 	if _, dead := f.dead[letterPlace{position, e.Index}]; dead {
+		return false
+	}
+	if isCorrection(e) {
+		f.fix(e, position)
+		return false
+	}
+	if e.Time < f.start || e.Time >= f.end {
 		return false
 	}
 	if _, again := f.seen[e.Identity]; again {
 		return false
 	}
 	f.seen[e.Identity] = struct{}{}
-	return true
+	return !f.fixes.apply(f.decoder, e)
+}
+
+// fix notes a correction. One of an event that was folded already is for the next fold.
+func (f *historyFold) fix(e *ingest.Event, position uint64) {
+	if _, again := f.seen[e.Identity]; again {
+		return
+	}
+	f.seen[e.Identity] = struct{}{}
+	of, changed := f.fixes.put(f.decoder, e, position)
+	if _, folded := f.seen[of]; folded && changed {
+		f.corrected = true
+	}
 }
 
 // flush folds the events that were read, in runs of one quarter of an hour.

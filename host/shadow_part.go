@@ -16,7 +16,6 @@ import (
 	"github.com/tollway/tollway/host/query"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // shadowPart is what a shadow has of one partition.
@@ -36,13 +35,19 @@ type shadowPart struct {
 	refused   refusals                 // by the candidate alone
 	accepted  refusals                 // by the candidate alone
 
-	events []rate.Event // of a batch
+	corrections map[ingest.Hash]struct{} // identities of those that were made
+	fixes       fixes                    // what they have made of events that were priced
+
+	events  []rate.Event // of a batch
+	after   uint64       // position before the first message that is read
+	reached uint64       // position of the last one that was folded
+	dirty   []string     // accounts with corrections that are not in the sides yet
 }
 
 func newShadowPart(s *shadow, n int) *shadowPart {
 	p := &shadowPart{
 		shadow: s, number: n, decoder: ingest.NewDecoder(s.host.seed), seen: map[ingest.Hash]struct{}{},
-		refused: refusals{}, accepted: refusals{},
+		refused: refusals{}, accepted: refusals{}, fixes: fixes{}, corrections: map[ingest.Hash]struct{}{},
 	}
 	for i := range p.sides {
 		p.sides[i] = side{rater: rate.NewRater(s.host.registry), state: accumulate.NewState()}
@@ -62,6 +67,7 @@ func (p *shadowPart) follow(ctx context.Context, turn chan struct{}) (err error)
 	if err != nil {
 		return err
 	}
+	p.after = after
 	reader, err := p.shadow.host.conn.Reader(ctx, p.number, after)
 	if err != nil {
 		return err
@@ -82,6 +88,9 @@ func (p *shadowPart) follow(ctx context.Context, turn chan struct{}) (err error)
 		p.behind = reader.Pending()
 		err = p.fold(ctx, batch)
 		p.mu.Unlock()
+		if err == nil && p.behind == 0 {
+			err = p.foldCorrected(ctx)
+		}
 		rest(ctx, time.Since(begun), p.shadow.host.config.Plugins.ShadowPercent)
 		<-turn
 		if err != nil {
@@ -121,11 +130,22 @@ func (p *shadowPart) fold(ctx context.Context, messages []stream.Message) error 
 	prefix := stream.ControlSubject(p.number, "")
 	var events []ingest.Event
 	for _, m := range messages {
+		p.reached = m.Sequence
 		what, isControl := strings.CutPrefix(m.Subject, prefix)
 		if !isControl {
 			first := len(events)
 			events = p.decoder.Decode(m.Header.Get, m.Data, events)
 			events = append(events[:first], p.notAhead(events[first:], storedAt(&m))...)
+			for i := first; i < len(events); i++ {
+				if !isCorrection(&events[i]) || !p.concerns(&events[i]) {
+					continue
+				}
+				// What it corrects may be in this batch.
+				if err := p.price(ctx, events[:i]); err != nil {
+					return err
+				}
+				p.correct(&events[i], m.Sequence)
+			}
 			continue
 		}
 		if !strings.HasPrefix(what, "catalog.") {
@@ -181,11 +201,9 @@ func (p *shadowPart) price(ctx context.Context, events []ingest.Event) error {
 	if !p.shadow.record.Since.IsZero() {
 		since = p.shadow.record.Since.UnixNano()
 	}
-	partitions := uint32(p.shadow.host.config.Partitions)
 	for i := range events {
 		e := &events[i]
-		if e.Problem != nil || e.Type != p.eventType || e.Time < since || int(e.AccountHash%partitions) != p.number ||
-			!p.shadow.record.shadowed(billing.AccountID(e.Account)) {
+		if e.Type != p.eventType || e.Time < since || !p.concerns(e) {
 			continue
 		}
 		if _, known := p.seen[e.Identity]; known {

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,7 @@ func TestShadowsThatCannotBe(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.request, err, c.want)
 		}
 	}
-	ok := host.ShadowRequest{Tariff: "per_call", Params: `{"unit_price": "2"}`}
+	ok := host.ShadowRequest{Tariff: "per_call", Params: `{"type": "max", "unit_price": "2"}`}
 	r.shadow(ok)
 	r.shadow(ok) // the same again
 	ok.Params = `{"unit_price": "4"}`
@@ -188,7 +189,7 @@ func TestShadowOfSomeAccounts(t *testing.T) {
 		events = append(events, call(fmt.Sprint(i), fmt.Sprint("account-", i), "2026-10-05T10:00:00Z"))
 	}
 	r.send(events...)
-	r.shadow(host.ShadowRequest{Tariff: "per_call", Params: `{"unit_price": "2"}`, Percent: 25})
+	r.shadow(host.ShadowRequest{Tariff: "per_call", Params: `{"type": "max", "unit_price": "2"}`, Percent: 25})
 	r.caughtUp("per_call", 60)
 	time.Sleep(50 * time.Millisecond)
 	report := r.caughtUp("per_call", 60)
@@ -210,4 +211,48 @@ func TestApplyAsShadow(t *testing.T) {
 	}
 	want(t, applied.Shadows, "per_minute")
 	want(t, differences(r.caughtUp("per_minute", 1)), "emma 2026-10-01: 1.00 -> 2.00 (1.00), 1 lines")
+}
+
+// settledAs waits until a shadow's report has these differences, and fails when it comes
+// to rest with others.
+func (r *running) settledAs(tariff string, wanted ...string) query.ShadowReport {
+	r.t.Helper()
+	ctx := r.patient()
+	for {
+		reports, err := r.ShadowReports(ctx, tariff, 10)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if got := differences(reports[0]); slices.Equal(got, wanted) {
+			return reports[0]
+		} else if ctx.Err() != nil || reports[0].Ended != "" {
+			r.t.Fatalf("the shadow says %q, want %q; it has ended by %q", got, wanted, reports[0].Ended)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// What is voided and amended is so in a shadow, on both sides: that which came before it
+// began, and that which comes while it runs. Corrections that are none change nothing.
+func TestShadowIsCorrected(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 2, "2026-10-20T00:00:00Z")
+	r.apply(peaks)
+	r.send(
+		call("1", "emma", "2026-10-05T00:00:00Z", "q", "5"), call("2", "emma", "2026-10-06T00:00:00Z", "q", "9"),
+		call("3", "emma", "2026-10-07T00:00:00Z", "q", "7"), call("4", "noah", "2026-10-07T00:00:00Z", "q", "3"))
+	r.send(voids("v", "2", "emma"), amends("far", "3", "emma", "", "2026-11-07T00:00:00Z"), amends("no", "3", "emma", `{"q":"much"}`, ""))
+	r.shadow(host.ShadowRequest{Tariff: "peak", Params: `{"type": "max", "unit_price": "2"}`, By: "anna"})
+	r.settledAs("peak", "emma 2026-10-01: 7.00 -> 14.00 (7.00), 1 lines", "noah 2026-10-01: 3.00 -> 6.00 (3.00), 1 lines")
+	r.send(amends("a", "1", "emma", `{"q":"11"}`, ""), voids("again", "2", "emma"), voids("w", "4", "noah"))
+	r.send(amends("a", "1", "emma", `{"q":"11"}`, ""))
+	r.settledAs("peak", "emma 2026-10-01: 11.00 -> 22.00 (11.00), 1 lines")
+	// Usage goes on behind what was folded again, each event once.
+	r.send(call("5", "emma", "2026-10-08T00:00:00Z", "q", "12"), call("1", "emma", "2026-10-05T00:00:00Z", "q", "5"), call("6", "noah", "2026-10-07T00:00:00Z", "q", "2"))
+	report := r.settledAs("peak", "emma 2026-10-01: 12.00 -> 24.00 (12.00), 1 lines", "noah 2026-10-01: 2.00 -> 4.00 (2.00), 1 lines")
+	if len(report.Active) != 1 || report.Active[0].AmountText != "14.00" || report.Candidate[0].AmountText != "28.00" {
+		t.Errorf("%+v %+v", report.Active, report.Candidate)
+	}
+	r.restart()
+	r.settledAs("peak", "emma 2026-10-01: 12.00 -> 24.00 (12.00), 1 lines", "noah 2026-10-01: 2.00 -> 4.00 (2.00), 1 lines")
 }
