@@ -254,8 +254,8 @@ func (h *Host) refuseReachingBack(ctx context.Context, changes []catalog.Change)
 	if len(refused) == 0 {
 		return nil
 	}
-	return fault(ReasonReachesBack, "let the change take effect behind that usage, as a new version with its own effective_from",
-		"the catalog was not applied: it reaches back before usage that is priced already, and this release does not rate usage again:\n  %s", strings.Join(refused, "\n  "))
+	return fault(ReasonReachesBack, "let the change take effect behind that usage, as a new version with its own effective_from; or have that usage repriced: apply --reprice --dry-run shows what that bills",
+		"the catalog was not applied: it reaches back before usage that is priced already:\n  %s", strings.Join(refused, "\n  "))
 }
 
 // concerned returns up to when a slot is priced that a change concerns, unix ns,

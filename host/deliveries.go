@@ -151,7 +151,7 @@ func (h *Host) SkipDelivery(ctx context.Context, r SkipRequest) error {
 
 // deliveryFault tells callers what they can do about an error.
 func deliveryFault(err error) error {
-	const list = "tollway deliveries list shows the sinks and what they hold"
+	const list = "`tollway deliveries list` shows the sinks and what they hold"
 	switch {
 	case errors.Is(err, deliver.ErrNoSink):
 		return fault(ReasonNotFound, list, "there is no such sink").because(err)

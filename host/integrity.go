@@ -251,7 +251,7 @@ func (p *partition) unservable() error {
 		return fault(ReasonUnavailable, "ask again a little later; tollway doctor shows how far it has come",
 			"partition %d answers nothing until its state is made again: %s; it is at position %d of %d", p.number, reason, p.state.Header().Position, target)
 	case ConditionParked:
-		return fault(ReasonParked, "tollway doctor shows it; docs/recovery.md says what to do", "partition %d is parked: %s", p.number, reason)
+		return fault(ReasonParked, "`tollway doctor` shows it; docs/recovery.md says what to do", "partition %d is parked: %s", p.number, reason)
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func (h *Host) reconcile(ctx context.Context, period string) (query.Reconciliati
 		}
 	}
 	if !known {
-		return r.out, fault(ReasonInvalidPeriod, "tollway periods list shows which there are", "there is no period %s", period)
+		return r.out, fault(ReasonInvalidPeriod, "`tollway periods list` shows which there are", "there is no period %s", period)
 	}
 	if err := r.subtotals(ctx); err != nil {
 		return r.out, err

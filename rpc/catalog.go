@@ -80,7 +80,10 @@ func (s catalogService) Apply(ctx context.Context, r *tollwayv1.CatalogServiceAp
 // callers that show nothing else, and all as details.
 func problemsError(problems []catalog.Problem) error {
 	more := ""
-	if n := len(problems) - 1; n > 0 {
+	switch n := len(problems) - 1; {
+	case n == 1:
+		more = " (and one more problem)"
+	case n > 1:
 		more = fmt.Sprintf(" (and %d more problems)", n)
 	}
 	err := withDetail(

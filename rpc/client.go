@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -221,12 +222,42 @@ func (c *Clients) Explain(err error) *Failure {
 	if f.Reason == "" {
 		f.Reason = reasonOf(coded.Code())
 	}
-	if _, dialed := errors.AsType[*net.OpError](err); dialed && coded.Code() == connect.CodeUnavailable {
-		f.Message = fmt.Sprintf("no server answers at %s: %s", c.base, coded.Message())
-		f.Hint = "start one with `tollway serve` or `tollway demo`, or name another with --server URL"
-	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		f.Reason, f.Message = ReasonUnavailable, fmt.Sprintf("the server at %s hung up before it had answered", c.base)
-		f.Hint = "see whether it still runs, and ask again: it may or may not have done what was asked"
-	}
+	f.ofConnection(err, coded, c.base)
 	return f
+}
+
+// ofConnection says what is wrong where no Tollway server has said so itself.
+func (f *Failure) ofConnection(err error, coded *connect.Error, base string) {
+	_, dialed := errors.AsType[*net.OpError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case dialed && coded.Code() == connect.CodeUnavailable:
+		f.Message = fmt.Sprintf("no server answers at %s: %s", base, coded.Message())
+		f.Hint = "start one with `tollway serve` or `tollway demo`, or name another with --server URL"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		f.Message = fmt.Sprintf("the server at %s speaks http, not https", base)
+		f.Hint = "call it as http://, or set tls in the server's configuration"
+	case untrusted:
+		f.Message = fmt.Sprintf("the certificate of the server at %s is not one to trust: %s", base, coded.Message())
+		f.Hint = "name the authority that signed it with --ca-file FILE, and the server by a name that its certificate has"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		f.Reason, f.Message = ReasonUnavailable, fmt.Sprintf("the server at %s hung up before it had answered", base)
+		f.Hint = "see whether it still runs, and ask again: it may or may not have done what was asked"
+	case len(coded.Details()) == 0 && foreign(coded): // a Tollway server's errors have details
+		f.Message = fmt.Sprintf("what the server at %s answers is not understood: %s", base, coded.Message())
+		f.Hint = "see whether the address is that of a Tollway server, and begins with https:// where it has a certificate"
+	}
+}
+
+// foreign reports whether an error is one that Connect makes of answers that are not
+// in its protocol.
+func foreign(err *connect.Error) bool {
+	switch err.Code() {
+	case connect.CodeInternal, connect.CodeUnknown, connect.CodeUnimplemented:
+		return true
+	case connect.CodeUnavailable: // HTTP/2 to a server that wants TLS, which hangs up
+		return strings.Contains(err.Message(), "client conn could not be established")
+	default:
+		return false
+	}
 }

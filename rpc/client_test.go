@@ -101,3 +101,29 @@ func TestStreamEndsWithItsContext(t *testing.T) {
 		})
 	}
 }
+
+// A server that speaks another scheme, one whose certificate nobody vouches for and
+// one that is no Tollway server are told apart.
+func TestExplainAnotherServer(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "a page", http.StatusNotFound) })
+	plain, secure := httptest.NewServer(page), httptest.NewTLSServer(page)
+	defer plain.Close()
+	defer secure.Close()
+	for _, c := range []struct{ url, message, hint string }{
+		{"https" + strings.TrimPrefix(plain.URL, "http"), "speaks http, not https", "http://"},
+		{secure.URL, "is not one to trust", "--ca-file"},
+		{"http" + strings.TrimPrefix(secure.URL, "https"), "is not understood", "https://"},
+		{plain.URL, "is not understood", "Tollway server"},
+	} {
+		clients, err := NewClients(c.url, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = clients.Subtotals.Get(t.Context(), &tollwayv1.SubtotalServiceGetRequest{Account: "emma"})
+		f := clients.Explain(err)
+		if f == nil || !strings.Contains(f.Message, c.message) || !strings.Contains(f.Message, c.url) || !strings.Contains(f.Hint, c.hint) {
+			t.Errorf("%s: got %+v of %v, want %q and %q", c.url, f, err, c.message, c.hint)
+		}
+		clients.Close()
+	}
+}

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -17,6 +18,7 @@ import (
 //     machine as its host: a web page can make a browser call 127.0.0.1 under a
 //     name of its own (DNS rebinding), but it cannot choose the Host header;
 //   - a browser's call from another site's page is refused. There is no CORS.
+//   - a body that calls itself a form is refused in words.
 type guard struct {
 	tokens tokens
 	origin *http.CrossOriginProtection
@@ -69,7 +71,17 @@ func (g *guard) check(r *http.Request) (caller string, err error) {
 	if err := g.origin.Check(r); err != nil {
 		return "", refuse(ReasonForeignOrigin, "call from the server's own pages or from a program", "%s", err.Error())
 	}
+	if isForm(r) {
+		return "", refuse(ReasonMalformedRequest, "send JSON as what it is: curl -H 'Content-Type: application/json'", "the request says that it is a form: %s", r.Header.Get("Content-Type"))
+	}
 	return caller, nil
+}
+
+// isForm reports whether a call says of its body what curl says when it is not told:
+// the answer would be a status alone, and curl prints none.
+func isForm(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && (kind == "application/x-www-form-urlencoded" || kind == "multipart/form-data")
 }
 
 // hostOf is the host without its port and brackets.

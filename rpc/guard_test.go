@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -273,4 +274,28 @@ func selfSigned(t *testing.T) (certPEM, keyPEM []byte) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
+// curl says of a body that it is a form when it is not told otherwise. What comes
+// back then is what to do, not an empty answer.
+func TestFormsAreRefusedInWords(t *testing.T) {
+	server, _ := serve(t, bill(), nil)
+	for _, kind := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL()+"/tollway.v1.SubtotalService/Get", strings.NewReader(`{"account":"emma"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", kind)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != http.StatusBadRequest || !bytes.Contains(body, []byte("curl -H 'Content-Type: application/json'")) {
+			t.Errorf("%s: got %s %s", kind, answer.Status, body)
+		}
+	}
 }

@@ -137,7 +137,7 @@ func checkSelection(r selection) error {
 	}
 	if r.GetCurrency() != "" {
 		if _, err := billing.ParseCurrency(r.GetCurrency()); err != nil {
-			return refuse(ReasonInvalidRequest, "write an ISO 4217 code in capitals, such as EUR", "currency %q: %v", r.GetCurrency(), err)
+			return refuse(ReasonInvalidRequest, "write an ISO 4217 code in capitals, such as EUR", "%v", err)
 		}
 	}
 	return checkPeriod(r.GetPeriod())

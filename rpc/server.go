@@ -30,31 +30,48 @@ type Server struct {
 	drain context.CancelFunc
 }
 
+// Check finds out whether Listen would do now: it reads the files that the
+// configuration names, takes the address and gives it back. Opening an engine may
+// take long, and what is wrong here is better told before. Its errors are Listen's.
+func Check(ctx context.Context, config Config) error {
+	config.Log = slog.New(slog.DiscardHandler) // Listen gives the warnings
+	_, _, listener, err := prepare(ctx, config.withDefaults())
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
+// prepare reads what the configuration names and takes the address.
+func prepare(ctx context.Context, config Config) (accepted tokens, security *tls.Config, listener net.Listener, err error) {
+	if err := config.Validate(); err != nil {
+		return accepted, nil, nil, fmt.Errorf("rpc: %w", err)
+	}
+	if config.TokenFile != "" {
+		if accepted, err = readTokens(config.TokenFile, config.Log); err != nil {
+			return accepted, nil, nil, fmt.Errorf("rpc: %w", err)
+		}
+	}
+	if config.TLSCertFile != "" {
+		pair, err := tls.LoadX509KeyPair(config.TLSCertFile, config.TLSKeyFile)
+		if err != nil {
+			return accepted, nil, nil, fmt.Errorf("rpc: TLS certificate %s and key %s: %w", config.TLSCertFile, config.TLSKeyFile, err)
+		}
+		security = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	if listener, err = listen(ctx, config); err != nil {
+		return accepted, nil, nil, fmt.Errorf("rpc: %w", err)
+	}
+	return accepted, security, listener, nil
+}
+
 // Listen takes the address and prepares to serve the engine on it. Calls wait
 // until Serve runs. Its errors say what to pass or change.
 func Listen(ctx context.Context, config Config, engine Engine) (*Server, error) {
 	config = config.withDefaults()
-	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("rpc: %w", err)
-	}
-	var accepted tokens
-	if config.TokenFile != "" {
-		var err error
-		if accepted, err = readTokens(config.TokenFile, config.Log); err != nil {
-			return nil, fmt.Errorf("rpc: %w", err)
-		}
-	}
-	var security *tls.Config
-	if config.TLSCertFile != "" {
-		pair, err := tls.LoadX509KeyPair(config.TLSCertFile, config.TLSKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("rpc: TLS certificate %s and key %s: %w", config.TLSCertFile, config.TLSKeyFile, err)
-		}
-		security = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	}
-	listener, err := listen(ctx, config)
+	accepted, security, listener, err := prepare(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("rpc: %w", err)
+		return nil, err
 	}
 	draining, drain := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{

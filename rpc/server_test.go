@@ -80,6 +80,24 @@ func TestPortInUse(t *testing.T) {
 			t.Errorf("%q does not say %q", err, part)
 		}
 	}
+	if early := Check(t.Context(), Config{Listen: taken.Addr().String()}); early == nil || early.Error() != err.Error() {
+		t.Errorf("asked before it says %v, want %v", early, err)
+	}
+}
+
+// TestCheckGivesTheAddressBack: what was looked at can be taken.
+func TestCheckGivesTheAddressBack(t *testing.T) {
+	config := Config{Listen: "127.0.0.1:0"}
+	if err := Check(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	server, err := Listen(t.Context(), config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestForeignAddress(t *testing.T) {

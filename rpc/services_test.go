@@ -360,7 +360,7 @@ func TestCatalog(t *testing.T) {
 	}
 	_, err = clients.Catalog.Apply(t.Context(), &tollwayv1.CatalogServiceApplyRequest{Files: []*tollwayv1.CatalogFile{{Name: "bad.yaml"}}})
 	f := clients.Explain(err)
-	if f.Reason != ReasonInvalidCatalog || !slices.Equal(f.Problems, problems) || !strings.Contains(f.Message, "a.yaml:3: tariffs[0].currency") || !strings.Contains(f.Message, "1 more") {
+	if f.Reason != ReasonInvalidCatalog || !slices.Equal(f.Problems, problems) || !strings.Contains(f.Message, "a.yaml:3: tariffs[0].currency") || !strings.Contains(f.Message, "one more") {
 		t.Errorf("got %+v", f)
 	}
 	var names []string

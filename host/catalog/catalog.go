@@ -244,6 +244,12 @@ func (c *Catalog) RulesOf(id billing.AccountID) []InvoiceRule {
 	return c.Billing.InvoiceRules
 }
 
+// IsEmpty reports whether the catalog says nothing at all, as that of an empty file
+// does.
+func (c *Catalog) IsEmpty() bool {
+	return len(c.Meters)+len(c.Tariffs)+len(c.Accounts)+len(c.Alerts) == 0 && !c.hasDefaults && !c.hasBilling
+}
+
 // origin is where an object was written. Stored objects have none.
 type origin struct {
 	file string

@@ -25,7 +25,7 @@ func DashboardURL(url string) string { return url + web.Prefix }
 // Run opens a host, serves it until ctx ends, and closes it. started is called
 // once calls are answered, with the server's address; its error ends the run.
 func Run(ctx context.Context, config Config, started func(url string, h *host.Host) error) (err error) {
-	if err := config.RPC.Validate(); err != nil {
+	if err := rpc.Check(ctx, config.RPC); err != nil {
 		return err
 	}
 	h, err := host.Open(ctx, config.Host)

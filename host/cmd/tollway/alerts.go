@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
@@ -30,6 +31,9 @@ func (c *alertsListCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer clients.Close()
+	if c.Follow && c.Output == "csv" {
+		return usageError{errors.New("--follow prints lines or, with -o json, objects: CSV has no end to wait for")}
+	}
 	if c.Follow {
 		stream, err := clients.Alerts.Watch(ctx, &tollwayv1.AlertServiceWatchRequest{Account: c.Account, Alert: c.Alert, Period: c.Period})
 		for err == nil {
@@ -61,7 +65,7 @@ func (c *alertsListCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, whole)
 	}
-	g := columns("time", "alert", "account", "period", ">threshold", ">value", "of", ">crossing", "cause", "event")
+	g := columns("time", "alert", "account", "period", ">threshold", ">value", "of", ">crossing", "cause", "event").orSay("no alert was fired that this asks for: docs/alerts.md says how to set one up")
 	for _, a := range whole.GetAlerts() {
 		event := ""
 		if a.GetEventId() != "" {
@@ -96,7 +100,7 @@ func (c *alertsListCommand) print(s streams, alerts []*tollwayv1.Alert) error {
 			}
 			continue
 		}
-		_, err := fmt.Fprintf(s.out, "%s  %s  %s  %s  reached %s %s at %s\n", second(a.GetTime()), a.GetAlert(), a.GetAccount(), a.GetPeriod().GetId(),
+		_, err := fmt.Fprintf(s.out, "%s  %s  %s  %s  reached %s %s at %s\n", second(a.GetTime()), a.GetAlert(), shown(a.GetAccount()), a.GetPeriod().GetId(),
 			a.GetThreshold(), alertUnit(a), a.GetValue())
 		if err != nil {
 			return err

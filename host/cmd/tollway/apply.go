@@ -55,13 +55,13 @@ func (c *applyCommand) Run(ctx context.Context, s streams) error {
 	if r := answer.GetRepricing(); r != nil && c.Output == "csv" {
 		return differences(r.GetAccounts(), false).print(s.out, c.Output)
 	}
-	if len(answer.GetChanges()) == 0 {
+	if len(answer.GetChanges()) == 0 && c.Output == "table" {
 		_, err := fmt.Fprintf(s.out, "nothing to change: revision %d is in force\n", answer.GetRevision())
 		return err
 	}
 	table := columns("object", "change", "prices differently from")
 	for _, change := range answer.GetChanges() {
-		from := "-"
+		from := none
 		switch {
 		case change.GetReachesBack() != nil:
 			from = change.GetReachesBack().AsTime().Format("2006-01-02T15:04:05Z")
@@ -128,7 +128,10 @@ func readCatalog(path string) ([]catalog.File, map[string][]byte, error) {
 	}
 	// Problems are for the server, or the rating, to report, together with what
 	// only they can find.
-	parsed, _ := catalog.Parse(files)
+	parsed, problems := catalog.Parse(files)
+	if len(problems) == 0 && parsed.IsEmpty() {
+		return nil, nil, fmt.Errorf("catalog: %s says nothing: it has no meters, tariffs, accounts, alerts, default_subscriptions or billing", path)
+	}
 	modules := map[string][]byte{}
 	for _, reference := range parsed.Plugins() {
 		file, _, _ := strings.Cut(reference, "#")

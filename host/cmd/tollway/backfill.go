@@ -228,7 +228,12 @@ func differenceText(refused []*tollwayv1.BackfillRefusal, unbilled []*tollwayv1.
 		text += fmt.Sprintf("  %s could not be invoiced: %s: %s\n", u.GetAccount(), u.GetReason(), u.GetDetail())
 	}
 	for _, t := range totals {
-		text += fmt.Sprintf("%s %s would be billed more: %s instead of %s\n", t.GetDifference(), t.GetCurrency(), t.GetNew(), t.GetOld())
+		less, negative := strings.CutPrefix(t.GetDifference(), "-")
+		direction := "more"
+		if negative {
+			direction = "less"
+		}
+		text += fmt.Sprintf("%s %s would be billed %s: %s instead of %s\n", less, t.GetCurrency(), direction, t.GetNew(), t.GetOld())
 	}
 	if len(totals) == 0 {
 		text += "nothing would be billed differently\n"
@@ -285,7 +290,7 @@ func (c *backfillListCommand) Run(ctx context.Context, s streams) error {
 		}
 		return second(t)
 	}
-	g := columns("name", "state", ">events", "sent", "by", "shown", "committed", "by", "done", "digest")
+	g := columns("name", "state", ">events", "sent", "by", "shown", "committed", "by", "done", "digest").orSay("no set is waiting, and none was committed: tollway backfill send NAME FILE")
 	for _, b := range answer.GetBackfills() {
 		g.add(b.GetName(), b.GetState(), strconv.FormatUint(b.GetEvents(), 10), when(b.GetAt()), b.GetBy(), when(b.GetShownAt()),
 			when(b.GetCommittedAt()), b.GetCommittedBy(), when(b.GetDoneAt()), b.GetDigest())

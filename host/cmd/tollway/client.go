@@ -68,8 +68,10 @@ func failed(c *rpc.Clients, err error) error {
 	}
 	var b strings.Builder
 	b.WriteString(f.Message)
-	for _, p := range f.Problems {
-		fmt.Fprintf(&b, "\n  %s", p)
+	for i, p := range f.Problems {
+		if text := p.String(); i > 0 || !strings.Contains(f.Message, text) { // the message has the first one
+			fmt.Fprintf(&b, "\n  %s", text)
+		}
 	}
 	if f.Hint != "" {
 		fmt.Fprintf(&b, "\n%s%s", strings.ToUpper(f.Hint[:1]), f.Hint[1:])

@@ -65,6 +65,7 @@ func (c *deadLettersListCommand) Run(ctx context.Context, s streams) error {
 	for _, l := range whole.DeadLetters {
 		g.add(letterName(l), l.GetAccount(), l.GetSource(), l.GetId(), l.GetTime(), l.GetStatus(), l.GetReason(), l.GetDetail())
 	}
+	g.orSay("%s", c.none())
 	if err := g.print(s.out, c.Output); err != nil || c.Output == "csv" {
 		return err
 	}
@@ -81,6 +82,21 @@ func (c *deadLettersListCommand) Run(ctx context.Context, s streams) error {
 	return err
 }
 
+// none says of which dead letters there is none.
+func (c *deadLettersListCommand) none() string {
+	text := "no dead letter"
+	if c.Status != "all" {
+		text = "no " + c.Status + " dead letter"
+	}
+	if c.Account != "" {
+		text += fmt.Sprintf(" of account %q", c.Account)
+	}
+	if c.Reason != "" {
+		text += fmt.Sprintf(" with the reason %q", c.Reason)
+	}
+	return text
+}
+
 // letterName is how a dead letter is named on the command line.
 func letterName(l *tollwayv1.DeadLetter) string {
 	return fmt.Sprintf("%d/%d", l.GetPosition().GetPartition(), l.GetNumber())
@@ -92,7 +108,7 @@ func parseLetterName(text string) (*tollwayv1.DeadLetterName, error) {
 	p, errPartition := strconv.ParseUint(partition, 10, 31)
 	n, errNumber := strconv.ParseUint(number, 10, 64)
 	if !ok || errPartition != nil || errNumber != nil || n == 0 {
-		return nil, fmt.Errorf("%q names no dead letter: names are as in the list, PARTITION/NUMBER", text)
+		return nil, usageError{fmt.Errorf("%q names no dead letter: names are as in the list, PARTITION/NUMBER", text)}
 	}
 	return &tollwayv1.DeadLetterName{Partition: uint32(p), Number: n}, nil
 }
@@ -117,7 +133,7 @@ func (c *deadLettersSummaryCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	g := columns("reason", "open", "all")
+	g := columns("reason", ">open", ">all").orSay("no dead letters")
 	for _, r := range answer.GetReasons() {
 		g.add(r.GetReason(), strconv.FormatUint(r.GetOpen(), 10), strconv.FormatUint(r.GetAll(), 10))
 	}
@@ -153,7 +169,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, s streams) error {
 	var b strings.Builder
 	row := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "%-9s %s\n", name, text)
+			fmt.Fprintf(&b, "%-9s %s\n", name, shown(text))
 		}
 	}
 	row("letter", letterName(l))
@@ -183,7 +199,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, s streams) error {
 // letterSelection says which dead letters a command is for.
 type letterSelection struct {
 	Letters []string `arg:"" optional:"" name:"letter" help:"Names of dead letters, as in the list: PARTITION/NUMBER."`
-	All     bool     `help:"All open ones, or with the next two those of an account or reason."`
+	All     bool     `help:"All open ones. With --account or --reason it says nothing more than these."`
 	Account string   `placeholder:"ID" help:"All open ones of this account."`
 	Reason  string   `placeholder:"REASON" help:"All open ones with this reason."`
 	By      string   `placeholder:"NAME" help:"Who decides, for the record. Default: the user and the machine."`
@@ -194,9 +210,9 @@ func (l *letterSelection) selection() (*tollwayv1.DeadLetterSelection, error) {
 	out := &tollwayv1.DeadLetterSelection{Matching: l.All || l.Account != "" || l.Reason != "", Account: l.Account, Reason: l.Reason}
 	switch {
 	case len(l.Letters) == 0 && !out.GetMatching():
-		return nil, errors.New("say which dead letters: their names, --reason REASON, --account ID or --all")
+		return nil, usageError{errors.New("say which dead letters: their names, --reason REASON, --account ID or --all")}
 	case len(l.Letters) > 0 && out.GetMatching():
-		return nil, errors.New("give names, or say which by --reason, --account or --all, not both")
+		return nil, usageError{errors.New("give names, or say which by --reason, --account or --all, not both")}
 	}
 	for _, text := range l.Letters {
 		name, err := parseLetterName(text)
@@ -252,7 +268,7 @@ func (c *deadLettersReplayCommand) Run(ctx context.Context, s streams) error {
 			answer.GetPriced(), answer.GetDuplicates(), answer.GetRefused(), answer.GetPassed())
 	}
 	if err == nil && answer.GetRefused() > 0 {
-		return fmt.Errorf("%d dead letters were refused again; their reasons now: tollway dead-letters list", answer.GetRefused())
+		return fmt.Errorf("%s refused again; their reasons now: tollway dead-letters list", countedWere(answer.GetRefused(), "dead letter"))
 	}
 	return err
 }

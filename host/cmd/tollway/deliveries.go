@@ -37,7 +37,7 @@ func (c *deliveriesListCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	g := columns("sink", "kind", "target", "state", ">delivered", ">pending", ">held accounts", ">skipped", "error")
+	g := columns("sink", "kind", "target", "state", ">delivered", ">pending", ">held accounts", ">skipped", "error").orSay("no sink is configured: docs/delivery.md says how")
 	held := columns("sink", "account", "invoice", ">waiting", ">attempts", "since", "next", "error")
 	more := uint64(0)
 	for _, k := range answer.GetSinks() {
@@ -82,7 +82,7 @@ func (c *deliveriesRetryCommand) Run(ctx context.Context, s streams) error {
 	if _, err := clients.Deliveries.Retry(ctx, &tollwayv1.DeliveryServiceRetryRequest{Sink: c.Sink, Account: c.Account}); err != nil {
 		return failed(clients, err)
 	}
-	_, err = fmt.Fprintf(s.out, "%s tries what it holds now; tollway deliveries list shows what becomes of it\n", c.Sink)
+	_, err = fmt.Fprintf(s.out, "%s tries what it holds now: tollway deliveries list shows what becomes of it\n", c.Sink)
 	return err
 }
 

@@ -212,7 +212,7 @@ func (d *demo) tellClosed(before *int) error {
 		id := d.world.Period(n).ID()
 		issued := d.host.CountInvoices(host.InvoiceFilter{Period: id})
 		d.bar.clear()
-		if _, err := fmt.Fprintf(d.out, "month %s closed: %d invoices\n", id, issued); err != nil {
+		if _, err := fmt.Fprintf(d.out, "month %s closed: %s\n", id, counted(issued, "invoice")); err != nil {
 			return err
 		}
 	}

@@ -232,7 +232,7 @@ func (f *findings) server(ctx context.Context, flags clientFlags) {
 		f.warn("catalog", "no catalog is in force: tollway apply -f PATH")
 	}
 	if open := n.GetDeadLettered() - n.GetDiscarded(); open > 0 {
-		f.warn("letters", "%d dead letters are open: tollway dead-letters summary", open)
+		f.warn("letters", "%s: tollway dead-letters summary", openLetters(open))
 	}
 }
 

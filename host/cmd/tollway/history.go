@@ -37,17 +37,19 @@ func (c *subtotalsHistoryCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	g := columns("tariff", c.By, ">events", ">quantity", ">amount", "currency")
+	g := columns("tariff", c.By, ">events", ">quantity", ">amount", "currency").orSay("%s", noUsage(c.Account, c.subtotalFlags))
 	for _, series := range answer.GetSeries() {
+		events := series.GetRestEvents() // fewer than none where usage was taken out
 		for _, b := range series.GetBuckets() {
 			at := b.GetStart().AsTime()
 			if c.By == "day" { // a day begins at midnight of the account's zone, which UTC may count to the day before
 				at = at.Add(12 * time.Hour)
 			}
+			events += int64(b.GetEvents())
 			g.add(series.GetTariff(), at.Format(layout), fmt.Sprint(b.GetEvents()), b.GetQuantity(), b.GetAmount(), series.GetCurrency())
 		}
-		g.add(series.GetTariff(), "rest", fmt.Sprint(series.GetRestEvents()), "-", series.GetRest(), series.GetCurrency())
-		g.add(series.GetTariff(), "all", "-", "-", series.GetAmount(), series.GetCurrency())
+		g.add(series.GetTariff(), "rest", fmt.Sprint(series.GetRestEvents()), none, series.GetRest(), series.GetCurrency())
+		g.add(series.GetTariff(), "all", fmt.Sprint(events), none, series.GetAmount(), series.GetCurrency())
 	}
 	return g.print(s.out, c.Output)
 }
@@ -74,7 +76,7 @@ func (c *subtotalsForecastCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	g := columns("tariff", ">so_far", ">forecast", "currency")
+	g := columns("tariff", ">so_far", ">forecast", "currency").orSay("%s", noUsage(c.Account, subtotalFlags{Period: c.Period}))
 	for _, f := range answer.GetSums() {
 		g.add(f.GetTariff(), f.GetAmountSoFar(), f.GetAmount(), f.GetCurrency())
 	}

@@ -53,7 +53,7 @@ func (c *invoicesListCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, whole)
 	}
-	g := columns("invoice", "account", "period", ">lines", ">total", "currency")
+	g := columns("invoice", "account", "period", ">lines", ">total", "currency").orSay("no invoice was issued that this asks for: `tollway periods list` shows which periods are closed")
 	for _, inv := range whole.Invoices {
 		g.add(inv.GetId(), inv.GetAccount(), inv.GetPeriod().GetId(), fmt.Sprint(inv.GetLines()),
 			inv.GetTotal().GetAmount(), inv.GetTotal().GetCurrency())
@@ -105,7 +105,7 @@ func printInvoice(s streams, output, what string, inv *tollwayv1.Invoice) error 
 	}
 	if output == "table" {
 		p := inv.GetPeriod()
-		_, err := fmt.Fprintf(s.out, "%s %s for %s, %s to %s\n\n", what, inv.GetId(), inv.GetAccount(),
+		_, err := fmt.Fprintf(s.out, "%s %s for %s, %s to %s\n\n", what, inv.GetId(), shown(inv.GetAccount()),
 			p.GetStart().AsTime().Format("2006-01-02T15:04Z"), p.GetEnd().AsTime().Format("2006-01-02T15:04Z"))
 		if err != nil {
 			return err
@@ -193,7 +193,7 @@ func (c *invoicesPreviewCommand) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if len(answer.GetInvoices()) == 0 && c.Output == "table" {
-		_, err = fmt.Fprintf(s.out, "nothing is due for period %s\n", answer.GetPeriod().GetId())
+		_, err = fmt.Fprintf(s.out, "nothing is due of account %q for period %s\n", c.Account, answer.GetPeriod().GetId())
 	}
 	return err
 }

@@ -118,7 +118,7 @@ func (c *invoicesExportCommand) folder(ctx context.Context, clients *rpc.Clients
 
 // sums says what a folder comes to.
 func sums(m *folder.Manifest) string {
-	text := fmt.Sprintf("%d invoices with %d lines", m.Invoices, m.Lines)
+	text := counted(m.Invoices, "invoice") + " with " + counted(m.Lines, "line")
 	for _, t := range m.Totals {
 		text += fmt.Sprintf(", %s %s", t.Amount, t.Currency)
 	}
@@ -128,7 +128,7 @@ func sums(m *folder.Manifest) string {
 // warnOpen says where more invoices may come from.
 func warnOpen(w io.Writer, open []folder.Open) error {
 	for _, o := range open {
-		_, err := fmt.Fprintf(w, "partial: period %s in %s is open in %d partitions, and %d accounts are parked\n", o.Period, o.Zone, len(o.Partitions), o.Parked)
+		_, err := fmt.Fprintf(w, "partial: period %s in %s is open in %s, parked: %s\n", o.Period, o.Zone, counted(len(o.Partitions), "partition"), counted(o.Parked, "account"))
 		if err != nil {
 			return err
 		}
@@ -164,6 +164,9 @@ func fetch(ctx context.Context, clients *rpc.Clients, r folder.Request, cursor s
 			attempt = 0
 		}
 		if attempt == exportAttempts || !passing(clients, broken) {
+			if request.GetCursor() == cursor && cursor == "" && !passing(clients, broken) {
+				return failed(clients, broken) // it was refused, and has not begun
+			}
 			return fmt.Errorf("the export did not come to its end: %w", failed(clients, broken))
 		}
 		select {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -50,6 +51,8 @@ type cli struct {
 	Bench       benchCommand       `cmd:"" help:"Measure the stages and the whole pipeline."`
 	Vectors     vectorsCommand     `cmd:"" help:"Price cases whose amounts are known with the built-in tariffs."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // streams are where a command reads and writes.
@@ -107,6 +110,7 @@ func newParser(ctx context.Context, s streams, exit func(int)) (*kong.Kong, erro
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 		kong.Vars{
+			"version":   versionText(),
 			"languages": strings.Join(scaffold.Languages(), ", "),
 			"formats":   strings.Join(folder.Formats(), ","), "formats_help": formatHelp(),
 		},
@@ -131,6 +135,11 @@ type versionCommand struct{}
 
 // Run prints the version of the module and of the Go toolchain.
 func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, versionText())
+	return err
+}
+
+func versionText() string {
 	version, revision := "(devel)", ""
 	info, ok := debug.ReadBuildInfo()
 	if ok && info.Main.Version != "" {
@@ -143,6 +152,5 @@ func (versionCommand) Run(s streams) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "tollway %s%s %s\n", version, revision, info.GoVersion)
-	return err
+	return fmt.Sprintf("tollway %s%s %s", version, revision, runtime.Version())
 }

@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 func compilePlugins(t *testing.T, cache string) {
 	t.Helper()
 	catalog := filepath.Join(t.TempDir(), "catalog.yaml")
-	if err := os.WriteFile(catalog, nil, 0o600); err != nil {
+	if err := os.WriteFile(catalog, []byte("default_subscriptions: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), "tollway", "rate", "--catalog", catalog, "--usage", os.DevNull)

@@ -12,7 +12,7 @@ import (
 type periodsCommand struct {
 	List  periodsListCommand  `cmd:"" help:"List billing periods and how far they are closed."`
 	Show  periodsShowCommand  `cmd:"" help:"Show what the close of a billing period still waits for."`
-	Close periodsCloseCommand `cmd:"" help:"Close a billing period: make its invoices, turn later usage away."`
+	Close periodsCloseCommand `cmd:"" help:"Close a billing period: make its invoices. Later usage is adjusted on the next ones."`
 }
 
 // periodsListCommand lists periods.
@@ -70,7 +70,7 @@ func (c *periodsShowCommand) Run(ctx context.Context, s streams) error {
 		return g.print(s.out, c.Output)
 	}
 	if len(answer.GetPeriods()) == 0 {
-		return fmt.Errorf("there is no period %s; tollway periods list shows which there are", c.Period)
+		return fmt.Errorf("there is no period %s: `tollway periods list` shows which there are", c.Period)
 	}
 	if err := printPeriods(s, c.Output, answer.GetPeriods()); err != nil {
 		return err
@@ -92,9 +92,17 @@ func (c *periodsShowCommand) Run(ctx context.Context, s streams) error {
 		open += e.GetDeadLetters() + e.GetUndated()
 	}
 	if open > 0 {
-		_, err = fmt.Fprintf(s.out, "\n%d dead letters are open, which hold up nothing: tollway dead-letters list --status open\n", open)
+		_, err = fmt.Fprintf(s.out, "\n%s, which does not hold up the close: tollway dead-letters list --status open\n", openLetters(open))
 	}
 	return err
+}
+
+// openLetters counts dead letters that wait for somebody.
+func openLetters(n uint64) string {
+	if n == 1 {
+		return "1 dead letter is open"
+	}
+	return fmt.Sprintf("%d dead letters are open", n)
 }
 
 // printPeriods shows periods, and behind them in a table what stands in the way of
@@ -145,7 +153,7 @@ func parkedText(k *tollwayv1.ParkedInvoice) string {
 
 // periodTable shows periods a line each.
 func periodTable(list []*tollwayv1.PeriodStatus) *grid {
-	g := columns("period", "time zone", ">anchor day", "state", ">partitions closed", ">parked", "usage counts until")
+	g := columns("period", "time zone", ">anchor day", "state", ">partitions closed", ">parked", "usage counts until").orSay("no period yet: the first usage opens one")
 	for _, p := range list {
 		state := "open"
 		if p.GetState() == tollwayv1.PeriodState_PERIOD_STATE_CLOSED {
@@ -187,6 +195,6 @@ func (c *periodsCloseCommand) Run(ctx context.Context, s streams) error {
 	if err := printPeriods(s, c.Output, answer.GetPeriods()); err != nil || c.Output == "csv" {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%d invoices issued\n", answer.GetInvoices())
+	_, err = fmt.Fprintf(s.out, "%s issued\n", counted(answer.GetInvoices(), "invoice"))
 	return err
 }

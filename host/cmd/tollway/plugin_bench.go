@@ -128,10 +128,10 @@ func (c *pluginBenchCommand) show(s streams, list []*author.Benched, load loadTi
 	g := columns("case", ">events", ">slots", ">wasm ns/event", ">native ns/event", ">times", ">fuel/event", ">rejected")
 	for _, b := range list {
 		for _, n := range b.Batches {
-			times := "-"
+			times := none
 			native := nanoseconds(n.Native, 1)
 			if native == "" {
-				native = "-"
+				native = none
 			} else if n.Native > 0 {
 				tenths := n.Wasm * 10 / n.Native
 				times = fmt.Sprintf("%d.%d", tenths/10, tenths%10)

@@ -19,11 +19,11 @@ type boundRule struct {
 	Module string `json:"module"`
 }
 
-// ruleOf says whose invoices a rule looks at, for people; "-" for a tariff.
+// ruleOf says whose invoices a rule looks at, for people; none for a tariff.
 func (p *listedPlugin) ruleOf() string {
 	switch {
 	case p.Kind != plugins.KindRule.String():
-		return "-"
+		return none
 	case len(p.Accounts) == 0:
 		return "accounts without rules of their own"
 	case len(p.Accounts) == 1:

@@ -56,26 +56,19 @@ func (c *pluginListCommand) Run(ctx context.Context, s streams) error {
 	if c.InForce {
 		g := columns("tariff or rule", "kind", "plugin", "effective from", "digest", "rule of")
 		for _, p := range list {
-			g.add(p.Tariff, p.Kind, p.Plugin, orDash(p.Version), p.Digest, p.ruleOf())
+			g.add(p.Tariff, p.Kind, p.Plugin, orNone(p.Version), p.Digest, p.ruleOf())
 		}
 		return g.print(s.out, c.Output)
 	}
 	g := columns("tariff", "kind", "plugin", "digest", "version", ">size", "signed by", "pushed at", "used by", "state")
 	for _, p := range list {
-		state := "-"
+		state := none
 		if p.Revoked != "" {
 			state = "REVOKED: " + p.Revoked
 		}
-		g.add(p.Tariff, p.Kind, p.Plugin, p.Digest, p.PluginVersion, fmt.Sprint(p.Size), p.SignedBy, orDash(p.PushedAt), orDash(strings.Join(p.UsedBy, ", ")), state)
+		g.add(p.Tariff, p.Kind, p.Plugin, p.Digest, p.PluginVersion, fmt.Sprint(p.Size), orNone(p.SignedBy), orNone(p.PushedAt), orNone(strings.Join(p.UsedBy, ", ")), state)
 	}
 	return g.print(s.out, c.Output)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // list asks for what the flags say.

@@ -57,7 +57,7 @@ func (c *pluginPushCommand) Run(ctx context.Context, s streams) error {
 			stored = "new"
 		}
 		for _, tariff := range p.GetTariffs() {
-			table.add(file, p.GetName(), p.GetVersion(), stored, signedBy(p), tariff+"@"+p.GetDigest())
+			table.add(file, p.GetName(), p.GetVersion(), stored, orNone(signedBy(p)), tariff+"@"+p.GetDigest())
 		}
 	}
 	if c.Output == "json" {
@@ -106,7 +106,7 @@ func signedBy(p *tollwayv1.Plugin) string {
 	case p.GetBuiltIn():
 		return "built in"
 	case p.GetSignedBy() == "":
-		return "-"
+		return ""
 	case p.GetTrusted():
 		return p.GetSignedBy()
 	}

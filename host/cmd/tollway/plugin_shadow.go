@@ -98,7 +98,7 @@ func (c *shadowReportCommand) Run(ctx context.Context, s streams) error {
 	if c.Tariff != "" {
 		return c.report(s.out, answer.GetReports()[0])
 	}
-	table := columns("tariff", "candidate", "since", ">events", ">behind", "state")
+	table := columns("tariff", "candidate", "since", ">events", ">behind", "state").orSay("no shadow runs: tollway apply -f PATH --shadow starts them")
 	for _, r := range answer.GetReports() {
 		d := r.GetShadow()
 		table.add(d.GetTariff(), candidateText(d), sinceText(d), fmt.Sprint(d.GetEvents()), fmt.Sprint(d.GetBehind()), shadowState(d))

@@ -44,14 +44,14 @@ func (c *rateCommand) Run(ctx context.Context, s streams) error {
 		err = printReport(s, c.Output, report)
 	}
 	if n := len(report.Parked); n > 0 && err == nil {
-		err = fmt.Errorf("%d invoice(s) could not be made, the first of %s for %s: %s", n, report.Parked[0].Account, report.Parked[0].Period, report.Parked[0].Detail)
+		err = fmt.Errorf("%s could not be made, the first of %s for %s: %s", counted(n, "invoice"), report.Parked[0].Account, report.Parked[0].Period, report.Parked[0].Detail)
 	}
 	return err
 }
 
 // printReport shows a report as tables.
 func printReport(s streams, output string, report export.Report) error {
-	g := columns("invoice", "tariff", "group", "description", ">quantity", ">amount", "currency")
+	g := columns("invoice", "tariff", "group", "description", ">quantity", ">amount", "currency").orSay("no event was priced, so there is no invoice")
 	for _, inv := range report.Invoices {
 		for _, l := range inv.Lines {
 			group := map[string]string{}
@@ -89,7 +89,7 @@ func printReport(s streams, output string, report export.Report) error {
 		}
 	}
 	n := report.Counts
-	_, err := fmt.Fprintf(s.out, "%d invoices; %d events read = %d priced + %d duplicates + %d dead letters\n",
-		len(report.Invoices), n.Read, n.Priced, n.Duplicates, n.DeadLettered)
+	_, err := fmt.Fprintf(s.out, "%s; %d events read = %d priced + %d duplicates + %d dead letters\n",
+		counted(len(report.Invoices), "invoice"), n.Read, n.Priced, n.Duplicates, n.DeadLettered)
 	return err
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // subtotalsCommand looks at live subtotals.
@@ -56,7 +58,7 @@ func (c *subtotalsGetCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, answer)
 	}
-	if err := subtotalTable(answer.GetSubtotals()).print(s.out, c.Output); err != nil || c.Output == "csv" {
+	if err := subtotalTable(answer.GetSubtotals()).orSay("%s", noUsage(c.Account, c.subtotalFlags)).print(s.out, c.Output); err != nil || c.Output == "csv" {
 		return err
 	}
 	for _, t := range answer.GetTotals() {
@@ -79,14 +81,41 @@ func finality(final bool) string {
 func subtotalTable(list []*tollwayv1.Subtotal) *grid {
 	g := columns("account", "period", "tariff", "group", ">events", ">quantity", ">amount", "currency", "state")
 	for _, t := range list {
-		quantity := "-"
-		if lines := t.GetLines(); len(lines) == 1 {
-			quantity = lines[0].GetQuantity()
-		}
 		g.add(t.GetAccount(), t.GetPeriod().GetId(), t.GetTariff(), groupText(t.GetGroup()),
-			fmt.Sprint(t.GetEvents()), quantity, t.GetAmount(), t.GetCurrency(), finality(t.GetFinal()))
+			fmt.Sprint(t.GetEvents()), quantityText(t.GetLines()), t.GetAmount(), t.GetCurrency(), finality(t.GetFinal()))
 	}
 	return g
+}
+
+// quantityText adds the quantities of lines up, as sums of subtotals do.
+func quantityText(lines []*tollwayv1.SubtotalLine) string {
+	var sum billing.Decimal
+	for _, l := range lines {
+		q, err := billing.ParseDecimal(l.GetQuantity())
+		if err == nil {
+			sum, err = sum.Add(q)
+		}
+		if err != nil { // of a newer server, or too large
+			return none
+		}
+	}
+	return sum.String()
+}
+
+// noUsage says why there is nothing to show of an account, or of all when it is
+// empty. Accounts come with their usage, so one with a typing mistake is one that has
+// none.
+func noUsage(account string, f subtotalFlags) string {
+	text := "no usage is priced"
+	if account != "" {
+		text += fmt.Sprintf(" of account %q", account)
+	}
+	for _, part := range []struct{ what, name string }{{"period", f.Period}, {"tariff", f.Tariff}, {"meter", f.Meter}, {"currency", f.Currency}} {
+		if part.name != "" {
+			text += fmt.Sprintf(", %s %s", part.what, part.name)
+		}
+	}
+	return text + ": `tollway subtotals list` shows what is, `tollway dead-letters list` what could not be"
 }
 
 // groupText shows a group combination: region=eu tier=gold.
@@ -113,6 +142,9 @@ type subtotalsListCommand struct {
 
 // Run pages through the subtotals.
 func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
+	if c.GroupBy == "" && c.Order == "amount" {
+		return usageError{errors.New("--order amount: sums have an order, single subtotals have none: say of what with --group-by")}
+	}
 	clients, err := c.connect()
 	if err != nil {
 		return err
@@ -143,7 +175,7 @@ func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
 	if c.Output == "json" {
 		return printJSON(s.out, whole)
 	}
-	if err := subtotalTable(whole.Subtotals).print(s.out, c.Output); err != nil {
+	if err := subtotalTable(whole.Subtotals).orSay("%s", noUsage(c.Account, c.subtotalFlags)).print(s.out, c.Output); err != nil {
 		return err
 	}
 	if whole.NextPageToken != "" && c.Output == "table" {
@@ -155,7 +187,7 @@ func (c *subtotalsListCommand) Run(ctx context.Context, s streams) error {
 // subtotalsWatchCommand follows subtotals.
 type subtotalsWatchCommand struct {
 	clientFlags
-	outputFlags
+	followFlags
 	subtotalFlags
 	Account string `arg:"" optional:"" help:"The account; all when left out."`
 }
@@ -173,6 +205,7 @@ func (c *subtotalsWatchCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return failed(clients, err)
 	}
+	rows := &rolling{columns: []column{{}, {}, {}, {}, {right: true}, {}}}
 	for {
 		update, err := stream.Receive()
 		if err != nil {
@@ -188,11 +221,10 @@ func (c *subtotalsWatchCommand) Run(ctx context.Context, s streams) error {
 			continue
 		}
 		for _, t := range update.GetSubtotals() {
-			_, err := fmt.Fprintf(s.out, "%s  %s  %s %s  %s %s  %d events\n", t.GetPeriod().GetId(), t.GetAccount(),
-				t.GetTariff(), groupText(t.GetGroup()), t.GetAmount(), t.GetCurrency(), t.GetEvents())
-			if err != nil {
-				return err
-			}
+			rows.add(t.GetPeriod().GetId(), t.GetAccount(), t.GetTariff(), groupText(t.GetGroup()), t.GetAmount()+" "+t.GetCurrency(), counted(t.GetEvents(), "event"))
+		}
+		if err := rows.print(s.out); err != nil {
+			return err
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (c *subtotalsListCommand) grouping() (by tollwayv1.GroupBy, dimension strin
 	case c.GroupBy == "total":
 		return tollwayv1.GroupBy_GROUP_BY_UNSPECIFIED, "", nil
 	}
-	return 0, "", fmt.Errorf("--group-by %s: write account, meter, tariff, total, or dimension:NAME, such as dimension:region", c.GroupBy)
+	return 0, "", usageError{fmt.Errorf("--group-by %s: write account, meter, tariff, total, or dimension:NAME, such as dimension:region", c.GroupBy)}
 }
 
 // sums prints sums of subtotals.
@@ -34,7 +34,7 @@ func (c *subtotalsListCommand) sums(ctx context.Context, s streams, clients *rpc
 		return err
 	}
 	if c.Latest {
-		return errors.New("--latest: sums are of committed state, so that all of them are of one cut: leave it out with --group-by")
+		return usageError{errors.New("--latest: sums are of committed state, so that all of them are of one cut: leave it out with --group-by")}
 	}
 	request := &tollwayv1.SubtotalServiceSumRequest{
 		GroupBy: by, Dimension: dimension, Account: c.Account, Period: c.Period, Tariff: c.Tariff, Meter: c.Meter, Currency: c.Currency, PageSize: 1000,
@@ -62,8 +62,11 @@ func (c *subtotalsListCommand) sums(ctx context.Context, s streams, clients *rpc
 	if c.Output == "json" {
 		return printJSON(s.out, whole)
 	}
-	if err := sumTable(c.GroupBy, whole.GetSums()).print(s.out, c.Output); err != nil || c.Output == "csv" {
+	if err := sumTable(c.GroupBy, whole.GetSums()).orSay("%s", noUsage(c.Account, c.subtotalFlags)).print(s.out, c.Output); err != nil || c.Output == "csv" {
 		return err
+	}
+	if sums := whole.GetSums(); dimension != "" && len(sums) > 0 && sums[len(sums)-1].GetKey() == "" && sums[0].GetKey() == "" {
+		fmt.Fprintf(s.out, "no subtotal here has a dimension %q: a tariff's group_by names those that it keeps apart\n", dimension)
 	}
 	if more := int(whole.GetSize()) - len(whole.GetSums()); more > 0 {
 		fmt.Fprintf(s.out, "… and %d more; --limit 0 lists all\n", more)
@@ -84,10 +87,10 @@ func sumTable(by string, sums []*tollwayv1.SubtotalSum) *grid {
 	for _, t := range sums {
 		key, quantity, amount := t.GetKey(), t.GetQuantity(), t.GetAmount()
 		if key == "" {
-			key = "-"
+			key = none
 		}
 		if quantity == "" {
-			quantity = "-"
+			quantity = none
 		}
 		if amount == "" {
 			amount = "too large"

@@ -53,7 +53,7 @@ func (c *usageSendCommand) Run(ctx context.Context, s streams) (err error) {
 	err = send.all(ctx, s.in)
 	send.progress.finish()
 	if err != nil {
-		return errors.Join(failed(clients, err), fmt.Errorf("%d events were accepted before; sending them again is safe", send.accepted))
+		return errors.Join(failed(clients, err), fmt.Errorf("%s accepted before; sending them again is safe", countedWere(send.accepted, "event")))
 	}
 	if reached := send.to.Reached(); c.Wait && len(reached) > 0 {
 		_, err := clients.Subtotals.List(ctx, &tollwayv1.SubtotalServiceListRequest{
@@ -63,11 +63,11 @@ func (c *usageSendCommand) Run(ctx context.Context, s streams) (err error) {
 			return failed(clients, err)
 		}
 	}
-	if _, err := fmt.Fprintf(s.out, "%d events accepted, %d rejected\n", send.accepted, send.rejected); err != nil {
+	if _, err := fmt.Fprintf(s.out, "%s accepted, %d rejected\n", counted(send.accepted, "event"), send.rejected); err != nil {
 		return err
 	}
 	if send.rejected > 0 {
-		return fmt.Errorf("%d events were rejected; mend the lines named above and send them again", send.rejected)
+		return fmt.Errorf("%s rejected; mend the lines named above and send them again", countedWere(send.rejected, "event"))
 	}
 	return nil
 }
@@ -97,11 +97,14 @@ func (s *sender) file(ctx context.Context, number int, stdin io.Reader) (err err
 	if err != nil {
 		return err
 	}
-	for s.failure == nil {
+	for seen := false; s.failure == nil; seen = true {
 		e, err := events.Next()
 		var bad *ingest.LineError
 		switch {
 		case errors.Is(err, io.EOF):
+			if !seen { // no fault of a job that sends what there is, and a surprise to whoever expects usage
+				s.note(name + " holds no events")
+			}
 			return nil
 		case errors.As(err, &bad):
 			s.reject(bad.Error())
@@ -132,8 +135,13 @@ func (s *sender) sent(events rpc.Sent) {
 // reject counts an event that was not accepted and says why.
 func (s *sender) reject(why string) {
 	s.rejected++
+	s.note("rejected " + why)
+}
+
+// note prints a line beside the progress.
+func (s *sender) note(text string) {
 	s.progress.clear()
-	if _, err := fmt.Fprintln(s.report, "rejected "+why); err != nil {
+	if _, err := fmt.Fprintln(s.report, text); err != nil {
 		s.failure = errors.Join(s.failure, err)
 	}
 }

@@ -40,8 +40,8 @@ func (c *usageVoidCommand) Run(ctx context.Context, s streams) error {
 type usageAmendCommand struct {
 	correctedEvent `embed:""`
 
-	Data string    `placeholder:"JSON" help:"What the event's data should have said, all of it: a JSON object. Without it the data stay."`
-	Time time.Time `placeholder:"TIME" help:"When it should have been, RFC 3339, in the same billing period. Without it the time stays."`
+	Data string `placeholder:"JSON" help:"What the event's data should have said, all of it: a JSON object. Without it the data stay."`
+	Time string `placeholder:"TIME" help:"When it should have been, RFC 3339, in the same billing period. Without it the time stays."`
 }
 
 // Run sends the amendment and waits until it is in the committed subtotals.
@@ -50,15 +50,19 @@ func (c *usageAmendCommand) Run(ctx context.Context, s streams) error {
 	if c.Data != "" {
 		var object map[string]any
 		if err := json.Unmarshal([]byte(c.Data), &object); err != nil || object == nil {
-			return fmt.Errorf("--data must be a JSON object, such as '{\"seconds\": 60}': %s", c.Data)
+			return usageError{fmt.Errorf("--data must be a JSON object, such as '{\"seconds\": 60}': %s", c.Data)}
 		}
 		fields = append(fields, billing.Field{Key: "data", Text: c.Data})
 	}
-	if !c.Time.IsZero() {
-		fields = append(fields, billing.Field{Key: "time", Text: c.Time.UTC().Format(time.RFC3339Nano)})
+	if c.Time != "" {
+		at, err := time.Parse(time.RFC3339Nano, c.Time)
+		if err != nil {
+			return usageError{fmt.Errorf("--time: %q is not an RFC 3339 time with a zone, such as 2026-10-01T12:00:00Z", c.Time)}
+		}
+		fields = append(fields, billing.Field{Key: "time", Text: at.UTC().Format(time.RFC3339Nano)})
 	}
 	if len(fields) == 0 {
-		return errors.New("say what the event should have said: --data, --time or both")
+		return usageError{errors.New("say what the event should have said: --data, --time or both")}
 	}
 	return c.correct(ctx, s, "amendment", host.TypeAmend, fields)
 }
