@@ -254,7 +254,7 @@ func hostiles(ctx context.Context, r *run, marks []*Mark) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	f, err := r.feed(ctx, s, world, func(ctx context.Context, s *site, f *Feeder) error {
 		f.waitFor(ctx, world.Events/3)
-		err := s.insist(ctx, "apply hostile tariffs", func(ctx context.Context, c *rpc.Clients) error {
+		err := s.insistFor(ctx, compileMax, 2*compileMax, "apply hostile tariffs", func(ctx context.Context, c *rpc.Clients) error {
 			_, err := c.Catalog.Apply(ctx, &tollwayv1.CatalogServiceApplyRequest{Files: []*tollwayv1.CatalogFile{{Name: "catalog.json", Data: catalog}}, Plugins: files})
 			return err
 		})

@@ -204,7 +204,7 @@ func (t *tour) push(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.site.insist(ctx, "push a plugin", func(ctx context.Context, c *rpc.Clients) error {
+	return t.site.insistFor(ctx, compileMax, 2*compileMax, "push a plugin", func(ctx context.Context, c *rpc.Clients) error {
 		_, err := c.Plugins.Push(ctx, &tollwayv1.PluginServicePushRequest{Data: modules[0].Wasm})
 		return err
 	})

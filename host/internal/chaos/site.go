@@ -122,7 +122,7 @@ func (s *site) close() error {
 
 // apply puts a catalog in force, however often it has to be asked.
 func (s *site) apply(ctx context.Context, catalog []byte) error {
-	return s.insist(ctx, "apply the catalog", func(ctx context.Context, c *rpc.Clients) error {
+	return s.insistFor(ctx, compileMax, 2*compileMax, "apply the catalog", func(ctx context.Context, c *rpc.Clients) error {
 		_, err := c.Catalog.Apply(ctx, &tollwayv1.CatalogServiceApplyRequest{Files: []*tollwayv1.CatalogFile{{Name: "catalog.json", Data: catalog}}})
 		return err
 	})
@@ -134,12 +134,21 @@ const insistMax = 3 * time.Minute
 
 // insist makes a call until it succeeds. While nothing serves it waits.
 func (s *site) insist(ctx context.Context, what string, call func(ctx context.Context, c *rpc.Clients) error) error {
-	ctx, cancel := context.WithTimeout(ctx, insistMax)
+	return s.insistFor(ctx, callMax, insistMax, what, call)
+}
+
+// compileMax bounds a call that has plugins compiled: on a busy machine each takes many
+// seconds, and one that is given up begins anew.
+const compileMax = 5 * time.Minute
+
+// insistFor makes a call, of which each try may take so long, until it succeeds.
+func (s *site) insistFor(ctx context.Context, each, most time.Duration, what string, call func(ctx context.Context, c *rpc.Clients) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	last := errNotServing
 	for {
 		if clients := s.program.Clients(); clients != nil {
-			one, done := context.WithTimeout(ctx, callMax)
+			one, done := context.WithTimeout(ctx, each)
 			err := call(one, clients)
 			done()
 			if err == nil {
