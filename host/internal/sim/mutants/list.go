@@ -56,6 +56,13 @@ var mutants = []mutant{
 	{"late usage has all of its period folded by the catalog of then", []edit{
 		{"host/inherit.go", "		r.catalog = c\n", "		r.catalog = r.partition.catalog\n"},
 	}},
+	{"catalog that reaches back leaves closed periods as they are", []edit{
+		{"host/reprice.go", "		r.Open, r.Whole = true, false\n", ""},
+	}},
+	{"usage folded again later forgets what has repriced it", []edit{
+		{"host/past.go", "	if repriced >= 0 {\n		marks = marks[repriced:]\n	}\n", ""},
+		{"host/past.go", "	if repriced >= 0 {\n		list[0].from = 0\n	}\n", ""},
+	}},
 	{"adjustment forgets the one before it", []edit{
 		{"host/adjust.go", "				r.Invoices = append(slices.Clip(r.Invoices), accumulate", "				r.Invoices = append([]accumulate.InvoiceRef{}, accumulate"},
 	}},
