@@ -15,6 +15,7 @@ import (
 	"github.com/tollway/tollway/host/internal/chaos/natsd"
 	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
+	"github.com/tollway/tollway/sdk/abi"
 )
 
 // plan is what a site is made of.
@@ -81,7 +82,9 @@ func (p plan) open(ctx context.Context) (s *site, err error) {
 
 // config is the program's configuration; JSON is YAML too.
 func (s *site) config() ([]byte, error) {
-	c := map[string]any{"data": s.data, "partitions": s.partitions, "listen": "127.0.0.1:0", "dashboard": false, "plugins": map[string]any{"require_signature": false}}
+	// The hostile tariffs ask for more than a server gives by itself, and are to be run.
+	policy := map[string]any{"require_signature": false, "fuel_per_event_max": abi.FuelPerEventMax, "fuel_start_max": abi.FuelStartMax}
+	c := map[string]any{"data": s.data, "partitions": s.partitions, "listen": "127.0.0.1:0", "dashboard": false, "plugins": policy}
 	if s.proxy != nil {
 		c["nats"] = map[string]any{"url": s.proxy.URL()}
 	}
