@@ -103,7 +103,7 @@ var direction = map[string][]string{
 	"host/internal/sim/mutants": {},
 	// What is done to the real program.
 	"host/internal/failpoint":   {},
-	"host/internal/chaos":       {"host/internal/chaos/natsd", "host/internal/failpoint", "host/internal/oracle", "plugins/builtin", "plugins/hostile", "rpc", "rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", protobuf},
+	"host/internal/chaos":       {"host/internal/chaos/natsd", "host/internal/failpoint", "host/internal/oracle", "plugins/builtin", "plugins/hostile", "rpc", "rpc/tollway/v1", "rpc/tollway/v1/tollwayv1connect", "sdk/abi", protobuf},
 	"host/internal/chaos/natsd": {"github.com/nats-io"},
 	"host/internal/chaos/run":   {"host/internal/chaos", "host/internal/chaos/natsd"},
 	"host/internal/cloud":       {"sdk/billing"},
