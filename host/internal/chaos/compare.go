@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/tollway/tollway/host/internal/oracle"
 	"github.com/tollway/tollway/rpc"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
 	"github.com/tollway/tollway/rpc/tollway/v1/tollwayv1connect"
@@ -47,77 +47,6 @@ func collect(stream tollwayv1connect.InvoiceServiceExportClientStream, into map[
 	}
 }
 
-// issued is an invoice, as far as it says what is billed.
-type issued struct {
-	ID, Account, Currency, Total string
-	Period                       struct{ Start time.Time }
-	Lines                        []struct {
-		Tariff, Subscription, ID, Quantity, Amount string
-		Version                                    time.Time
-		Group                                      map[string]string
-		Adjustment                                 *struct{ Period struct{ Start time.Time } }
-	}
-}
-
-// sum is what was billed of a line, on its invoice and on those that adjust it.
-type sum struct{ quantity, amount big.Rat }
-
-// sums are by account|period start, UTC|currency|tariff|subscription|version|group|line.
-type sums map[string]*sum
-
-// add takes in the lines of an invoice. It is an error when they do not add up.
-func (s sums) add(document []byte) error {
-	var inv issued
-	if err := json.Unmarshal(document, &inv); err != nil {
-		return err
-	}
-	total := new(big.Rat)
-	for _, l := range inv.Lines {
-		quantity, fine := new(big.Rat).SetString(l.Quantity)
-		amount, ok := new(big.Rat).SetString(l.Amount)
-		if !ok || !fine {
-			return fmt.Errorf("invoice %s: %q for %q", inv.ID, l.Amount, l.Quantity)
-		}
-		start := inv.Period.Start
-		if l.Adjustment != nil {
-			start = l.Adjustment.Period.Start
-		}
-		name := strings.Join([]string{
-			inv.Account, start.UTC().Format(time.RFC3339), inv.Currency, l.Tariff, l.Subscription, l.Version.UTC().Format(time.RFC3339), group(l.Group), l.ID,
-		}, "|")
-		if s[name] == nil {
-			s[name] = &sum{}
-		}
-		s[name].quantity.Add(&s[name].quantity, quantity)
-		s[name].amount.Add(&s[name].amount, amount)
-		total.Add(total, amount)
-	}
-	if written, ok := new(big.Rat).SetString(inv.Total); !ok || written.Cmp(total) != 0 {
-		return fmt.Errorf("invoice %s: the lines come to %s, the total says %s", inv.ID, total.RatString(), inv.Total)
-	}
-	return nil
-}
-
-func group(values map[string]string) string {
-	list := make([]string, 0, len(values))
-	for k, v := range values {
-		list = append(list, k+"="+v)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ",")
-}
-
-// lines writes sums as the oracle does.
-func (s sums) lines() map[string]bool {
-	lines := map[string]bool{}
-	for name, s := range s {
-		if s.quantity.Sign() != 0 || s.amount.Sign() != 0 {
-			lines[name+"|"+s.quantity.RatString()+"|"+s.amount.RatString()] = true
-		}
-	}
-	return lines
-}
-
 // verdict is what a comparison has found.
 type verdict struct {
 	lost, doubled int64 // events
@@ -135,13 +64,15 @@ const shown = 6
 
 // compare holds all invoices against what a world comes to.
 func compare(documents map[string][]byte, want map[string]bool) (v verdict) {
-	got := sums{}
+	got, lines := oracle.Sums{}, map[string]bool{}
 	for _, id := range ids(documents) {
-		if err := got.add(documents[id]); err != nil {
+		if err := got.AddInvoice(documents[id]); err != nil {
 			v.say("%v", err)
 		}
 	}
-	lines := got.lines()
+	for _, line := range got.Lines() {
+		lines[line] = true
+	}
 	v.count(lines, want)
 	for _, side := range []struct {
 		what          string
@@ -205,7 +136,7 @@ func (s *site) openRows(ctx context.Context) (rows map[string]bool, err error) {
 				}
 				rows[strings.Join([]string{
 					t.GetAccount(), t.GetPeriod().GetStart().AsTime().Format(time.RFC3339), t.GetCurrency(), t.GetTariff(), t.GetSubscription(),
-					t.GetEffectiveFrom().AsTime().Format(time.RFC3339), group(t.GetGroup()), fmt.Sprint(t.GetEvents()), amount.RatString(),
+					t.GetEffectiveFrom().AsTime().Format(time.RFC3339), oracle.GroupText(t.GetGroup()), fmt.Sprint(t.GetEvents()), amount.RatString(),
 				}, "|")] = true
 			}
 			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {

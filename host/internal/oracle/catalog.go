@@ -128,6 +128,4 @@ type Result struct {
 	Open    []string
 	Letters []Letter // by number
 	After   []Counts // those after each entry of the log
-
-	times []time.Time // of the events that were priced
 }

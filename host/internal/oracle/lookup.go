@@ -3,21 +3,11 @@ package oracle
 import (
 	"cmp"
 	"fmt"
-	"maps"
+	"math/big"
 	"slices"
+	"strings"
 	"time"
 )
-
-// binding is a subscription to one version of a tariff, while it is in force.
-type binding struct {
-	tariff       Tariff
-	meter        string
-	subscription string
-	plugin       string
-	effective    time.Time
-	from, until  time.Time
-	params       map[string]any
-}
 
 // calendar is a zone and the day of the month on which its periods begin.
 type calendar struct {
@@ -25,105 +15,171 @@ type calendar struct {
 	day  int
 }
 
-// Rate prices all events of a log as if each period closed after the last event.
-func Rate(c *Catalog, events []Event) (Result, error) {
-	log := []Entry{{Catalog: c}, {Events: events}}
-	seen, err := Replay(log, nil)
-	if err != nil || seen.Priced == 0 {
-		return seen, err
-	}
-	r := rater{catalog: c}
-	for _, k := range append(r.listed(), r.calendarOf("")) {
-		start := k.start(slices.MaxFunc(seen.times, time.Time.Compare), 0)
-		first := k.start(slices.MinFunc(seen.times, time.Time.Compare), 0)
-		for ; !first.After(start); first = k.start(first, 1) {
-			log = append(log, Entry{Close: &Close{k.zone, k.day, first, k.start(first, 1)}})
-		}
-	}
-	return Replay(log, nil)
+// period is one of an account.
+type period struct {
+	account string
+	start   time.Time // UTC
+	calendar
 }
 
-// contains reports whether data has all that a filter asks for.
-func contains(data, filter map[string]string) bool {
-	for name, value := range filter {
-		if data[name] != value {
-			return false
-		}
-	}
-	return true
+// binding is a subscription to one version of a tariff, while it is in force.
+type binding struct {
+	tariff       Tariff
+	subscription Subscription
+	version      Version
+	from, until  time.Time
 }
 
-// listed returns the calendars of listed accounts that have their own.
-func (r *rater) listed() []calendar {
-	var list []calendar
-	for _, a := range r.catalog.Accounts {
-		if k := r.calendarOf(a.ID); k != r.calendarOf("") && !slices.Contains(list, k) && (r.owns == nil || r.owns(a.ID)) {
-			list = append(list, k)
-		}
+// key names what is priced as one within a period.
+type key struct {
+	tariff, subscription string
+	version              time.Time
+	group                string
+}
+
+// always is before all usage, and endOfTime behind it.
+var (
+	always    = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+	endOfTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+func (c *Catalog) account(id string) *Account {
+	if i := slices.IndexFunc(c.Accounts, func(a Account) bool { return a.ID == id }); i >= 0 {
+		return &c.Accounts[i]
 	}
-	return list
+	return nil
+}
+
+// calendarOf returns an account's calendar, or that of those who have none of their own.
+func (c *Catalog) calendarOf(account string) calendar {
+	k := calendar{c.Billing.TimeZone, c.Billing.AnchorDay}
+	if a := c.account(account); a != nil {
+		k = calendar{cmp.Or(a.TimeZone, k.zone), cmp.Or(a.AnchorDay, k.day)}
+	}
+	return k
 }
 
 // subscribed lists what an account has subscribed to, version by version.
-func (r *rater) subscribed(account string) []binding {
+func (c *Catalog) subscribed(account string) (list []binding) {
 	var subscriptions []Subscription
-	if a := r.account(account); a != nil {
-		subscriptions = a.Subscriptions
-	} else {
-		for _, name := range r.catalog.DefaultSubscriptions {
-			subscriptions = append(subscriptions, Subscription{ID: name, Tariff: name})
-		}
+	for _, name := range c.DefaultSubscriptions {
+		subscriptions = append(subscriptions, Subscription{ID: name, Tariff: name})
 	}
-	var list []binding
+	if a := c.account(account); a != nil {
+		subscriptions = a.Subscriptions
+	}
 	for _, s := range subscriptions {
-		t := r.catalog.Tariffs[slices.IndexFunc(r.catalog.Tariffs, func(t Tariff) bool { return t.Name == s.Tariff })]
+		t := c.Tariffs[slices.IndexFunc(c.Tariffs, func(t Tariff) bool { return t.Name == s.Tariff })]
 		for i, v := range t.Versions {
-			b := binding{t, t.Meter, s.ID, v.Plugin, v.EffectiveFrom, v.EffectiveFrom, endOfTime, maps.Clone(v.Params)}
-			if s.From != nil && s.From.After(b.from) {
-				b.from = *s.From
+			b := binding{t, s, v, v.EffectiveFrom, endOfTime}
+			if s.From != nil {
+				b.from = latest(b.from, *s.From)
 			}
 			if s.Until != nil {
 				b.until = *s.Until
 			}
-			if i+1 < len(t.Versions) && t.Versions[i+1].EffectiveFrom.Before(b.until) {
-				b.until = t.Versions[i+1].EffectiveFrom
+			if i+1 < len(t.Versions) {
+				b.until = earliest(b.until, t.Versions[i+1].EffectiveFrom)
 			}
-			maps.Copy(b.params, s.Params)
 			list = append(list, b)
 		}
 	}
 	return list
 }
 
-var endOfTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func (r *rater) account(id string) *Account {
-	if i := slices.IndexFunc(r.catalog.Accounts, func(a Account) bool { return a.ID == id }); i >= 0 {
-		return &r.catalog.Accounts[i]
+// inForce lists what an account has subscribed to for some time of a period, cut to it;
+// by no catalog, nothing.
+func (c *Catalog) inForce(p period) (list []binding) {
+	if c == nil {
+		return nil
 	}
-	return nil
+	for _, b := range c.subscribed(p.account) {
+		b.from, b.until = latest(b.from, p.start), earliest(b.until, p.next().start)
+		if b.from.Before(b.until) && c.calendarOf(p.account) == p.calendar {
+			list = append(list, b)
+		}
+	}
+	return list
 }
 
-// calendarOf returns an account's calendar, or that of those who have none of their
-// own.
-func (r *rater) calendarOf(account string) calendar {
-	c := calendar{r.catalog.Billing.TimeZone, r.catalog.Billing.AnchorDay}
-	if a := r.account(account); a != nil {
-		c = calendar{cmp.Or(a.TimeZone, c.zone), cmp.Or(a.AnchorDay, c.day)}
+// priceList writes what prices an account in a period.
+func (c *Catalog) priceList(p period) (text string) {
+	for _, b := range c.inForce(p) {
+		text += fmt.Sprintln(b.from, b.until, b.key(""), b.tariff.Meter, b.tariff.Currency, b.tariff.GroupBy, b.tariff.rounding(), b.version.Plugin, paramsOf(b))
 	}
-	return c
+	return text
 }
+
+// metersOf lists the meters that count an event.
+func (c *Catalog) metersOf(e Event) (list []Meter) {
+	for _, m := range c.Meters {
+		counts := m.EventType == e.Type
+		for name, value := range m.Filter {
+			counts = counts && e.Data[name] == value
+		}
+		if counts {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// subscribedAt lists what an account has subscribed to at an instant, of the tariffs
+// with a meter.
+func (c *Catalog) subscribedAt(account string, m Meter, at time.Time) []binding {
+	return slices.DeleteFunc(c.subscribed(account), func(b binding) bool {
+		return b.tariff.Meter != m.Name || at.Before(b.from) || !at.Before(b.until)
+	})
+}
+
+// quantity is what a meter reads of an event, if that is a number.
+func (m Meter) quantity(e Event) (*big.Rat, bool) {
+	if m.Quantity == "" {
+		return big.NewRat(1, 1), true
+	}
+	return new(big.Rat).SetString(e.Data[m.Quantity])
+}
+
+// rounding is that of a tariff's amounts.
+func (t Tariff) rounding() Rounding { return *cmp.Or(t.Rounding, &Rounding{2, "half_up"}) }
+
+// key names the slot of a group; that of none stands for all of them too.
+func (b binding) key(group string) key {
+	return key{b.tariff.Name, b.subscription.ID, b.version.EffectiveFrom.UTC(), group}
+}
+
+// group writes the names and values by which the tariff groups an event's data.
+func (b binding) group(data map[string]string) string {
+	var values []string
+	for _, name := range b.tariff.GroupBy {
+		values = append(values, name+"="+data[name])
+	}
+	slices.Sort(values)
+	return strings.Join(values, ",")
+}
+
+// period returns the period of an account that an instant lies in.
+func (c *Catalog) period(account string, at time.Time) period {
+	k := c.calendarOf(account)
+	return period{account, k.start(at, 0), k}
+}
+
+func (p period) next() period { return period{p.account, p.calendar.start(p.start, 1), p.calendar} }
 
 // start returns the start of the period that an instant lies in, or of one that
 // many months later.
-func (c calendar) start(t time.Time, later int) time.Time {
-	zone, err := time.LoadLocation(c.zone)
+func (k calendar) start(t time.Time, later int) time.Time {
+	zone, err := time.LoadLocation(k.zone)
 	if err != nil {
 		panic(fmt.Sprintf("oracle: %v", err)) //nolint:forbidigo // a test made the zone up
 	}
 	local := t.In(zone)
-	if time.Date(local.Year(), local.Month(), c.day, 0, 0, 0, 0, zone).After(t) {
+	if time.Date(local.Year(), local.Month(), k.day, 0, 0, 0, 0, zone).After(t) {
 		later--
 	}
-	return time.Date(local.Year(), local.Month()+time.Month(later), c.day, 0, 0, 0, 0, zone)
+	return time.Date(local.Year(), local.Month()+time.Month(later), k.day, 0, 0, 0, 0, zone).UTC()
 }
+
+func earliest(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
+
+func latest(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

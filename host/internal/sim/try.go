@@ -34,7 +34,7 @@ type previewed struct {
 	position  uint64
 	account   string
 	period    billing.Period
-	sums      map[string]*sum
+	sums      oracle.Sums
 }
 
 // triedSet is what was shown of a set.
@@ -165,7 +165,7 @@ func (w *world) preview(ctx context.Context, h *host.Host, account string) error
 	if w.refusedTrial("preview", err) {
 		return err
 	}
-	p := previewed{partition: w.owner(account), account: account, period: shown.Period, sums: map[string]*sum{}}
+	p := previewed{partition: w.owner(account), account: account, period: shown.Period, sums: oracle.Sums{}}
 	for _, at := range shown.AsOf.Positions {
 		if at.Partition == p.partition {
 			p.position = at.Sequence
@@ -174,7 +174,7 @@ func (w *world) preview(ctx context.Context, h *host.Host, account string) error
 	for i := range shown.Invoices {
 		text, err := shown.Invoices[i].Encode()
 		if err == nil {
-			err = add(p.sums, text)
+			err = p.sums.AddInvoice(text)
 		}
 		if err != nil {
 			return err
@@ -241,7 +241,7 @@ func (w *world) compareTrials(n int, log []oracle.Entry, owns func(string) bool)
 		keep := func(lines []string) []string {
 			return slices.DeleteFunc(lines, func(l string) bool { return !strings.HasPrefix(l, mine) })
 		}
-		w.same(fmt.Sprintf("a preview of %s for %s as of %d", p.account, p.period.ID(), p.position), n, keep(linesOf(want)), keep(linesOf(p.sums)))
+		w.same(fmt.Sprintf("a preview of %s for %s as of %d", p.account, p.period.ID(), p.position), n, keep(want.Lines()), keep(p.sums.Lines()))
 	}
 	for _, s := range w.tried {
 		if w.What() == "" {
@@ -280,7 +280,7 @@ func (w *world) compareSet(n int, s triedSet, log []oracle.Entry, owns func(stri
 		w.violated("oracle", "%v", err)
 		return
 	}
-	have := map[string]*sum{}
+	have := oracle.Sums{}
 	for _, a := range s.report.Accounts {
 		if !owns(string(a.Account)) {
 			continue
@@ -289,10 +289,10 @@ func (w *world) compareSet(n int, s triedSet, log []oracle.Entry, owns func(stri
 			name := strings.Join([]string{
 				string(a.Account), l.Period.Start.UTC().Format(time.RFC3339), string(a.Currency), l.Tariff, l.Subscription, l.Version.UTC().Format(time.RFC3339), strings.ReplaceAll(l.Group, ", ", ","), l.ID,
 			}, "|")
-			have[name] = &sum{quantity: *minus(l.NewQuantity, l.OldQuantity), amount: *minus(l.NewAmount, l.OldAmount)}
+			have.Add(name, minus(l.NewQuantity, l.OldQuantity), minus(l.NewAmount, l.OldAmount))
 		}
 	}
-	w.same(fmt.Sprintf("what %s would change as of %d", s.name, position), n, linesOf(want), linesOf(have))
+	w.same(fmt.Sprintf("what %s would change as of %d", s.name, position), n, want.Lines(), have.Lines())
 }
 
 // minus subtracts decimals.
@@ -306,32 +306,14 @@ func minus(a, b string) *big.Rat {
 }
 
 // lineDifference is what the lines of one log come to more than those of another.
-func lineDifference(before, after []oracle.Entry, owns func(string) bool) (map[string]*sum, error) {
-	sums := map[string]*sum{}
-	for side, log := range [][]oracle.Entry{before, after} {
-		result, err := oracle.Replay(log, owns)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range result.Lines {
-			parts := strings.Split(l, "|")
-			n := len(parts) - 2
-			name := strings.Join(parts[:n], "|")
-			if sums[name] == nil {
-				sums[name] = &sum{}
-			}
-			quantity, ok := new(big.Rat).SetString(parts[n])
-			amount, fine := new(big.Rat).SetString(parts[n+1])
-			if !ok || !fine {
-				return nil, fmt.Errorf("line %s", l)
-			}
-			if side == 0 {
-				quantity.Neg(quantity)
-				amount.Neg(amount)
-			}
-			sums[name].quantity.Add(&sums[name].quantity, quantity)
-			sums[name].amount.Add(&sums[name].amount, amount)
-		}
+func lineDifference(before, after []oracle.Entry, owns func(string) bool) (oracle.Sums, error) {
+	sums, earlier := oracle.Sums{}, oracle.Sums{}
+	if err := sums.AddLines(oracle.Replay(after, owns).Lines); err != nil {
+		return nil, err
 	}
+	if err := earlier.AddLines(oracle.Replay(before, owns).Lines); err != nil {
+		return nil, err
+	}
+	sums.Subtract(earlier)
 	return sums, nil
 }

@@ -1,0 +1,51 @@
+package oracle
+
+import (
+	"fmt"
+	"maps"
+	"math/big"
+)
+
+// This file reads parameters; it prices nothing.
+
+// params are a tariff's parameters, or those of one of its tiers.
+type params map[string]any
+
+// tier is a step of a price list.
+type tier struct{ above, upTo, price, fee *big.Rat } // upTo nil: no end
+
+// paramsOf returns a tariff's parameters with those of a subscription over them.
+func paramsOf(s binding) params {
+	p := maps.Clone(s.version.Params)
+	maps.Copy(p, s.subscription.Params)
+	return p
+}
+
+func (p params) tiers() []tier {
+	var list []tier
+	above := new(big.Rat)
+	entries, _ := p["tiers"].([]any)
+	for _, entry := range entries {
+		m, _ := entry.(map[string]any)
+		t := tier{above: above, price: params(m).decimal("unit_price"), fee: params(m).decimal("flat_fee")}
+		if m["up_to"] != nil {
+			t.upTo = params(m).decimal("up_to")
+			above = t.upTo
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// decimal reads a decimal text; absent is 0.
+func (p params) decimal(name string) *big.Rat {
+	if p[name] == nil {
+		return new(big.Rat)
+	}
+	text, _ := p[name].(string)
+	x, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic(fmt.Sprintf("oracle: %v is no number", p[name])) //nolint:forbidigo // a test made it up
+	}
+	return x
+}
