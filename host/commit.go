@@ -15,8 +15,8 @@ import (
 
 // When a checkpoint is cut. None of it changes a digit.
 const (
-	// cutInterval is how long a change waits for its checkpoint at least, so that
-	// many share one.
+	// cutInterval is the time between two moments at which checkpoints are cut, so that
+	// many changes share one. They are the same for all partitions.
 	cutInterval = 40 * time.Millisecond
 	// behindAge is the age of usage from which on a partition is behind. Nobody
 	// waits to see what it folds then, so its checkpoints are fewer and larger: each
@@ -77,9 +77,17 @@ func (c *committer) changed(logged time.Time) {
 	switch behind := now.Sub(logged) >= behindAge; {
 	case behind && now.Sub(c.since) >= behindInterval:
 		c.late = true
-	case behind || first:
+	case behind:
 		c.due.Reset(cutInterval)
+	case first:
+		c.due.Reset(untilCut(now))
 	}
+}
+
+// untilCut is the time to the next moment for a cut. The checkpoints of partitions that
+// cut at one moment go to the disk together, and share what a sync costs.
+func untilCut(now time.Time) time.Duration {
+	return cutInterval - time.Duration(now.UnixNano())%cutInterval
 }
 
 // offer cuts a checkpoint when one is due and none is being committed. When too

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// A change waits a cutInterval for its checkpoint. While the partition is behind it
-// waits for more to follow, and behindInterval at most.
+// A change waits for the next moment at which checkpoints are cut. While the partition
+// is behind it waits for more to follow, and behindInterval at most.
 func TestWhenACheckpointIsDue(t *testing.T) {
-	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) // such a moment
 	start := func(t *testing.T) *committer {
 		due := time.NewTimer(0)
 		due.Stop()
@@ -55,4 +55,20 @@ func TestWhenACheckpointIsDue(t *testing.T) {
 		c.changed(now.Add(-behindAge))
 		<-c.due.C
 	})
+}
+
+// Whenever a change comes, it is cut within a cutInterval, and at the same moment as
+// those that other partitions have by then.
+func TestPartitionsCutAtTheSameMoments(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	for after := time.Duration(0); after < 3*cutInterval; after += 777 * time.Microsecond {
+		wait := untilCut(from.Add(after))
+		if wait <= 0 || wait > cutInterval {
+			t.Fatalf("a change %v later waits %v", after, wait)
+		}
+		if cut := after + wait; cut != (after/cutInterval+1)*cutInterval {
+			t.Fatalf("a change %v later is cut %v later", after, cut)
+		}
+	}
 }
