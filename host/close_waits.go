@@ -73,8 +73,13 @@ func (h *Host) closeWaits(p *partition, c namedCalendar, period billing.Period, 
 	case now.Before(grace):
 		add(WaitGrace, "late usage counts until %s; --skip-grace does not wait", grace.UTC().Format(time.RFC3339))
 	}
-	if settings.Close == catalog.CloseManual && len(waits) == 0 {
+	if len(waits) > 0 {
+		return waits
+	}
+	if settings.Close == catalog.CloseManual {
 		add(WaitManual, "tollway periods close %s", period.ID())
+	} else if with := p.closesWith(c, period, settings); with.Start.After(period.Start) {
+		add(WaitManual, "it lies before the first catalog, so it closes together with period %s, or by hand: tollway periods close %s", with.ID(), period.ID())
 	}
 	return waits
 }

@@ -97,12 +97,8 @@ func (h *Host) closeDue(ctx context.Context, p *partition, now time.Time, waterm
 	}
 	for _, calendar := range p.calendars(c) {
 		period, ok := p.nextOpen(calendar)
-		if first := p.state.Header().FirstMarker; ok && c.Billing.Clock == catalog.ClockWall && first != 0 {
-			// What lies before the first catalog is history that is being brought in:
-			// it is closed by hand, or together with the first period of ours.
-			if ours := calendar.calendar.PeriodOf(time.Unix(0, first)); period.Start.Before(ours.Start) {
-				period = ours
-			}
+		if ok {
+			period = p.closesWith(calendar, period, c.Billing)
 		}
 		if !ok || clock.Before(period.End.Add(c.Billing.Grace)) {
 			continue
@@ -112,6 +108,20 @@ func (h *Host) closeDue(ctx context.Context, p *partition, now time.Time, waterm
 		}
 	}
 	return nil
+}
+
+// closesWith returns the period whose automatic close takes a partition's period with it:
+// nearly always itself. What lies before the first catalog is history that is being
+// brought in: it is closed by hand, or together with the first period of ours.
+func (p *partition) closesWith(c namedCalendar, period billing.Period, settings catalog.Billing) billing.Period {
+	first := p.state.Header().FirstMarker
+	if settings.Clock != catalog.ClockWall || first == 0 {
+		return period
+	}
+	if ours := c.calendar.PeriodOf(time.Unix(0, first)); period.Start.Before(ours.Start) {
+		return ours
+	}
+	return period
 }
 
 // namedCalendar is a calendar with the name by which state knows it.

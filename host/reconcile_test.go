@@ -110,3 +110,22 @@ accounts: [{id: noah, time_zone: Asia/Tokyo, subscriptions: [{tariff: per_minute
 		t.Errorf("a period that there is not: %v", err)
 	}
 }
+
+// A month from before the first catalog is over, and its grace time too, but it does not
+// close by itself alone: the list says so, and what to do.
+func TestHistorySaysWhenItCloses(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-10-20T00:00:00Z")
+	r.apply(strings.Replace(priced, "{close: manual}", "{close: automatic, grace: 72h}", 1))
+	r.send(call("1", "emma", "2026-06-05T10:00:00Z", "minutes", "1"))
+	r.wait()
+	periods := first(r.Periods())
+	if len(periods) == 0 || periods[0].Period.ID() != "2026-06-01" {
+		t.Fatalf("periods: %+v", periods)
+	}
+	waits := periods[0].Waits
+	if len(waits) != 1 || waits[0].Reason != host.WaitManual || !strings.Contains(waits[0].Detail, "before the first catalog") || !strings.Contains(waits[0].Detail, "tollway periods close 2026-06") {
+		t.Errorf("it waits for %+v", waits)
+	}
+	r.close("2026-06", "UTC")
+}
