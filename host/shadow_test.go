@@ -167,7 +167,7 @@ func TestShadowsThatCannotBe(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.request, err, c.want)
 		}
 	}
-	ok := host.ShadowRequest{Tariff: "per_call", Params: `{"type": "max", "unit_price": "2"}`}
+	ok := host.ShadowRequest{Tariff: "per_call", Params: `{"unit_price": "2"}`}
 	r.shadow(ok)
 	r.shadow(ok) // the same again
 	ok.Params = `{"unit_price": "4"}`
@@ -189,7 +189,7 @@ func TestShadowOfSomeAccounts(t *testing.T) {
 		events = append(events, call(fmt.Sprint(i), fmt.Sprint("account-", i), "2026-10-05T10:00:00Z"))
 	}
 	r.send(events...)
-	r.shadow(host.ShadowRequest{Tariff: "per_call", Params: `{"type": "max", "unit_price": "2"}`, Percent: 25})
+	r.shadow(host.ShadowRequest{Tariff: "per_call", Params: `{"unit_price": "2"}`, Percent: 25})
 	r.caughtUp("per_call", 60)
 	time.Sleep(50 * time.Millisecond)
 	report := r.caughtUp("per_call", 60)
