@@ -79,7 +79,7 @@ var mutants = []mutant{
 		{"host/accumulate/overrides.go", "	l.state.overrides[[16]byte(key)] = o\n", "	if !o.Voided {\n		l.state.overrides[[16]byte(key)] = o\n	}\n"},
 	}},
 	{"void of a void bills the event again", []edit{
-		{"host/void.go", "		return nil, true, nil\n	case was.Voided:\n", "		return nil, false, p.state.SetOverride(identity, accumulate.Override{})\n	case was.Voided:\n"},
+		{"host/void.go", "		return nil, true, nil\n	case was.Voided:\n", "		return nil, false, p.state.SetOverride(id, accumulate.Override{})\n	case was.Voided:\n"},
 	}},
 	{"amended event keeps what it said", []edit{
 		{"host/inherit.go", "			err = p.amend(ctx, r.decoder, e)\n", "			err = nil\n"},

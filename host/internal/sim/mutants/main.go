@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 200, "how many seeds a mutant may survive at most")
+	seeds := flag.Int("seeds", 200, "how many seeds a mutant may survive at most, but for a few rare ones")
 	flag.Parse()
 	if err := run(context.Background(), os.Stdout, *seeds, strings.Join(flag.Args(), " ")); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -35,13 +35,23 @@ func main() {
 // found says what became of a mutant.
 type found struct{ seeds, by string }
 
+// rare are the bugs for which more has to come together than most worlds have, with how
+// many seeds they may survive where that is more than others may. All are as many as the
+// tests run, or fewer.
+var rare = map[string]int{
+	"late usage has all of its period folded by the catalog of then": 500,
+	"catalog that reaches back leaves closed periods as they are":    500,
+	"adjustment forgets the one before it":                           1000,
+	"void not restored after a crash":                                1000,
+}
+
 // run plants the mutants whose names have a text.
 func run(ctx context.Context, out io.Writer, seeds int, name string) error {
 	dir, err := os.MkdirTemp("", "tollway-mutants-")
 	if err != nil {
 		return err
 	}
-	const row = "%-56s %5s  %s\n"
+	const row = "%-62s %5s  %s\n"
 	fmt.Fprintf(out, row, "mutant", "seeds", "found by")
 	var problems []error
 	number, dead := 0, 0
@@ -50,7 +60,7 @@ func run(ctx context.Context, out io.Writer, seeds int, name string) error {
 			continue
 		}
 		number++
-		f, err := try(ctx, dir, m, seeds)
+		f, err := try(ctx, dir, m, max(seeds, rare[m.name]))
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", m.name, err))
 			f = found{"-", "NOT FOUND"}
