@@ -17,12 +17,8 @@ import (
 // collector's time, which is a few hundredths of the whole.
 const collectPercent = 70
 
-// How often it is looked whether the heap has grown, while it grows and when it has
-// not for long.
-const (
-	growthIntervalMin = 100 * time.Millisecond
-	growthIntervalMax = 10 * time.Second
-)
+// growthInterval is how often it is looked whether the heap has grown.
+const growthInterval = time.Second
 
 // ShareProcessors sets up the processors of a process that is a host, and returns what
 // [Config.Turns] is to be. It is called before anything else runs.
@@ -49,7 +45,7 @@ type Memory struct {
 }
 
 // HoldMemory sets up the memory of a process that is a host: the pace of the garbage
-// collector, unless GOGC says what it is to be, and large pages for a large heap, until
+// collector, unless GOGC says what it is to be, and room in large pages for the heap, until
 // the context ends. It returns at once. What it returns is for [Config.Memory].
 func HoldMemory(ctx context.Context) *Memory {
 	m := &Memory{}
@@ -57,21 +53,17 @@ func HoldMemory(ctx context.Context) *Memory {
 		m.percent = collectPercent
 		debug.SetGCPercent(m.percent)
 	}
+	var heap memory.Heap
+	heap.Reserve()
 	go func() {
-		var heap memory.Heap
-		for wait := growthIntervalMin; ; {
+		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(wait):
+			case <-time.After(growthInterval):
 			}
-			if m.isOpening() {
-				continue
-			}
-			if heap.Collapse() > 0 {
-				wait = growthIntervalMin
-			} else {
-				wait = min(2*wait, growthIntervalMax)
+			if !m.isOpening() {
+				heap.Reserve()
 			}
 		}
 	}()

@@ -140,7 +140,7 @@ var vocabularyImports = []string{"errors", "math/bits", "runtime", "strconv", "t
 // goroutines lists the files that start goroutines, by a go statement or by the Go method of a group, with what ends
 // them. Elsewhere work runs in the caller's goroutine.
 var goroutines = map[string]string{
-	"host/memory.go":                      "putting the heap into large pages; it ends with the context",
+	"host/memory.go":                      "setting aside room for the heap; it ends with the context",
 	"host/host.go":                        "opening; partitions, outboxes, the closer and the watch on streams; Host.Open and Host.Run wait for all",
 	"host/intake/lane.go":                 "a lane that is not at rest; it ends when nothing is left, Intake.Close waits for all",
 	"host/cmd/tollway/serve_snapshots.go": "the snapshots of a host; serve waits for their end",

@@ -1,103 +1,88 @@
-//go:build amd64 || arm64
-
 package memory
 
 import (
-	"bufio"
-	"bytes"
-	"io"
-	"os"
-	"strconv"
+	"runtime"
+	"runtime/metrics"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// heapReach is how far from any of its objects the heap is looked for. Go has all of
-// it in one stretch of the address space, that begins anywhere (since Go 1.26).
-const heapReach = 64 << 30
-
-// heapMin is how large the heap is before it is put into large pages: a small process
-// would only become larger.
-const heapMin = 64 << 20
-
-// Heap puts the Go heap into large pages, as [Large] does for single pieces that were
-// not used yet. The memory of a state is in objects of all sizes, looked up in no
-// order: without, most looks at it begin with one at the page tables.
+// Heap has Go's heap grow into large pages. The memory of a state is in objects of all
+// sizes, looked up in no order: with pages of 4 KiB, most looks at it begin with one at
+// the page tables. The zero value is ready for use.
 type Heap struct {
-	done map[uintptr]struct{} // pages that were seen to
+	reserved uint64 // bytes of address space that were set aside so far
 }
 
-// Collapse puts those parts of the heap into large pages that were not seen to yet,
-// and returns how many there were. It is an advice, like that of Large: a system of
-// before Linux 6.1 does so by and by, one without large pages not at all.
-func (h *Heap) Collapse() int {
-	file, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return 0 // nothing is promised
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	ranges := heapRanges(file, uintptr(unsafe.Pointer(h)))
-	whole := uintptr(0)
-	for _, r := range ranges {
-		whole += r.until - r.from
-	}
-	if whole < heapMin {
+// Bounds of what is set aside at a time. It is address space: memory is used as the
+// heap comes to it.
+const (
+	reserveMin = 64 << 20
+	reserveMax = 4 << 30
+)
+
+// reserveShare is the part of the system's memory that is set aside at first.
+const reserveShare = 8
+
+// Reserve sets room aside for the heap, in large pages, when what it may grow to before
+// it is collected the next time comes near the end of what was set aside before. It
+// returns how many bytes.
+//
+// Go asks the system for memory in small pieces and looks at them at once, too early for
+// an advice. But memory that was freed it takes first, the lowest of it before the rest.
+// So one object as large as the room is made that nobody ever looks at, and dropped
+// once the system was told to use large pages there. When the collector has found it,
+// the heap grows into its place.
+func (h *Heap) Reserve() (bytes uint64) {
+	bytes = h.wanted(heapGoal(), systemMemory())
+	if bytes == 0 {
 		return 0
 	}
-	if h.done == nil {
-		h.done = map[uintptr]struct{}{}
+	setAside(bytes)
+	if h.reserved == 0 {
+		runtime.GC() // the heap is small: this is the cheap moment
 	}
-	n := 0
-	for _, r := range ranges {
-		for at := (r.from + pageLarge - 1) &^ (pageLarge - 1); at+pageLarge <= r.until; at += pageLarge {
-			if _, done := h.done[at]; done {
-				continue
-			}
-			h.done[at] = struct{}{}
-			n++
-			collapse(at)
-		}
-	}
-	return n
+	h.reserved += bytes
+	return bytes
 }
 
-// collapse asks for one large page. Memory that was given back meanwhile makes it
-// fail, and nothing else.
-func collapse(at uintptr) {
-	const collapseNow = 25 // MADV_COLLAPSE, Linux 6.1
-	for _, advice := range [...]uintptr{unix.MADV_HUGEPAGE, collapseNow} {
-		if _, _, failed := unix.Syscall(unix.SYS_MADVISE, at, pageLarge, advice); failed != 0 {
-			return
-		}
-	}
+// setAside makes such an object. It is gone when the function returns, and so that it
+// is, must have a stack of its own.
+//
+//go:noinline
+func setAside(bytes uint64) {
+	var room strings.Builder // nothing else is made without zeros being written
+	room.Grow(int(bytes))
+	room.WriteByte(0)
+	Large(unsafe.Pointer(unsafe.StringData(room.String())), uintptr(bytes))
 }
 
-// stretch is a part of the address space.
-type stretch struct{ from, until uintptr }
-
-// heapRanges returns the heap's parts that are in use, of a list of mappings as in
-// proc(5). near is the address of an object of it.
-func heapRanges(maps io.Reader, near uintptr) []stretch {
-	var list []stretch
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		addresses, rest, _ := bytes.Cut(lines.Bytes(), []byte{' '})
-		if !bytes.HasPrefix(rest, []byte("rw-p 00000000 00:00 0 ")) { // without a file
-			continue
-		}
-		from, until, _ := bytes.Cut(addresses, []byte{'-'})
-		r := stretch{address(from), address(until)}
-		if r.from < near+heapReach && r.until+heapReach > near && r.from > 0 {
-			list = append(list, r)
-		}
+// wanted is how much to set aside for a heap that grows up to a goal before it is
+// collected, on a system with so much memory; 0 for nothing yet.
+func (h *Heap) wanted(goal, system uint64) uint64 {
+	if h.reserved == 0 {
+		return min(max(system/reserveShare, reserveMin), reserveMax)
 	}
-	return list
+	if goal < h.reserved-h.reserved/4 || goal > system { // no heap grows to more: nothing is collected
+		return 0
+	}
+	return min(h.reserved, reserveMax)
 }
 
-func address(hex []byte) uintptr {
-	n, err := strconv.ParseUint(string(hex), 16, 8*int(unsafe.Sizeof(uintptr(0))))
-	if err != nil {
-		return 0 // where nothing is
+// heapGoal is the size of the heap at which the collector runs the next time.
+func heapGoal() uint64 {
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(goal)
+	return goal[0].Value.Uint64()
+}
+
+// systemMemory is how much memory the system has, 0 if it does not say.
+func systemMemory() uint64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
 	}
-	return uintptr(n)
+	return uint64(info.Totalram) * uint64(info.Unit)
 }

@@ -1,9 +1,9 @@
-//go:build !linux || (!amd64 && !arm64)
+//go:build !linux
 
 package memory
 
-// Heap puts the Go heap into large pages where the system can be asked for that.
+// Heap has Go's heap grow into large pages where the system can be asked for that.
 type Heap struct{}
 
-// Collapse does nothing on this system.
-func (*Heap) Collapse() int { return 0 }
+// Reserve does nothing on this system.
+func (*Heap) Reserve() (bytes uint64) { return 0 }
