@@ -59,8 +59,9 @@ all: build ## builds the binary with the built-in tariffs
 
 build: $(TOLLWAY) ## builds .build/tollway
 
-# All packages are compiled anew with the profile, which takes minutes, so nothing else does it. What it was made by:
-# `tollway bench --only packed --cpu-profile FILE`.
+# All packages are compiled anew with the profile, which takes minutes the first time, so only what is measured and shipped
+# is built so. The profile is two that were merged: `tollway bench stages --only packed --accounts 100000 --events 5000000
+# --cpu-profile FILE` and `tollway bench serving --export none --cpu-profile FILE`.
 release: $(TARIFFS) ## builds .build/tollway by a profile of the engine: an event takes a tenth less, the first build minutes more
 	@mkdir -p $(dir $(TOLLWAY))
 	$(GO) build -trimpath -pgo=host/cmd/tollway/engine.pprof -o $(TOLLWAY) ./host/cmd/tollway
@@ -148,7 +149,7 @@ hostile: $(TARIFFS) ## runs the corpus of modules that mean harm, alone and in a
 	@$(GO) run ./plugins/hostile/run $(ARGS)
 	$(GO) test -count=1 -run '^TestHostile' ./host
 
-bench: build ## measures events/s of the stages and of the whole pipeline, what an event costs in each guest language, and a hot swap
+bench: release ## measures events/s of the stages and of the whole pipeline, what an event costs in each guest language, and a hot swap
 	@$(TOLLWAY) bench $(ARGS)
 	@$(GO) run ./plugins/languages
 	@$(MAKE) --no-print-directory bench-swap WINDOW=10s
@@ -160,30 +161,30 @@ bench-swap: $(TARIFFS) ## measures latency before a tariff's plugin is replaced 
 bench-languages: ## measures what an event costs in each guest language
 	@$(GO) run ./plugins/languages $(ARGS)
 
-bench-pipeline: build ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
+bench-pipeline: release ## measures the whole pipeline beside plain Go maps and PostgreSQL; ARGS="--quick" for two minutes
 	@$(TOLLWAY) bench pipeline $(ARGS)
 
-bench-acceptance: build ## measures the pipeline's promised figures, in some twelve minutes
+bench-acceptance: release ## measures the pipeline's promised figures, in some twelve minutes
 	@$(TOLLWAY) bench pipeline --acceptance $(ARGS)
 
-bench-ingest: build ## measures usage through RPC into a log that syncs
+bench-ingest: release ## measures usage through RPC into a log that syncs
 	@$(TOLLWAY) bench ingest $(ARGS)
 
-bench-latency: build ## measures from accepted to visible at a quarter, half and three quarters of the capacity
+bench-latency: release ## measures from accepted to visible at a quarter, half and three quarters of the capacity
 	@$(TOLLWAY) bench latency $(ARGS)
 
-bench-growth: build ## measures the cost of an event, and memory, as keys and identities grow
+bench-growth: release ## measures the cost of an event, and memory, as keys and identities grow
 	@$(TOLLWAY) bench growth $(ARGS)
 
-bench-recovery: build ## measures from the start of a process to its first answer, after a stop and after kill -9
+bench-recovery: release ## measures from the start of a process to its first answer, after a stop and after kill -9
 	@$(TOLLWAY) bench recovery $(ARGS)
 
-bench-serving: build ## measures from accepted to a watching client, and calls of Get, while usage flows; ARGS="--keys 100000 --duration 10s"
+bench-serving: release ## measures from accepted to a watching client, and calls of Get, while usage flows; ARGS="--keys 100000 --duration 10s"
 	@$(TOLLWAY) bench serving $(ARGS)
 
 # Half an hour on two slow cores, at five rounds each: PostgreSQL and the set of identities take fewer events than by the
 # targets above, and growth, of which each step stands on all before it, is measured once.
-bench-docs: build ## measures all of that, in half an hour, and writes docs/performance.md; on a machine that does nothing else
+bench-docs: release ## measures all of that, in half an hour, and writes docs/performance.md; on a machine that does nothing else
 	@$(TOLLWAY) bench pipeline --acceptance --rounds 5 --database-events 200000 --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench ingest --rounds 5 --markdown docs/performance.md $(ARGS)
 	@$(TOLLWAY) bench latency --rounds 5 --duration 8s --markdown docs/performance.md $(ARGS)

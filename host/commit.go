@@ -26,10 +26,10 @@ const (
 	// It is cut before when nothing follows for a cutInterval.
 	behindInterval = 400 * time.Millisecond
 	// cutBytes are enough for a checkpoint without waiting.
-	cutBytes = 4 << 20
+	cutBytes = 2 << 20
 	// holdBytes is what may fill while a checkpoint is being committed: beyond, the
 	// partition waits for it. A generation takes about twice as much memory.
-	holdBytes = 8 << 20
+	holdBytes = 4 << 20
 )
 
 // committer has one checkpoint committed at a time while the partition goes on.

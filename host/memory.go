@@ -17,8 +17,12 @@ import (
 // collector's time, which is a few hundredths of the whole.
 const collectPercent = 70
 
-// growthInterval is how often it is looked whether the heap has grown.
-const growthInterval = time.Second
+// How often it is looked whether the heap has grown, while it grows and when it has
+// not for long.
+const (
+	growthIntervalMin = 10 * time.Millisecond
+	growthIntervalMax = time.Second
+)
 
 // ShareProcessors sets up the processors of a process that is a host, and returns what
 // [Config.Turns] is to be. It is called before anything else runs.
@@ -54,16 +58,20 @@ func HoldMemory(ctx context.Context) *Memory {
 		debug.SetGCPercent(m.percent)
 	}
 	var heap memory.Heap
-	heap.Reserve()
+	heap.Grow()
 	go func() {
-		for {
+		for wait := growthIntervalMin; ; {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(growthInterval):
+			case <-time.After(wait):
 			}
-			if !m.isOpening() {
-				heap.Reserve()
+			switch {
+			case m.isOpening():
+			case heap.Grow():
+				wait = growthIntervalMin
+			default:
+				wait = min(2*wait, growthIntervalMax)
 			}
 		}
 	}()

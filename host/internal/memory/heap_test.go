@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && (amd64 || arm64)
 
 package memory_test
 
@@ -14,23 +14,33 @@ import (
 	"github.com/tollway/tollway/host/internal/memory"
 )
 
+var heap *memory.Heap
+
 // What is set aside is address space that the heap grows into, in large pages, and
-// takes no memory before.
-func TestReserve(t *testing.T) {
+// takes no memory before: there are pages up to where the heap can grow to before it is
+// collected, and no further.
+func TestHeapGrowsIntoWhatIsSetAside(t *testing.T) {
+	if heap != nil {
+		t.Skip("a process has one heap")
+	}
+	heap = &memory.Heap{}
 	before := resident(t)
-	var heap memory.Heap
-	got := heap.Reserve()
-	if got < 64<<20 {
-		t.Fatalf("%d bytes were set aside", got)
+	if !heap.Grow() {
+		t.Fatal("nothing was set aside")
 	}
 	if grown := resident(t) - before; grown > 32<<20 {
-		t.Errorf("setting %d MiB aside took %d MiB of memory", got>>20, grown>>20)
+		t.Errorf("setting memory aside took %d MiB of it", grown>>20)
 	}
-	if live := read(t, "/memory/classes/heap/objects:bytes"); live > got {
+	if live := read(t, "/memory/classes/heap/objects:bytes"); live > 64<<20 {
 		t.Errorf("%d MiB of objects live: what was made to set memory aside does still", live>>20)
 	}
-	if again := heap.Reserve(); again != 0 {
-		t.Errorf("a heap that has not grown had another %d bytes set aside", again)
+	for n := 0; heap.Grow(); n++ {
+		if n == 8 {
+			t.Fatal("a heap that does not grow is given more and more")
+		}
+	}
+	if grown := resident(t) - before; grown > 64<<20 {
+		t.Errorf("a small heap was given %d MiB", grown>>20)
 	}
 
 	type node struct {
@@ -51,7 +61,22 @@ func TestReserve(t *testing.T) {
 			t.Fatalf("object %d has changed", n)
 		}
 	}
+	runtime.GC() // from now on the heap may grow by as much again
+	for heap.Grow() {
+	}
+	ready := resident(t)
+	more := make([][]byte, 32)
+	for i := range more { // 32 MiB
+		more[i] = make([]byte, 1<<20)
+		for at := 0; at < len(more[i]); at += 4 << 10 {
+			more[i][at] = 1
+		}
+	}
+	if grown := resident(t) - ready; grown > 16<<20 {
+		t.Errorf("a heap that grew by 32 MiB took %d MiB that were not there before", grown>>20)
+	}
 	runtime.KeepAlive(first)
+	runtime.KeepAlive(more)
 }
 
 func read(t *testing.T, name string) uint64 {

@@ -28,6 +28,7 @@ func (w *worker) hostConfig() host.Config {
 	return host.Config{
 		DataDir: w.job.DataDir, Partitions: w.job.Log.Partitions, PluginCache: w.job.PluginCache,
 		NATS: w.job.Log.config(), TakeOver: true, Now: w.now,
+		Turns: host.ShareProcessors(), // as `tollway serve` does
 	}
 }
 
