@@ -303,7 +303,11 @@ func (a *Account) Insert(at int, l *Live) {
 		a.Slots, a.by = append(more.slots[:0], a.Slots...), append(more.by[:0], a.by...)
 		a.few = slotsRoom4{}
 	}
-	a.Slots, a.by = slices.Insert(a.Slots, at, l), slices.Insert(a.by, at, l.Terms)
+	// slices.Insert has its arguments in a list, which an optimised build may put on the heap.
+	a.Slots, a.by = append(a.Slots, nil), append(a.by, nil)
+	copy(a.Slots[at+1:], a.Slots[at:])
+	copy(a.by[at+1:], a.by[at:])
+	a.Slots[at], a.by[at] = l, l.Terms
 }
 
 // Reterm gives the slot at a place other terms under the same key.

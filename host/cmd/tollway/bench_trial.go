@@ -65,17 +65,13 @@ type benchPipelineCommand struct {
 	Only           []string `placeholder:"PART,…" help:"Measure these parts only: packed, array, single, postgres, kill."`
 }
 
-// acceptanceDatabase is how many events PostgreSQL takes for the acceptance. It is
-// faster with few than with many.
-const acceptanceDatabase = 400_000
-
 // quickShare is how much less a quick run measures.
 const quickShare = 20
 
 // Run measures and prints the report.
 func (c *benchPipelineCommand) Run(ctx context.Context, s streams) error {
 	if c.Acceptance {
-		c.Accounts, c.Only, c.DatabaseEvents = c.Accounts[:1], trial.AcceptanceParts(), min(c.DatabaseEvents, acceptanceDatabase)
+		c.Accounts, c.Only = c.Accounts[:1], trial.AcceptanceParts()
 	}
 	if c.Quick {
 		c.Rounds, c.Events, c.DatabaseEvents = 1, c.Events/quickShare, c.DatabaseEvents/quickShare
@@ -169,7 +165,7 @@ type benchGrowthCommand struct {
 	Quick      bool   `help:"Stop at a hundredth of the size."`
 	Accounts   []int  `default:"1000,10000,100000,1000000" help:"The steps: accounts, with ten keys each."`
 	Identities []int  `default:"1000000,3000000,10000000,30000000,100000000" help:"The steps of the set of identities of one partition."`
-	Events     int    `default:"1000000" help:"Events measured at each step."`
+	Events     int    `default:"4000000" help:"Events at each step, of which the second half is measured."`
 	PerMessage int    `default:"100" help:"Events in a packed batch."`
 	Rounds     int    `default:"2" help:"How often everything is measured."`
 	Plot       string `placeholder:"FILE" help:"Also draw the growth, as SVG."`

@@ -79,7 +79,7 @@ func (h *Heap) wanted(goal, system uint64) uint64 {
 func (h *Heap) reserve(bytes uint64) {
 	first := len(h.places) == 0
 	if first {
-		h.outside = heapMapped()
+		h.outside = heapUsed()
 	}
 	from, until := setAside(bytes)
 	h.places = append(h.places, place{from, until, from})
@@ -101,8 +101,8 @@ func setAside(bytes uint64) (from, until uintptr) {
 	return (uintptr(p) + pageLarge - 1) &^ (pageLarge - 1), (uintptr(p) + uintptr(bytes)) &^ (pageLarge - 1)
 }
 
-// makeReady asks for the next pages that a heap takes which grows up to a goal, and
-// reports whether there were any.
+// makeReady asks for the next pages that a heap takes which grows up to a goal and is
+// collected then, and reports whether there were any.
 func (h *Heap) makeReady(goal uint64) bool {
 	const populateWrite = 23 // MADV_POPULATE_WRITE, Linux 5.14
 	left := uintptr(goal - min(goal, h.outside))
@@ -126,9 +126,9 @@ func (h *Heap) makeReady(goal uint64) bool {
 // heapGoal is the size of the heap at which the collector runs the next time.
 func heapGoal() uint64 { return read("/gc/heap/goal:bytes") }
 
-// heapMapped is how much memory the heap has.
-func heapMapped() uint64 {
-	return read("/memory/classes/heap/objects:bytes") + read("/memory/classes/heap/unused:bytes") + read("/memory/classes/heap/free:bytes")
+// heapUsed is how much memory the heap has for objects.
+func heapUsed() uint64 {
+	return read("/memory/classes/heap/objects:bytes") + read("/memory/classes/heap/unused:bytes")
 }
 
 func read(name string) uint64 {

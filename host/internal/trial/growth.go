@@ -16,7 +16,8 @@ type GrowthConfig struct {
 	Common
 	// Accounts are the steps, with ten keys (slots) an account.
 	Accounts []int
-	// Events are measured at each step, when every key has been used once.
+	// Events come at each step once every key has been used once; of the second half of
+	// them is said what an event costs.
 	Events int
 	// PerMessage is how many events a packed batch has.
 	PerMessage int
@@ -120,7 +121,7 @@ func (b *bed) growKeys(ctx context.Context, config GrowthConfig, accounts int) (
 	run := func() (figures Figures, err error) {
 		err = f.withServer(ctx, func(log Log) error {
 			j := f.job(jobHost)
-			j.Log, j.DataDir, j.ProfileFile = log, dir, j.DataDir+".profile"
+			j.Log, j.DataDir, j.ProfileFile, j.SecondHalf = log, dir, j.DataDir+".profile", true
 			a, err := b.Launch.run(ctx, j)
 			figures = a.Figures
 			return err
@@ -149,7 +150,7 @@ func (b *bed) growKeys(ctx context.Context, config GrowthConfig, accounts int) (
 // Tables shows the report.
 func (r *GrowthReport) Tables() []Table {
 	t := Table{
-		Title:   "Growth of keys (subtotals): an event that changes one of so many (medians)",
+		Title:   "Growth of keys (subtotals): an event that changes one of so many, of the second half of those that come once all keys are there (medians)",
 		Columns: []string{"keys", "CPU ns", "against the least", "ns", "events/s", "RSS MiB", "bytes a key", "allocations"},
 		Note: fmt.Sprintf("Machine: %s. The host in a process without NATS, %d partitions, rounds: %d. Every total was equal to its known sum.",
 			r.Machine, r.Partitions, r.Rounds),

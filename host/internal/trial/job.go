@@ -64,6 +64,7 @@ type job struct {
 	DataDir     string
 	PluginCache string
 	ProfileFile string           // where a profile of the processor time goes; empty: none
+	SecondHalf  bool             // of a host: what it takes to start, and for the first half of the events, is not measured
 	From        int              // first event of a fill
 	Until       []query.Position // where reading ends
 	Stay        bool             // a host goes on after that until it is stopped

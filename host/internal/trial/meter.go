@@ -18,6 +18,8 @@ type meter struct {
 	before  counts
 	half    atomic.Pointer[counts] // when about half of the events were done; nil before
 	objects map[string]int64       // allocated before, by stage
+	from    uint64                 // events that were done when it began
+	failed  error                  // to begin again
 }
 
 // counts are what the process has taken since it began.
@@ -49,37 +51,50 @@ func (w *worker) begin() *meter {
 // wants one.
 func (w *worker) beginProfile() (*meter, error) {
 	m := w.begin()
-	if w.job.ProfileFile == "" {
+	if w.job.ProfileFile == "" || w.job.SecondHalf {
 		return m, nil
 	}
-	file, err := os.Create(w.job.ProfileFile)
+	return m, m.startProfile()
+}
+
+func (m *meter) startProfile() error {
+	file, err := os.Create(m.worker.job.ProfileFile)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := pprof.StartCPUProfile(file); err != nil {
-		return nil, errors.Join(err, file.Close())
+		return errors.Join(err, file.Close())
+	}
+	if m.objects, err = allocationStages(); err != nil {
+		return errors.Join(err, file.Close())
 	}
 	m.profile = file
-	if m.objects, err = allocationStages(); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return m, nil
+	return nil
 }
 
 // passed notes that so many events are done: the first time that this is at
-// least half of all, the steady state begins.
+// least half of all, the steady state begins. A job of which the second half is
+// measured begins there again.
 func (m *meter) passed(events, all uint64) {
-	if m.half.Load() == nil && 2*events >= all {
-		c := count(events)
-		m.half.Store(&c)
+	if m.half.Load() != nil || 2*events < all {
+		return
+	}
+	c := count(events)
+	m.half.Store(&c)
+	if m.worker.job.SecondHalf {
+		m.from, m.before, m.start = events, c, m.worker.now()
+		m.failed = m.startProfile()
 	}
 }
 
 // end says what was taken for so many events. It is called once.
 func (m *meter) end(events uint64) (Figures, error) {
+	if m.failed != nil {
+		return Figures{}, m.failed
+	}
 	took, after, usage := m.worker.now().Sub(m.start), count(events), processUsage()
 	f := Figures{
-		Events: events, Took: took, CPU: after.cpu - m.before.cpu,
+		Events: events - m.from, Took: took, CPU: after.cpu - m.before.cpu,
 		Allocations: after.allocations - m.before.allocations, AllocatedBytes: after.bytes - m.before.bytes,
 		PeakRSS: usage.peak, RSS: usage.rss, BytesWritten: after.written - m.before.written,
 	}
