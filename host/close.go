@@ -68,7 +68,7 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 	failpoint.Hit("close.done")
 	p.forgetOld(c.Calendar, zone)
 	p.rater.Forget()
-	return nil
+	return p.moveHorizon()
 }
 
 // firstOpen returns the start of the calendar's earliest period with slots that

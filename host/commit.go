@@ -238,11 +238,11 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	g := cut.state
 	position := g.Header.Position
 	failpoint.Hit("commit.before-sums")
-	sums, err := p.tally.Take(g, cut.seen.Sum())
+	sums, err := p.tally.Take(g, cut.seen.Sums())
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)
 	}
-	g.Header.Sums = &sums
+	g.Header.Sums, g.Header.Stretches = &sums, p.tally.Stretches()
 	header, err := g.Header.Encode()
 	if err != nil {
 		return fmt.Errorf("host: partition %d: %w", p.number, err)

@@ -104,9 +104,9 @@ func (c Config) stateOptions() checkpoint.Options {
 	return o
 }
 
-// identityOptions are the options of the partitions' sets of identities.
-func (c Config) identityOptions() identity.Options {
-	return identity.Options{Recent: logRecent, Pieces: logPieces, Filters: logFilters}
+// identityOptions are the options of a set of identities with a horizon, unix ns.
+func identityOptions(horizon int64) identity.Options {
+	return identity.Options{Recent: logRecent, Pieces: logPieces, Filters: logFilters, Horizon: horizon}
 }
 
 // withDefaults fills what is not set.

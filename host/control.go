@@ -108,7 +108,10 @@ func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) 
 			return fmt.Errorf("host: partition %d: catalog revision %d reaches back: %w", p.number, c.Revision, err)
 		}
 	}
-	return p.retryParked(ctx, position)
+	if err := p.retryParked(ctx, position); err != nil {
+		return err
+	}
+	return p.moveHorizon()
 }
 
 // beginCalendars has the calendars that a catalog brings in begin at the period

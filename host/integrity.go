@@ -300,7 +300,7 @@ func (p *partition) beginAnew(cause error) error {
 		p.store = store
 	}
 	p.committer, p.tally = newCommitter(p), accumulate.NewTally()
-	p.seen, err = identity.Open(p.store, p.host.config.identityOptions())
+	p.seen, err = identity.Open(p.store, identityOptions(p.state.Now().Horizon))
 	return err
 }
 
@@ -412,16 +412,10 @@ func (p *partition) compareAnchor(ctx context.Context) error {
 // sameAsAnchored compares the state with an anchor of the same position.
 func (p *partition) sameAsAnchored(h accumulate.Header, anchor stream.Anchor) error {
 	have, err := h.StateDigest()
-	if err != nil || anchor.Position != h.Position || !comparable(have, anchor.State) || have == anchor.State {
+	if err != nil || anchor.Position != h.Position || !accumulate.ComparableDigests(have, anchor.State) || have == anchor.State {
 		return err
 	}
 	return &DigestError{Partition: p.number, Position: h.Position, Have: have, Want: anchor.State, Where: "its anchor in the ledger"}
-}
-
-// comparable reports whether two digests are of the same version.
-func comparable(a, b string) bool {
-	const version = accumulate.DigestVersion + ":"
-	return len(a) > len(version) && len(b) > len(version) && a[:len(version)] == version && b[:len(version)] == version
 }
 
 // caughtUp lets a partition that was behind serve again once it has come to its
@@ -515,7 +509,7 @@ func (p *partition) foldUpTo(ctx context.Context, messages []stream.Message) err
 // addUp adds up what is stored of the partition, but for the logs and the identities,
 // whose sums are taken from the header as long as the scrub has not read them, and
 // compares it with the header. Where that has no sums, being of a release that kept
-// none, everything is read: the next checkpoint has all of them.
+// none, they are read: the next checkpoint has all of them.
 func (p *partition) addUp() (*accumulate.Tally, error) {
 	b, _, err := p.store.Header()
 	if err != nil || len(b) == 0 {
@@ -535,18 +529,24 @@ func (p *partition) addUp() (*accumulate.Tally, error) {
 		return nil, err
 	}
 	if h.Sums == nil {
-		if err := p.addUpLogs(a); err != nil {
-			return nil, err
-		}
+		err = p.addUpLogs(a)
+	}
+	if err == nil && h.Stretches == nil {
+		var sums identity.Sums
+		sums, err = identity.SumStored(p.store, identityOptions(h.Horizon))
+		a.Identities(sums)
+	}
+	if err != nil {
+		return nil, err
 	}
 	tally, sums, err := a.End()
 	if err != nil {
 		return nil, err
 	}
-	return tally, compareSums(p.number, h, sums)
+	return tally, compareSums(p.number, h, tally, sums)
 }
 
-// addUpLogs adds up the logs and the identities.
+// addUpLogs adds up the logs.
 func (p *partition) addUpLogs(a *accumulate.Auditor) error {
 	for _, log := range accumulate.SummedLogs() {
 		err := p.store.LogRange(log, 1, 0, func(_ uint64, entry []byte) error {
@@ -557,9 +557,7 @@ func (p *partition) addUpLogs(a *accumulate.Auditor) error {
 			return err
 		}
 	}
-	sum, err := identity.SumStored(p.store, p.host.config.identityOptions())
-	a.Identities(sum)
-	return err
+	return nil
 }
 
 // awaitChecked returns once what the partition has stored was read in full since

@@ -44,9 +44,10 @@ func (p *partition) periodOf(account string, at int64) again {
 }
 
 // beyondRetention reports whether a closed period is out of reach. The end of the
-// calendar's last closed period says so, and that is the log's.
+// calendar's last closed period says so, and that is the log's; of a calendar that is
+// not in use any more, and is not closed any further, that its identities are gone.
 func (p *partition) beyondRetention(g again) bool {
-	return !g.period.End.After(p.horizon(g.calendar, g.period.Start.Location()))
+	return p.forgotten(g.period.Start.UnixNano()) || !g.period.End.After(p.horizon(g.calendar, g.period.Start.Location()))
 }
 
 // horizon is the time before which a calendar's periods are out of reach.
@@ -209,6 +210,9 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 	}
 	if len(accounts) == 0 {
 		return nil
+	}
+	if p.forgotten(start) {
+		return fmt.Errorf("which events of it were priced is forgotten: its identities expired before %s", time.Unix(0, p.state.Now().Horizon).UTC().Format(time.RFC3339))
 	}
 	spans, err := p.find(&s, upTo)
 	if err != nil {

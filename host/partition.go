@@ -149,7 +149,7 @@ func (p *partition) complete(ctx context.Context) error {
 }
 
 func (p *partition) completeStored() error {
-	seen, err := identity.Open(p.store, p.host.config.identityOptions())
+	seen, err := identity.Open(p.store, identityOptions(p.state.Now().Horizon))
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (p *partition) completeStored() error {
 		return errors.Join(err, seen.Close())
 	}
 	p.seen, p.tally = seen, tally
-	return nil
+	return p.moveHorizon() // of a release that moved none
 }
 
 // join makes sure that the log is the one that the loaded checkpoint was made

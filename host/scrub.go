@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/tollway/tollway/host/accumulate"
@@ -119,7 +120,7 @@ func (h *health) passed(position uint64, now time.Time) {
 func (p *partition) audit(ctx context.Context, store pinnable, fast bool) (position uint64, err error) {
 	err = store.Pinned(func(v *checkpoint.View) error {
 		r := &auditReader{ctx: ctx, view: v, fast: fast, progress: p.health.reading, all: v.Bytes()}
-		header, err := r.audit(p.number, p.host.config.identityOptions())
+		header, err := r.audit(p.number)
 		position = header.Position
 		return err
 	})
@@ -170,7 +171,7 @@ func (r *auditReader) took(bytes int) error {
 
 // audit adds a checkpoint up and compares the sums with its own. One of a release
 // that kept no sums has its stored values checked, which every read does.
-func (r *auditReader) audit(partition int, o identity.Options) (accumulate.Header, error) {
+func (r *auditReader) audit(partition int) (accumulate.Header, error) {
 	b, number := r.view.Header()
 	if number == 0 || len(b) == 0 {
 		return accumulate.Header{}, nil
@@ -203,21 +204,22 @@ func (r *auditReader) audit(partition int, o identity.Options) (accumulate.Heade
 			return h, err
 		}
 	}
-	identities, err := identity.SumStored(r, o)
+	identities, err := identity.SumStored(r, identityOptions(h.Horizon))
 	if err != nil {
 		return h, err
 	}
 	a.Identities(identities)
-	_, sums, err := a.End()
+	tally, sums, err := a.End()
 	if err != nil {
 		return h, err
 	}
-	return h, compareSums(partition, h, sums)
+	return h, compareSums(partition, h, tally, sums)
 }
 
 // compareSums compares what was added up with what a checkpoint's header says.
-func compareSums(partition int, h accumulate.Header, sums accumulate.Sums) error {
-	if h.Sums == nil || *h.Sums == sums {
+func compareSums(partition int, h accumulate.Header, tally *accumulate.Tally, sums accumulate.Sums) error {
+	apart := h.Stretches == nil || maps.Equal(h.Stretches, tally.Stretches())
+	if h.Sums == nil || *h.Sums == sums && apart {
 		return nil
 	}
 	have := h
@@ -230,8 +232,8 @@ func compareSums(partition int, h accumulate.Header, sums accumulate.Sums) error
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w (slots %t, tables %t, dead letters %t, invoices %t, verdicts %t, alerts %t, identities %t)",
+	return fmt.Errorf("%w (slots %t, tables %t, dead letters %t, invoices %t, verdicts %t, alerts %t, identities %t, by when they expire %t)",
 		&DigestError{Partition: partition, Position: h.Position, Have: haveDigest, Want: wantDigest, Where: "its checkpoint"},
 		h.Sums.Slots == sums.Slots, h.Sums.Tables == sums.Tables, h.Sums.Letters == sums.Letters,
-		h.Sums.Invoices == sums.Invoices, h.Sums.Verdicts == sums.Verdicts, h.Sums.Alerts == sums.Alerts, h.Sums.Identities == sums.Identities)
+		h.Sums.Invoices == sums.Invoices, h.Sums.Verdicts == sums.Verdicts, h.Sums.Alerts == sums.Alerts, h.Sums.Identities == sums.Identities, apart)
 }

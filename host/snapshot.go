@@ -52,7 +52,7 @@ func (h *Host) Snapshot(ctx context.Context, partition int, begin func(query.Sna
 func (p *partition) export(ctx context.Context, v *checkpoint.View, begin func(query.SnapshotHead) error, w io.Writer) error {
 	nobody := func(_, _ uint64) {} // the progress that is shown is the scrub's
 	r := &auditReader{ctx: ctx, view: v, fast: true, progress: nobody, all: v.Bytes()}
-	header, err := r.audit(p.number, p.host.config.identityOptions())
+	header, err := r.audit(p.number)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (p *partition) triage(n int) (*triage, error) {
 	t.begin(n)
 	t.events = p.pending.events[:n]
 	from := p.pending.carrier(0).position
-	ahead := p.aheadMax()
+	ahead, horizon := p.aheadMax(), p.state.Now().Horizon
 	for i := -foreseeEvents; i < n; i++ {
 		p.foresee(t.events, i)
 		if i < 0 {
@@ -78,7 +78,12 @@ func (p *partition) triage(n int) (*triage, error) {
 			t.refuse(i, tooFarAhead(e, at, ahead))
 			continue
 		}
-		seen, err := p.seen.Add(&e.Identity, &e.Content, p.pending.carrier(i).position, keptUntil(e.Time))
+		until := keptUntil(e.Time)
+		if until < horizon {
+			t.refuse(i, tooOld(e)) // nobody knows whether it was priced
+			continue
+		}
+		seen, err := p.seen.Add(&e.Identity, &e.Content, p.pending.carrier(i).position, until)
 		if err != nil {
 			return nil, err
 		}
@@ -128,13 +133,6 @@ func (p *partition) foresee(events []ingest.Event, i int) {
 	if next := i + foreseeStep; uint(next) < uint(len(events)) {
 		p.state.ForeseeID(events[next].AccountHash)
 	}
-}
-
-// keptUntil is the end of the stretch of time, long as a billing period, that an
-// event's identity is kept with, unix ns: identities expire by such stretches.
-func keptUntil(at int64) int64 {
-	const stretch = int64(32 * 24 * time.Hour)
-	return at - (at%stretch+stretch)%stretch + stretch
 }
 
 // begin makes the triage ready for n events.

@@ -195,6 +195,10 @@ func (t *trial) askSeen(ctx context.Context, ids []ingest.Hash) (map[ingest.Hash
 	found := make(map[ingest.Hash]sighting, len(ids))
 	var problem error
 	err := t.of.ask(ctx, func() {
+		if t.of.state.Now().Horizon != t.state.Now().Horizon {
+			problem = fault(ReasonUnavailable, "ask again", "a period was closed meanwhile, and with it usage was forgotten that is asked for")
+			return
+		}
 		for _, id := range ids {
 			prior, known, err := t.of.seen.Find(id)
 			if err != nil {
@@ -326,7 +330,7 @@ func (t *trial) invoices() ([]export.Invoice, error) {
 // try folds what is tried, and tells fn of each dead letter.
 func (t *trial) try(ctx context.Context, refused func(accumulate.DeadLetter)) error {
 	var err error
-	if t.seen, err = identity.Open(emptyStore{}, t.host.config.identityOptions()); err != nil {
+	if t.seen, err = identity.Open(emptyStore{}, identityOptions(t.state.Now().Horizon)); err != nil {
 		return err
 	}
 	if err := t.remember(ctx); err != nil {

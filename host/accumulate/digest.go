@@ -7,23 +7,37 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/tollway/tollway/host/internal/memory"
+	"github.com/tollway/tollway/host/rate"
 )
 
 // IsMalformed reports whether an error says that a record is not one that this
 // package wrote.
 func IsMalformed(err error) bool { return errors.Is(err, errRecord) }
 
-// DigestVersion begins every digest of a state: digests of different versions
-// say nothing about each other.
-const DigestVersion = "1"
+// DigestVersion begins the digest of a state from which no identity has expired, and
+// DigestVersionExpired that of one from which some have: a release that let none expire
+// has another digest for the same log then. Digests of different versions say nothing
+// about each other.
+const (
+	DigestVersion        = "1"
+	DigestVersionExpired = "2"
+)
+
+// ComparableDigests reports whether two digests are of the same version.
+func ComparableDigests(a, b string) bool {
+	version, _, ok := strings.Cut(a, ":")
+	return ok && version != "" && strings.HasPrefix(b, version+":")
+}
 
 // Sums are sums of 64-bit hashes (XXH3) over everything that a state holds, one
 // for each kind of thing. They are added modulo 2^64, so that no order counts
@@ -39,7 +53,7 @@ type Sums struct {
 	Letters    Sum `json:"letters"`
 	Invoices   Sum `json:"invoices"`
 	Verdicts   Sum `json:"verdicts"`
-	Identities Sum `json:"identities"`
+	Identities Sum `json:"identities"` // that have not expired: all of Header.Stretches
 	// Alerts is left out where none was fired, as in headers of releases that had none.
 	Alerts Sum `json:"alerts,omitempty"`
 }
@@ -63,19 +77,23 @@ func (s *Sum) UnmarshalText(text []byte) error {
 
 // StateDigest names the state that a checkpoint holds: version, colon and 32 hex
 // digits over the sums and all of the header that the log decides; which host
-// wrote it does not count. It is empty for a checkpoint of a release that kept no
+// wrote it does not count, and of the identities their sum alone. It is empty for a checkpoint of a release that kept no
 // sums.
 func (h Header) StateDigest() (string, error) {
 	if h.Sums == nil {
 		return "", nil
 	}
-	h.Epoch = 0
+	version := DigestVersion
+	if h.Horizon != rate.Beginning {
+		version = DigestVersionExpired
+	}
+	h.Epoch, h.Stretches = 0, nil
 	b, err := h.Encode()
 	if err != nil {
 		return "", fmt.Errorf("accumulate: digest: %w", err)
 	}
 	sum := sha256.Sum256(b)
-	return DigestVersion + ":" + hex.EncodeToString(sum[:16]), nil
+	return version + ":" + hex.EncodeToString(sum[:16]), nil
 }
 
 // Seeds of the hashes, by kind of thing, so that a dead letter and an invoice of
@@ -120,20 +138,26 @@ type Tally struct {
 	plans  []uint64  // by number, from 1 at index 0
 	terms  []uint64
 	tables map[string]uint64 // entries of the tables of carries and parked invoices: table and key → hash
+
+	stretches map[int64]Sum // sums of the identities that have not expired, by when they do, unix ns
 }
 
 // NewTally makes the tally of the empty state.
-func NewTally() *Tally { return &Tally{tables: map[string]uint64{}} }
+func NewTally() *Tally {
+	return &Tally{tables: map[string]uint64{}, stretches: map[int64]Sum{}}
+}
 
-// Take takes what a generation changes, and the sum of the identities that go
-// with it, and returns the sums of the state with it. Each generation is taken
-// once.
+// Take takes what a generation changes, and the sums of the identities that go
+// with it by when they expire, unix ns, and returns the sums of the state with it.
+// What has expired at the horizon of the generation's header is left out from then on:
+// the header decides, and not when the identities themselves are let go. Each
+// generation is taken once.
 //
 // # Errors
 //
 // A record that this package did not write: the state in memory is damaged, and
 // must not be stored.
-func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
+func (t *Tally) Take(g *Generation, identities map[int64]uint64) (Sums, error) {
 	if err := t.number(g); err != nil {
 		return Sums{}, err
 	}
@@ -162,8 +186,24 @@ func (t *Tally) Take(g *Generation, identities uint64) (Sums, error) {
 			t.appended(log, entry)
 		}
 	}
-	t.sums.Identities += Sum(identities)
+	for until, sum := range identities {
+		t.stretches[until] += Sum(sum)
+	}
+	maps.DeleteFunc(t.stretches, func(until int64, _ Sum) bool { return until < g.Header.Horizon })
+	t.sums.Identities = total(t.stretches)
 	return t.sums, nil
+}
+
+// Stretches returns the sums of the identities as of the last generation that was
+// taken, by when they expire, unix ns.
+func (t *Tally) Stretches() map[int64]Sum { return maps.Clone(t.stretches) }
+
+// total is the sum of all identities.
+func total(stretches map[int64]Sum) (sum Sum) {
+	for _, s := range stretches {
+		sum += s
+	}
+	return sum
 }
 
 // number takes the plans and terms that are new.
@@ -363,8 +403,9 @@ func NewAuditor(h Header) *Auditor {
 	a := &Auditor{tally: NewTally(), slots: h.Slots}
 	a.tally.slots = make([]slotSum, h.Slots)
 	if h.Sums != nil {
-		a.tally.sums = Sums{Letters: h.Sums.Letters, Invoices: h.Sums.Invoices, Verdicts: h.Sums.Verdicts, Identities: h.Sums.Identities, Alerts: h.Sums.Alerts}
+		a.tally.sums = Sums{Letters: h.Sums.Letters, Invoices: h.Sums.Invoices, Verdicts: h.Sums.Verdicts, Alerts: h.Sums.Alerts}
 	}
+	maps.Copy(a.tally.stretches, h.Stretches)
 	return a
 }
 
@@ -436,12 +477,19 @@ func (a *Auditor) Log(log uint8, entry []byte) {
 	a.tally.appended(log, entry)
 }
 
-// Identities takes the sum of all identities.
-func (a *Auditor) Identities(sum uint64) { a.tally.sums.Identities = Sum(sum) }
+// Identities takes the sums of the identities that have not expired, by when they do,
+// unix ns.
+func (a *Auditor) Identities(sums map[int64]uint64) {
+	clear(a.tally.stretches)
+	for until, sum := range sums {
+		a.tally.stretches[until] = Sum(sum)
+	}
+}
 
 // End returns the tally of the state, to go on with, and its sums.
 func (a *Auditor) End() (*Tally, Sums, error) {
 	t := a.tally
+	t.sums.Identities = total(t.stretches)
 	for n, s := range t.slots {
 		if s.whole() == 0 {
 			return nil, Sums{}, fmt.Errorf("%w: the journal does not say all of slot %d", errRecord, n)

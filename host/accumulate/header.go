@@ -53,6 +53,13 @@ type Header struct {
 	// the digest and decides nothing: what the period before leaves has all usage of the
 	// accounts folded again, also what came before. The map is never changed, as Closed.
 	Carrying map[PeriodKey]uint64
+	// Horizon is before which identities have expired, unix ns; rate.Beginning while none
+	// has. It never goes back.
+	Horizon int64
+	// Stretches has the sums of the identities that have not expired, by when they do, unix
+	// ns; nil in a header of a release that did not keep them apart. The map is never
+	// changed, as Closed.
+	Stretches map[int64]Sum
 	// Sums are those of the state with this checkpoint; nil in one of a release that
 	// kept none.
 	Sums *Sums
@@ -158,8 +165,10 @@ type headerJSON struct {
 	Closed          []closedJSON `json:"closed"`
 	Slots           uint32       `json:"slots"`
 
-	Carrying []carryingJSON `json:"carrying,omitempty"`
-	Sums     *Sums          `json:"sums,omitempty"`
+	Carrying  []carryingJSON `json:"carrying,omitempty"`
+	Horizon   *int64         `json:"horizon,omitempty"`
+	Stretches map[int64]Sum  `json:"stretches,omitempty"`
+	Sums      *Sums          `json:"sums,omitempty"`
 }
 
 // headerFormat is the version of the header's and the records' layout.
@@ -171,7 +180,10 @@ func (h Header) Encode() ([]byte, error) {
 	out := headerJSON{
 		Format: headerFormat, Position: h.Position, Digest: h.Digest, Epoch: h.Epoch,
 		CatalogRevision: h.CatalogRevision, CatalogDigest: h.CatalogDigest, FirstMarker: h.FirstMarker,
-		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters, Slots: h.Slots, Sums: h.Sums,
+		Watermark: h.Watermark, Earliest: h.Earliest, Counters: h.Counters, Slots: h.Slots, Stretches: h.Stretches, Sums: h.Sums,
+	}
+	if h.Horizon != rate.Beginning {
+		out.Horizon = &h.Horizon
 	}
 	calendars := slices.SortedFunc(maps.Keys(h.Closed), func(a, b rate.Calendar) int {
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.AnchorDay, b.AnchorDay))
@@ -200,7 +212,10 @@ func DecodeHeader(b []byte) (Header, error) {
 	h := Header{
 		Position: in.Position, Digest: in.Digest, Epoch: in.Epoch,
 		CatalogRevision: in.CatalogRevision, CatalogDigest: in.CatalogDigest, FirstMarker: in.FirstMarker,
-		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Slots: in.Slots, Sums: in.Sums, Closed: map[rate.Calendar]int64{},
+		Watermark: in.Watermark, Earliest: in.Earliest, Counters: in.Counters, Slots: in.Slots, Horizon: rate.Beginning, Stretches: in.Stretches, Sums: in.Sums, Closed: map[rate.Calendar]int64{},
+	}
+	if in.Horizon != nil {
+		h.Horizon = *in.Horizon
 	}
 	for _, c := range in.Closed {
 		h.Closed[c.Calendar] = c.Until

@@ -1,8 +1,11 @@
 package accumulate
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Override is what has become of an event after it was priced: the log has it still,
@@ -44,6 +47,12 @@ func (s *State) SetOverride(identity [16]byte, o Override) error {
 	defer s.mu.Unlock()
 	s.filling.others = append(s.filling.others, otherEntry{TableOverrides, tableEntry{identity[:], value}})
 	return nil
+}
+
+// Overridden lists the identities of events that have an Override, in order. It is for
+// the owner.
+func (s *State) Overridden() [][16]byte {
+	return slices.SortedFunc(maps.Keys(s.overrides), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // loadOverride takes an entry of the table of overrides.

@@ -62,7 +62,7 @@ type span struct {
 
 // Counters and bounds of a state before the first message.
 func newHeader() Header {
-	return Header{Closed: map[rate.Calendar]int64{}, Watermark: rate.Beginning, Earliest: rate.Forever}
+	return Header{Closed: map[rate.Calendar]int64{}, Watermark: rate.Beginning, Earliest: rate.Forever, Horizon: rate.Beginning}
 }
 
 // NewState makes the state before the first message.

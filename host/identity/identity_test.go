@@ -71,6 +71,7 @@ type machine struct {
 
 	cuts    []cut // not committed
 	durable cut   // what a crash leaves
+	total   Sums  // of what was committed, as whoever commits adds it up
 	commits int
 }
 
@@ -79,6 +80,7 @@ type cut struct {
 	batch   Batch
 	have    map[ingest.Hash]kept
 	horizon int64
+	sums    Sums
 }
 
 func (m *machine) open(t *rapid.T) {
@@ -146,6 +148,32 @@ func (m *machine) commit(t *rapid.T, room bool) {
 	}
 	m.set.Committed(first.batch)
 	m.cuts, m.durable = m.cuts[1:], first
+	m.sums(t, first)
+}
+
+// sums compares the sums of a cut, and of all that is stored since it is durable, with
+// those of the model.
+func (m *machine) sums(t *rapid.T, durable cut) {
+	o := testOptions()
+	o.Horizon = durable.horizon
+	stored, err := SumStored(m.partition, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for until, sum := range durable.sums {
+		m.total[until] += sum
+	}
+	maps.DeleteFunc(m.total, func(until int64, _ uint64) bool { return until < durable.horizon })
+	want := Sums{}
+	for id, k := range durable.have {
+		if k.until >= durable.horizon {
+			r := record{id: id, Seen: k.Seen, until: k.until}
+			want[k.until] += r.hash()
+		}
+	}
+	if !maps.Equal(stored, want) || !maps.Equal(m.total, want) {
+		t.Fatalf("at horizon %d\nstored %v\nadded up %v\nwant %v", durable.horizon, stored, m.total, want)
+	}
 }
 
 // check asks for every identity of the model, and then takes the answers back.
@@ -171,7 +199,7 @@ func TestSetAgainstMap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &machine{partition: partition, durable: cut{have: map[ingest.Hash]kept{}}}
+		m := &machine{partition: partition, durable: cut{have: map[ingest.Hash]kept{}}, total: Sums{}}
 		m.open(t)
 		position := uint64(rapid.IntRange(0, 1<<40).Draw(t, "base"))
 		ids := rapid.Uint64Range(0, 2000)
@@ -208,7 +236,8 @@ func TestSetAgainstMap(t *testing.T) {
 			},
 			"cut": func(t *rapid.T) {
 				if len(m.cuts) < 3 {
-					m.cuts = append(m.cuts, cut{m.set.Cut(), maps.Clone(m.have), m.horizon})
+					b := m.set.Cut()
+					m.cuts = append(m.cuts, cut{b, maps.Clone(m.have), m.horizon, b.Sums()})
 					m.uncut = nil
 				}
 			},

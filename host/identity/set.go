@@ -28,7 +28,7 @@ type Options struct {
 	Pieces  uint8 // of runs
 	Filters uint8 // of runs
 
-	// Horizon is that of the last Expire, unix ns.
+	// Horizon is that of the last Expire, unix ns; math.MinInt64 before the first.
 	Horizon int64
 }
 

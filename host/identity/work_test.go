@@ -210,4 +210,8 @@ func TestExpireFrees(t *testing.T) {
 	if again.Len() > 3_000 {
 		t.Errorf("%d identities are kept after opening", again.Len())
 	}
+	sums, err := SumStored(partition, o)
+	if _, living := sums[20]; err != nil || !living || len(sums) != 1 {
+		t.Errorf("the sums of what is stored are %v, %v; want those of what expires at 20", sums, err)
+	}
 }
