@@ -48,8 +48,8 @@ func (p *partition) moveHorizon() error {
 	}
 	h := p.state.Now()
 	horizon := p.horizonNow()
-	if horizon <= h.Horizon {
-		return nil
+	if horizon <= h.Horizon || h.Horizon == rate.Beginning && keptUntil(h.Earliest) >= horizon {
+		return nil // there is nothing yet that could expire
 	}
 	h.Horizon = horizon
 	p.seen.Expire(horizon)

@@ -3,9 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/checkpoint"
+	"github.com/tollway/tollway/host/identity"
+	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
 )
 
@@ -77,4 +82,62 @@ func (h *Host) ForgeAnchor(ctx context.Context, partition int, state string) err
 	}
 	anchor.State = state
 	return h.conn.Anchor(ctx, partition, h.epoch, anchor)
+}
+
+// Kept is what a partition keeps of identities.
+type Kept struct {
+	Horizon    time.Time // zero before the first
+	Identities int       // some may have expired
+	Stretches  int       // of those that have not expired, as of the last checkpoint
+	Pieces     int       // entries of the log that has most of what is on the disk
+}
+
+// Kept says what a partition keeps of identities.
+func (h *Host) Kept(ctx context.Context, partition int) (Kept, error) {
+	p := h.partitions[partition]
+	var k Kept
+	err := p.ask(ctx, func() {
+		if at := p.state.Now().Horizon; at != rate.Beginning {
+			k.Horizon = time.Unix(0, at).UTC()
+		}
+		k.Identities = p.seen.Len()
+	})
+	k.Stretches = len(p.state.Header().Stretches)
+	k.Pieces = int(p.store.LogLast(logPieces) + 1 - p.store.LogFirst(logPieces))
+	return k, err
+}
+
+// ForgetHorizon makes a partition's checkpoint what a release would have left that let
+// no identity expire. No host may run on the directory.
+func ForgetHorizon(dir string, partition int) (err error) {
+	config := Config{DataDir: dir, Temporary: true}.withDefaults()
+	store, err := checkpoint.Open(filepath.Join(dir, stateName), config.stateOptions())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	p, err := store.Partition(partition)
+	if err != nil {
+		return err
+	}
+	b, _, err := p.Header()
+	if err != nil {
+		return err
+	}
+	h, err := accumulate.DecodeHeader(b)
+	if err != nil {
+		return err
+	}
+	sums, err := identity.SumStored(p, identityOptions(rate.Beginning))
+	if err != nil {
+		return err
+	}
+	h.Horizon, h.Stretches, h.Sums.Identities = rate.Beginning, nil, 0
+	for _, sum := range sums {
+		h.Sums.Identities += accumulate.Sum(sum)
+	}
+	if b, err = h.Encode(); err != nil {
+		return err
+	}
+	return p.Commit(&checkpoint.Commit{Header: b})
 }
