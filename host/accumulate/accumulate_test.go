@@ -249,6 +249,7 @@ func TestJournalIsTrimmed(t *testing.T) {
 func TestHeaderRoundTrip(t *testing.T) {
 	h := accumulate.Header{
 		Position: 7, Digest: "ab", Epoch: 3, CatalogRevision: 2, CatalogDigest: "sha256:cd", FirstMarker: 5, Watermark: 9, Earliest: 1, Slots: 4,
+		Horizon: -8, Stretches: map[int64]accumulate.Sum{-1: 1, 12: 1 << 63},
 		Counters: accumulate.Counters{Read: 6, Priced: 3, Duplicates: 2, DeadLettered: 1},
 		Closed:   map[rate.Calendar]int64{{Zone: "UTC", AnchorDay: 1}: 10, {Zone: "Asia/Tokyo", AnchorDay: 31}: -4},
 		Carrying: map[accumulate.PeriodKey]uint64{
