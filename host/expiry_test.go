@@ -201,6 +201,14 @@ func TestCalendarThatIsLeft(t *testing.T) {
 	want(t, r.subtotals(query.Filter{Period: "2026-10"}), "emma per_minute 1.00 (1) final", "emma per_minute 0.00 (0) final")
 	want(t, r.subtotals(query.Filter{Period: "2026-12"}), "emma per_minute 1.00 (2) final", "emma per_minute 0.00 (0) final")
 	r.sameAgain()
+
+	// Somebody has it again, and it is open where everything else is closed for long.
+	r.closeMonths("2028-04", "2028-06", "")
+	r.apply(strings.Replace(with("UTC"), "accounts: [", "accounts: [{id: yuki, time_zone: Asia/Tokyo, subscriptions: [{tariff: per_minute}]}, ", 1))
+	r.send(call("before", "yuki", "2027-01-05T00:00:00Z", "minutes", "1"), call("behind", "yuki", "2028-07-05T00:00:00Z", "minutes", "1"))
+	want(t, r.reasons()[4:], "before beyond_retention")
+	r.wantCounts(4, 1, 5)
+	r.sameAgain()
 }
 
 // An account that is parked has its usage known until its invoice is made.
