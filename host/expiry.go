@@ -93,9 +93,6 @@ func (p *partition) horizonNow() int64 {
 	for _, parked := range p.state.Parked() {
 		horizon = min(horizon, parked.Period)
 	}
-	for _, open := range p.state.OpenAgain("") {
-		horizon = min(horizon, open.Period)
-	}
 	return horizon
 }
 
