@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/host/stream"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -255,6 +258,87 @@ func TestIdentityComesAgain(t *testing.T) {
 	r.send(voidsAt("x", "1", "emma", "2028-04-07T00:00:00Z"))
 	want(t, r.subtotals(query.Filter{Period: "2028-04"}), "emma per_minute 0.00 (0)")
 	r.sameAgain()
+}
+
+// What is tried is what comes: a set of usage of which a part is too old to be told from
+// what was billed, and a preview. A copy that was taken before the horizon moved does not
+// answer by what is known behind it.
+func TestTrialsKnowTheHorizon(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2028-06-10T00:00:00Z")
+	r.apply(ahead(priced))
+	old, other := call("old", "emma", "2026-10-05T10:00:00Z", "minutes", "1"), call("other", "emma", "2026-10-05T10:00:00Z", "minutes", "1")
+	r.send(old, call("1", "emma", "2028-03-05T10:00:00Z", "minutes", "1"), call("2", "emma", "2028-04-05T10:00:00Z", "minutes", "1"))
+	err := r.TryAcross(r.wait(), "emma", func() { r.closeMonths("2026-10", "2027-12", "") })
+	if err != nil {
+		t.Errorf("nothing has expired: %v", err)
+	}
+	err = r.TryAcross(r.wait(), "emma", func() { r.closeMonths("2028-01", "2028-03", "") })
+	var fault *host.Fault
+	if !errors.As(err, &fault) || fault.Reason() != host.ReasonUnavailable {
+		t.Errorf("asked across a move of the horizon: %v", err)
+	}
+
+	r.stage("many", []billing.UsageEvent{old, other, call("3", "emma", "2028-03-06T10:00:00Z", "minutes", "4")})
+	report := r.show("many")
+	if report.Priced != 1 || report.Duplicates != 0 || len(report.Refused) != 1 || report.Refused[0].Reason != host.ReasonBeyondRetention || report.Refused[0].Events != 2 {
+		t.Errorf("%+v", report)
+	}
+	if _, _, err := r.CommitBackfill(r.patient(), "many", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ReadToEnd(r.wait()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, r.reasons(), "old beyond_retention", "other beyond_retention")
+	r.wantCounts(4, 0, 2)
+	preview, err := r.Preview(r.wait(), "emma", "2028-04")
+	if err != nil || len(preview.Invoices) != 1 {
+		t.Fatal(err, len(preview.Invoices))
+	}
+	r.close("2028-04", "")
+	before, err := preview.Invoices[0].Encode()
+	if after := r.document("emma.2028-04-01.EUR.0"); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("previewed\n%s\nand issued\n%s\n%v", before, after, err)
+	}
+	want(t, r.adjustments("emma.2028-04-01.EUR.0"), "2028-03-01 per_minute: 0.1 → 0.5 = 0.40")
+	r.sameAgain()
+}
+
+// A state that comes back from a snapshot of before reads the closes that have moved the
+// horizon, and one of behind them knows it.
+func TestRestoredHorizon(t *testing.T) {
+	t.Parallel()
+	embedded := stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}}
+	r := startHost(t, 2, "2028-06-10T00:00:00Z")
+	r.apply(ahead(priced))
+	for n := range 20 {
+		r.send(call("old", fmt.Sprint("account-", n), "2026-10-05T10:00:00Z", "minutes", "1"))
+	}
+	r.closeMonths("2026-10", "2027-06", "")
+	saved := []host.RestoreState{r.snapshots()}
+	r.closeMonths("2027-07", "2028-03", "")
+	saved = append(saved, r.snapshots())
+	r.send(call("old", "account-3", "2026-10-05T10:00:00Z", "minutes", "1"), call("new", "account-3", "2028-05-05T10:00:00Z", "minutes", "1"))
+	before := r.outcome()
+	for i, s := range saved {
+		r.loseState()
+		s.DataDir = r.dir
+		if err := host.Restore(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		r.open(embedded)
+		if err := r.Wait(r.wait(), ends(before)); err != nil {
+			t.Fatal(err)
+		}
+		r.settled()
+		r.verified()
+		want(t, r.outcome(), before...)
+		if k := r.kept(0); !k.Horizon.Equal(horizonBehind("2028-04-01T00:00:00Z")) {
+			t.Errorf("snapshot %d: %+v", i, k)
+		}
+	}
+	want(t, r.reasons(), "old beyond_retention")
 }
 
 // A state of a release that let nothing expire is brought to what it would be, and comes

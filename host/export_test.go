@@ -10,8 +10,10 @@ import (
 	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/host/checkpoint"
 	"github.com/tollway/tollway/host/identity"
+	"github.com/tollway/tollway/host/ingest"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/host/stream"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // What tests outside the package reach inside for.
@@ -105,6 +107,26 @@ func (h *Host) Kept(ctx context.Context, partition int) (Kept, error) {
 	k.Stretches = len(p.state.Header().Stretches)
 	k.Pieces = int(p.store.LogLast(logPieces) + 1 - p.store.LogFirst(logPieces))
 	return k, err
+}
+
+// TryAcross takes a copy of an account, calls fn and asks the copy for an identity.
+func (h *Host) TryAcross(ctx context.Context, account string, fn func()) error {
+	p := h.partitions[billing.Partition(billing.AccountID(account), h.config.Partitions)]
+	if err := h.trials.take(ctx); err != nil {
+		return err
+	}
+	defer h.trials.give()
+	taken, err := h.trials.begin(ctx, p, []string{account})
+	if err != nil {
+		return err
+	}
+	fn()
+	t, err := h.trials.over(p, taken, []string{account}, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = t.priced(ctx, ingest.Hash{})
+	return err
 }
 
 // ForgetHorizon makes a partition's checkpoint what a release would have left that let

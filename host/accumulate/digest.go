@@ -77,8 +77,8 @@ func (s *Sum) UnmarshalText(text []byte) error {
 
 // StateDigest names the state that a checkpoint holds: version, colon and 32 hex
 // digits over the sums and all of the header that the log decides; which host
-// wrote it does not count, and of the identities their sum alone. It is empty for a checkpoint of a release that kept no
-// sums.
+// wrote it does not count, and of the identities their sum alone. It is empty for a
+// checkpoint of a release that kept no sums.
 func (h Header) StateDigest() (string, error) {
 	if h.Sums == nil {
 		return "", nil

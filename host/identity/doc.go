@@ -43,7 +43,11 @@
 // Each record has the end of its billing period. What ends before the horizon is
 // not known, whether it is still in memory or not: results do not hang on how
 // the records came into runs. Memory and disk are freed by whole runs, once the
-// last of their periods has passed.
+// last of their periods has passed. The logs are trimmed at their beginning, so a run that
+// holds what is dated far ahead keeps those behind it on the disk for as long.
+//
+// Sums of what a checkpoint holds are apart by when it expires, so that they need not be
+// read to know what is left: whoever keeps them drops those before the horizon.
 //
 // # Damage
 //
