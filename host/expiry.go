@@ -72,7 +72,7 @@ func (p *partition) moveHorizon() error {
 
 // horizonNow is before which nobody asks for an identity, by the state as it is, unix
 // ns: of none of the calendars in use a period is in reach there, nothing is open, and
-// no invoice waits to be made.
+// no invoice and no adjustment waits to be made.
 func (p *partition) horizonNow() int64 {
 	if p.catalog == nil {
 		return rate.Beginning
@@ -92,6 +92,9 @@ func (p *partition) horizonNow() int64 {
 	}
 	for _, parked := range p.state.Parked() {
 		horizon = min(horizon, parked.Period)
+	}
+	for _, again := range p.state.OpenAgain("") { // also without usage: what it leaves goes to those behind it
+		horizon = min(horizon, again.Period)
 	}
 	return horizon
 }

@@ -211,6 +211,17 @@ func TestCalendarThatIsLeft(t *testing.T) {
 	r.send(call("before", "yuki", "2027-01-05T00:00:00Z", "minutes", "1"), call("behind", "yuki", "2028-07-05T00:00:00Z", "minutes", "1"))
 	want(t, r.reasons()[4:], "before beyond_retention")
 	r.wantCounts(4, 1, 5)
+	// A month that the horizon divides has nothing of before it, and can be folded again.
+	r.send(
+		call("edge", "yuki", "2027-03-25T00:00:00Z", "minutes", "2"), call("first", "yuki", "2027-03-17T00:00:00Z", "minutes", "7"),
+		call("other", "yuki", "2027-03-26T00:00:00Z", "minutes", "3"), voidsAt("x", "edge", "yuki", "2028-07-01T00:00:00Z"))
+	want(t, r.reasons()[5:], "first beyond_retention")
+	want(t, r.subtotals(query.Filter{Account: "yuki", Period: "2027-03"}), "yuki per_minute 0.30 (1)")
+	r.wantCounts(7, 1, 6)
+	r.sameAgain()
+	r.closeMonths("2027-01", "2027-04", "Asia/Tokyo")
+	r.send(voidsAt("y", "other", "yuki", "2028-07-01T00:00:00Z"))
+	want(t, r.reasons()[6:], "y beyond_retention")
 	r.sameAgain()
 }
 

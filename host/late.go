@@ -211,7 +211,8 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 	if len(accounts) == 0 {
 		return nil
 	}
-	if p.forgotten(start) {
+	// What is open has held the horizon since it had usage.
+	if start < p.state.Now().ClosedUntil(c) && p.forgotten(start) {
 		return fmt.Errorf("which events of it were priced is forgotten: its identities expired before %s", time.Unix(0, p.state.Now().Horizon).UTC().Format(time.RFC3339))
 	}
 	spans, err := p.find(&s, upTo)
