@@ -35,10 +35,20 @@ func (r *rater) show(p period, b *bill) {
 		for _, l := range s.price() {
 			sum.Add(sum, l.amount)
 		}
-		if len(s.events) > 0 {
-			r.result.Open = append(r.result.Open, fmt.Sprintf("%s|%d|%s", s.name(p), len(s.events), sum.RatString()))
+		if n := s.usage(); n > 0 {
+			r.result.Open = append(r.result.Open, fmt.Sprintf("%s|%d|%s", s.name(p), n, sum.RatString()))
 		}
 	}
+}
+
+// usage is how many events a slot has, without what the period before has left.
+func (s slot) usage() (n int) {
+	for _, e := range s.events {
+		if !e.at.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 func (s slot) name(p period) string {

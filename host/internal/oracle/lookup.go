@@ -102,6 +102,46 @@ func (c *Catalog) inForce(p period) (list []binding) {
 	return list
 }
 
+// heir returns to what a subscription leaves its level in the next period: to itself, of
+// its tariff's versions to the first one in force there; nil when it has ended by then or
+// one of both leaves nothing.
+func (c *Catalog) heir(of binding, next period) *binding {
+	for _, b := range c.inForce(next) {
+		if b.tariff.Name == of.tariff.Name && b.subscription.ID == of.subscription.ID {
+			if b.carries() && of.carries() {
+				return &b
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// firstOpen returns the earliest of a calendar's periods before an end that is to be
+// billed, nil for none.
+func (r *rater) firstOpen(c calendar, end time.Time) (first *period) {
+	for p, b := range r.bills {
+		if p.calendar == c && b.open && p.start.Before(end) && (first == nil || p.start.Before(first.start)) {
+			first = &p
+		}
+	}
+	return first
+}
+
+// compare orders slots by version.
+func (s slot) compare(o slot) int {
+	return s.version.EffectiveFrom.Compare(o.version.EffectiveFrom)
+}
+
+// amended is an event as an amendment has it.
+func (e Event) amended(to *To) Event {
+	e.Time = cmp.Or(to.Time, e.Time)
+	if to.Data != nil {
+		e.Data = to.Data
+	}
+	return e
+}
+
 // priceList writes what prices an account in a period.
 func (c *Catalog) priceList(p period) (text string) {
 	for _, b := range c.inForce(p) {

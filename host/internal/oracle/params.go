@@ -21,6 +21,9 @@ func paramsOf(s binding) params {
 	return p
 }
 
+// carries reports whether the level at the end of a period goes on into the next.
+func (b binding) carries() bool { return b.version.Params["recurring"] == true }
+
 func (p params) tiers() []tier {
 	var list []tier
 	above := new(big.Rat)

@@ -14,9 +14,10 @@ type line struct {
 
 // price prices a slot's events, in the log's order, by one of the models: flat,
 // per_unit, graduated, volume, stairstep, package, and aggregation by sum, count,
-// max, min and latest. Amounts are rounded.
+// max, min and latest, of which a sum may be left to the next period. Amounts are rounded.
 func (s slot) price() (lines []line) {
-	p, units := paramsOf(s.binding), aggregate("sum", s.events)
+	p := paramsOf(s.binding)
+	units := aggregate(p["type"], s.events)
 	switch s.version.Plugin {
 	case "flat":
 		lines = []line{{"fee", big.NewRat(1, 1), p.decimal("amount")}}
@@ -31,10 +32,7 @@ func (s slot) price() (lines []line) {
 		lines = tiered(units, p.tiers(), false)
 	case "volume", "stairstep":
 		lines = tiered(units, p.tiers(), true)
-	case "per_unit":
-		lines = []line{{"usage", units, mul(units, p.decimal("unit_price"))}}
-	case "aggregation":
-		units = aggregate(p["type"], s.events)
+	case "per_unit", "aggregation":
 		lines = []line{{"usage", units, mul(units, p.decimal("unit_price"))}}
 	default:
 		panic("oracle: no model " + s.version.Plugin) //nolint:forbidigo // a test made it up
@@ -68,12 +66,12 @@ func tiered(units *big.Rat, tiers []tier, whole bool) (lines []line) {
 	return lines
 }
 
-// aggregate makes units of events.
+// aggregate makes units of events: their sum where no kind is named.
 func aggregate(kind any, events []measured) *big.Rat {
 	units, at := new(big.Rat), time.Time{}
 	for i, e := range events {
 		switch {
-		case kind == "sum":
+		case kind == nil, kind == "sum":
 			units.Add(units, e.quantity)
 		case kind == "count":
 			units.SetInt64(int64(i + 1))

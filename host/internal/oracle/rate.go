@@ -33,10 +33,11 @@ type priced struct {
 
 // bill is what an account's period comes to.
 type bill struct {
-	events []*priced // in the order of the log, also those that were voided
-	whole  *Catalog  // what all is due by that needs no usage; nil: the next close says so
-	open   bool      // the next close bills it
-	lines  []string  // as billed last
+	events []*priced        // in the order of the log, also those that were voided
+	whole  *Catalog         // what all is due by that needs no usage; nil: the next close says so
+	open   bool             // the next close bills it
+	left   map[key]measured // what the period before has left, as usage before all other
+	lines  []string         // as billed last
 }
 
 // slot is what is priced as one within a period.
@@ -93,7 +94,7 @@ func (r *rater) place(of *priced) {
 // bill returns the bill of a period, which the next close makes.
 func (r *rater) bill(p period) *bill {
 	if r.bills[p] == nil {
-		r.bills[p] = &bill{}
+		r.bills[p] = &bill{left: map[key]measured{}}
 		r.first[p.account] = earliest(cmp.Or(r.first[p.account], endOfTime), p.start)
 		r.begun[p.calendar] = earliest(cmp.Or(r.begun[p.calendar], endOfTime), p.start)
 	}
@@ -109,10 +110,7 @@ func (r *rater) correct(e Event) (reason string) {
 	}
 	next := *was
 	if next.voided = e.To == nil; !next.voided {
-		next.now, next.now.Time = was.Event, cmp.Or(e.To.Time, was.Time) // what was amended before does not count
-		if e.To.Data != nil {
-			next.now.Data = e.To.Data
-		}
+		next.now = was.amended(e.To) // what was amended before does not count
 	}
 	_, reason = next.meets()
 	switch {
@@ -149,17 +147,14 @@ func (e *priced) meets() (found []measured, reason string) {
 }
 
 // close bills all periods up to an end, and those before them again in which something
-// has changed.
+// has changed. Each leaves its levels to the next one.
 func (r *rater) close(e *Close) {
 	c := calendar{e.Zone, e.AnchorDay}
-	start, closed := r.closed[c]
-	if closed && !e.End.After(start) {
+	start := cmp.Or(r.closed[c], earliest(e.Start, cmp.Or(r.begun[c], e.Start)))
+	if !e.End.After(start) {
 		return
 	}
 	r.closed[c] = e.End
-	if !closed {
-		start = earliest(e.Start, cmp.Or(r.begun[c], e.Start))
-	}
 	for start = c.start(start, 0); start.Before(e.End); start = c.start(start, 1) {
 		r.past[c] = append(r.past[c], start)
 		for account, first := range r.first {
@@ -168,10 +163,14 @@ func (r *rater) close(e *Close) {
 			}
 		}
 	}
-	for p, b := range r.bills {
-		if p.calendar == c && b.open && p.start.Before(e.End) {
-			b.whole, b.open = cmp.Or(b.whole, r.catalog), false
-			b.lines = lines(p, b.slots(p))
+	for p := r.firstOpen(c, e.End); p != nil; p = r.firstOpen(c, e.End) {
+		b := r.bills[*p]
+		b.whole, b.open = cmp.Or(b.whole, r.catalog), false
+		b.lines = lines(*p, b.slots(*p))
+		for _, s := range b.slots(*p) { // of the versions of a subscription, the last one leaves what counts
+			if heir := r.catalog.heir(s.binding, p.next()); heir != nil {
+				r.bill(p.next()).left[heir.key(s.group)] = measured{*heir, time.Time{}, aggregate(nil, s.events)}
+			}
 		}
 	}
 }
@@ -215,10 +214,13 @@ func (r *rater) reprice(p period, old *Catalog, asked bool) {
 	}
 }
 
-// slots is all that a period has, from its first event. What has no usage, but needs
-// none or had some that was voided, has a slot without events.
+// slots is all that a period has, from its first event, by version. What has no usage, but
+// needs none or had some that was voided, has a slot without events.
 func (b *bill) slots(p period) []slot {
 	slots, used, due := map[key]slot{}, map[key]bool{}, map[key]binding{}
+	for k, m := range b.left {
+		slots[k], used[m.key("")] = slot{m.binding, k.group, []measured{m}}, true
+	}
 	for _, e := range b.events {
 		found, _ := e.meets()
 		for _, m := range found {
@@ -238,5 +240,5 @@ func (b *bill) slots(p period) []slot {
 			slots[k] = slot{d, d.group(nil), nil}
 		}
 	}
-	return slices.Collect(maps.Values(slots))
+	return slices.SortedFunc(maps.Values(slots), slot.compare)
 }

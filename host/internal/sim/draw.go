@@ -72,7 +72,52 @@ func (w *world) drawCatalog() {
 			Subscriptions: []oracle.Subscription{{ID: "s", Tariff: pick(w, c.DefaultSubscriptions...)}},
 		})
 	}
+	if w.carries() {
+		w.drawLevels(c)
+	}
 	w.catalogs = []*oracle.Catalog{c}
+}
+
+// carries reports whether tariffs of the world leave a level to the next period. What
+// worlds of one kind have more is drawn behind all that others have, so the seeds that
+// have found something before draw what they did then.
+func (w *world) carries() bool { return w.seed%kinds == kindLevels }
+
+// kinds are how many worlds there are to one of each kind that has more than others.
+const (
+	kinds      = 7
+	kindLevels = 0
+)
+
+// drawLevels draws a tariff whose level goes on from one period into the next, beside what
+// the accounts have: of the usage of the type "a" that no other meter counts. Its level
+// rises and falls. In some worlds another version of it begins within a period, with a
+// level or without, and a listed account's subscription ends.
+func (w *world) drawLevels(c *oracle.Catalog) {
+	c.Meters[0].Filter = map[string]string{"region": "eu"}
+	m := oracle.Meter{Name: "levels", EventType: "a", Quantity: "n", Filter: map[string]string{"region": "us"}, Dimensions: []string{"region"}}
+	t := oracle.Tariff{Name: "levels", Meter: m.Name, Currency: pick(w, "EUR", "USD"), GroupBy: pick(w, nil, []string{"region"})}
+	t.Versions = []oracle.Version{{EffectiveFrom: time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC), Plugin: "aggregation", Params: w.levelPrices()}}
+	for from := begin.AddDate(0, 0, 5+w.IntN(30)); w.chance(60); from = from.AddDate(0, 0, 2+w.IntN(30)) {
+		v := oracle.Version{EffectiveFrom: from, Plugin: "aggregation", Params: w.levelPrices()}
+		if w.chance(20) {
+			v.Plugin, v.Params = "per_unit", map[string]any{"unit_price": w.decimal(2)}
+		}
+		t.Versions = append(t.Versions, v)
+	}
+	c.Meters, c.Tariffs, c.DefaultSubscriptions = append(c.Meters, m), append(c.Tariffs, t), append(c.DefaultSubscriptions, t.Name)
+	for i := range c.Accounts {
+		s := oracle.Subscription{ID: "level", Tariff: t.Name}
+		if until := begin.AddDate(0, 0, 10+w.IntN(80)); w.chance(50) {
+			s.Until = &until
+		}
+		c.Accounts[i].Subscriptions = append(c.Accounts[i].Subscriptions, s)
+	}
+}
+
+// levelPrices draws the parameters of a level.
+func (w *world) levelPrices() map[string]any {
+	return map[string]any{"type": "sum", "recurring": true, "unit_price": w.decimal(2)}
 }
 
 // prices draws a model and its parameters.

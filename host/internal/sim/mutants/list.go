@@ -72,6 +72,12 @@ var mutants = []mutant{
 	{"period that is adjusted stays open", []edit{
 		{"host/adjust.go", "r.Open, r.Whole, r.Causes, r.More, r.Waits = false, false, nil, 0, nil", "r.Whole, r.Causes, r.More = false, nil, 0"},
 	}},
+	{"what a period leaves drops the usage before the first level", []edit{
+		{"host/late.go", "	r := &refold{\n		partition: p, accounts: accounts,", "	if from := p.state.Now().Carrying[accumulate.PeriodKey{Calendar: c, Start: start}]; len(heirs) > 0 {\n		spans = slices.DeleteFunc(spans, func(s span) bool { return s.last < from })\n		for i := range spans {\n			spans[i].first = max(spans[i].first, from)\n		}\n	}\n	r := &refold{\n		partition: p, accounts: accounts,"},
+	}},
+	{"correction leaves the level of an earlier version", []edit{
+		{"host/adjust.go", "		case !known:\n			at[heir.Key] = len(to)", "		case !known || i >= 0:\n			at[heir.Key] = len(to)"},
+	}},
 	{"void forgotten when a period is folded again", []edit{
 		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
 	}},
