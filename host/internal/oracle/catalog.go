@@ -62,8 +62,19 @@ type Subscription struct {
 
 // Billing is what holds for all accounts.
 type Billing struct {
-	TimeZone  string `json:"time_zone"`
-	AnchorDay int    `json:"anchor_day"`
+	TimeZone     string        `json:"time_zone"`
+	AnchorDay    int           `json:"anchor_day"`
+	InvoiceRules []InvoiceRule `json:"invoice_rules,omitempty"`
+}
+
+// InvoiceRule charges for the part of a period in which something was in force. It is
+// rounded half_up to hundredths.
+type InvoiceRule struct {
+	Name      string         `json:"name"`
+	Plugin    string         `json:"plugin"` // proration
+	Params    map[string]any `json:"params"` // decimals as text
+	Currency  string         `json:"currency"`
+	AppliesTo []string       `json:"applies_to,omitempty"` // tariffs; none: all
 }
 
 // Event is one usage event, in the log's order.

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -113,7 +114,7 @@ type issued struct {
 	ID, Account, Currency, Total string
 	Period                       struct{ Start time.Time }
 	Lines                        []struct {
-		Tariff, Subscription, ID, Quantity, Amount string
+		Tariff, Rule, Subscription, ID, Quantity, Amount string // of a tariff or of a rule
 		Version                                    time.Time
 		Group                                      map[string]string
 		Adjustment                                 *struct{ Period struct{ Start time.Time } }
@@ -134,7 +135,7 @@ func (s Sums) AddInvoice(document []byte) error {
 		if l.Adjustment != nil {
 			start = l.Adjustment.Period.Start
 		}
-		name := lineName(inv.Account, start, inv.Currency, l.Tariff, l.Subscription, l.Version, GroupText(l.Group)) + "|" + l.ID
+		name := lineName(inv.Account, start, inv.Currency, cmp.Or(l.Tariff, l.Rule), l.Subscription, l.Version, GroupText(l.Group)) + "|" + l.ID
 		if err := s.addTexts(name, l.Quantity, l.Amount); err != nil {
 			return fmt.Errorf("invoice %s: %w", inv.ID, err)
 		}

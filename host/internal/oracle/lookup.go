@@ -117,6 +117,38 @@ func (c *Catalog) heir(of binding, next period) *binding {
 	return nil
 }
 
+// fees are what invoice rules bill beside what is due, each as the usage of a tariff of its
+// own: how much of the period something was in force that the rule looks at. When that was,
+// the catalog says; of what it does not have, the one that has priced it.
+func (c *Catalog) fees(p period, due []slot) (list []slot) {
+	if c == nil {
+		return nil
+	}
+	spans := map[key]binding{}
+	for _, b := range c.inForce(p) {
+		spans[b.key("")] = b
+	}
+	for _, r := range c.Billing.InvoiceRules {
+		from, until := p.next().start, p.start
+		for _, s := range due {
+			if s.tariff.Currency != r.Currency || len(r.AppliesTo) > 0 && !slices.Contains(r.AppliesTo, s.tariff.Name) {
+				continue
+			}
+			b, known := spans[s.key("")]
+			if !known {
+				b = s.binding
+			}
+			from, until = earliest(from, b.from), latest(until, b.until)
+		}
+		if from, until = latest(from, p.start), earliest(until, p.next().start); from.Before(until) {
+			b := binding{tariff: Tariff{Name: r.Name, Currency: r.Currency}, version: Version{Plugin: r.Plugin, Params: r.Params}}
+			part := big.NewRat(int64(until.Sub(from)), int64(p.next().start.Sub(p.start)))
+			list = append(list, slot{b, "", []measured{{b, time.Time{}, part}}})
+		}
+	}
+	return list
+}
+
 // firstOpen returns the earliest of a calendar's periods before an end that is to be
 // billed, nil for none.
 func (r *rater) firstOpen(c calendar, end time.Time) (first *period) {
@@ -178,6 +210,18 @@ func (m Meter) quantity(e Event) (*big.Rat, bool) {
 		return big.NewRat(1, 1), true
 	}
 	return new(big.Rat).SetString(e.Data[m.Quantity])
+}
+
+// measure is what an event is to a subscription, or why it is nothing to it.
+func (b binding) measure(m Meter, e Event) (quantity *big.Rat, refused string) {
+	quantity, isNumber := m.quantity(e)
+	if !isNumber {
+		return nil, "bad_quantity"
+	}
+	if p := paramsOf(b); b.version.Plugin == "price_table" && p.row(e) == nil {
+		return nil, "no_price"
+	}
+	return quantity, ""
 }
 
 // rounding is that of a tariff's amounts.

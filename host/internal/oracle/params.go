@@ -18,7 +18,20 @@ type tier struct{ above, upTo, price, fee *big.Rat } // upTo nil: no end
 func paramsOf(s binding) params {
 	p := maps.Clone(s.version.Params)
 	maps.Copy(p, s.subscription.Params)
+	rows, _ := p["prices"].(map[string]any)
+	for _, row := range rows {
+		m, _ := row.(map[string]any)
+		p["unit_price"] = m["unit_price"] // all rows have the same
+	}
 	return p
+}
+
+// row is that of a price table which has the price of an event, nil when none has.
+func (p params) row(e Event) params {
+	of, _ := p["dimension"].(string)
+	rows, _ := p["prices"].(map[string]any)
+	row, _ := rows[e.Data[of]].(map[string]any)
+	return row
 }
 
 // carries reports whether the level at the end of a period goes on into the next.

@@ -13,8 +13,9 @@ type line struct {
 }
 
 // price prices a slot's events, in the log's order, by one of the models: flat,
-// per_unit, graduated, volume, stairstep, package, and aggregation by sum, count,
-// max, min and latest, of which a sum may be left to the next period. Amounts are rounded.
+// per_unit, graduated, volume, stairstep, package, price_table with one price, and
+// aggregation by sum, count, max, min and latest, of which a sum may be left to the next
+// period; and proration, an invoice rule. Amounts are rounded.
 func (s slot) price() (lines []line) {
 	p := paramsOf(s.binding)
 	units := aggregate(p["type"], s.events)
@@ -32,8 +33,10 @@ func (s slot) price() (lines []line) {
 		lines = tiered(units, p.tiers(), false)
 	case "volume", "stairstep":
 		lines = tiered(units, p.tiers(), true)
-	case "per_unit", "aggregation":
+	case "per_unit", "aggregation", "price_table":
 		lines = []line{{"usage", units, mul(units, p.decimal("unit_price"))}}
+	case "proration":
+		lines = []line{{"prorated", big.NewRat(1, 1), mul(units, p.decimal("amount"))}}
 	default:
 		panic("oracle: no model " + s.version.Plugin) //nolint:forbidigo // a test made it up
 	}
@@ -87,9 +90,6 @@ func aggregate(kind any, events []measured) *big.Rat {
 
 // round rounds to a multiple of 10^-scale.
 func round(x *big.Rat, r Rounding) *big.Rat {
-	if r.Mode == "none" {
-		return x
-	}
 	unit := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(r.Scale)), nil))
 	scaled := mul(x, unit)
 	floor := new(big.Int).Div(scaled.Num(), scaled.Denom()) // Euclidean: towards -∞, since denominators are positive

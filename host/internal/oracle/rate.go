@@ -136,9 +136,9 @@ func (e *priced) meets() (found []measured, reason string) {
 			reason = "no_subscription"
 		}
 		for _, b := range e.catalog.subscribedAt(e.Account, m, e.now.Time) {
-			quantity, isNumber := m.quantity(e.now)
-			if !isNumber {
-				return nil, "bad_quantity"
+			quantity, refused := b.measure(m, e.now)
+			if refused != "" {
+				return nil, refused
 			}
 			found, reason = append(found, measured{b, e.now.Time, quantity}), ""
 		}
@@ -214,8 +214,9 @@ func (r *rater) reprice(p period, old *Catalog, asked bool) {
 	}
 }
 
-// slots is all that a period has, from its first event, by version. What has no usage, but
-// needs none or had some that was voided, has a slot without events.
+// slots is all that a period has, from its first event, by version, and behind it the fees
+// of invoice rules. What has no usage, but needs none or had some that was voided, has a slot
+// without events.
 func (b *bill) slots(p period) []slot {
 	slots, used, due := map[key]slot{}, map[key]bool{}, map[key]binding{}
 	for k, m := range b.left {
@@ -240,5 +241,6 @@ func (b *bill) slots(p period) []slot {
 			slots[k] = slot{d, d.group(nil), nil}
 		}
 	}
-	return slices.SortedFunc(maps.Values(slots), slot.compare)
+	list := slices.SortedFunc(maps.Values(slots), slot.compare)
+	return append(list, b.whole.fees(p, list)...)
 }

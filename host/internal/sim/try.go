@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -287,7 +288,7 @@ func (w *world) compareSet(n int, s triedSet, log []oracle.Entry, owns func(stri
 		}
 		for _, l := range a.Lines {
 			name := strings.Join([]string{
-				string(a.Account), l.Period.Start.UTC().Format(time.RFC3339), string(a.Currency), l.Tariff, l.Subscription, l.Version.UTC().Format(time.RFC3339), strings.ReplaceAll(l.Group, ", ", ","), l.ID,
+				string(a.Account), l.Period.Start.UTC().Format(time.RFC3339), string(a.Currency), cmp.Or(l.Tariff, l.Rule), l.Subscription, l.Version.UTC().Format(time.RFC3339), strings.ReplaceAll(l.Group, ", ", ","), l.ID,
 			}, "|")
 			have.Add(name, minus(l.NewQuantity, l.OldQuantity), minus(l.NewAmount, l.OldAmount))
 		}
