@@ -72,52 +72,13 @@ func (w *world) drawCatalog() {
 			Subscriptions: []oracle.Subscription{{ID: "s", Tariff: pick(w, c.DefaultSubscriptions...)}},
 		})
 	}
-	if w.carries() {
+	switch w.kind() {
+	case kindLevels:
 		w.drawLevels(c)
+	case kindFees:
+		w.drawFees(c)
 	}
 	w.catalogs = []*oracle.Catalog{c}
-}
-
-// carries reports whether tariffs of the world leave a level to the next period. What
-// worlds of one kind have more is drawn behind all that others have, so the seeds that
-// have found something before draw what they did then.
-func (w *world) carries() bool { return w.seed%kinds == kindLevels }
-
-// kinds are how many worlds there are to one of each kind that has more than others.
-const (
-	kinds      = 7
-	kindLevels = 0
-)
-
-// drawLevels draws a tariff whose level goes on from one period into the next, beside what
-// the accounts have: of the usage of the type "a" that no other meter counts. Its level
-// rises and falls. In some worlds another version of it begins within a period, with a
-// level or without, and a listed account's subscription ends.
-func (w *world) drawLevels(c *oracle.Catalog) {
-	c.Meters[0].Filter = map[string]string{"region": "eu"}
-	m := oracle.Meter{Name: "levels", EventType: "a", Quantity: "n", Filter: map[string]string{"region": "us"}, Dimensions: []string{"region"}}
-	t := oracle.Tariff{Name: "levels", Meter: m.Name, Currency: pick(w, "EUR", "USD"), GroupBy: pick(w, nil, []string{"region"})}
-	t.Versions = []oracle.Version{{EffectiveFrom: time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC), Plugin: "aggregation", Params: w.levelPrices()}}
-	for from := begin.AddDate(0, 0, 5+w.IntN(30)); w.chance(60); from = from.AddDate(0, 0, 2+w.IntN(30)) {
-		v := oracle.Version{EffectiveFrom: from, Plugin: "aggregation", Params: w.levelPrices()}
-		if w.chance(20) {
-			v.Plugin, v.Params = "per_unit", map[string]any{"unit_price": w.decimal(2)}
-		}
-		t.Versions = append(t.Versions, v)
-	}
-	c.Meters, c.Tariffs, c.DefaultSubscriptions = append(c.Meters, m), append(c.Tariffs, t), append(c.DefaultSubscriptions, t.Name)
-	for i := range c.Accounts {
-		s := oracle.Subscription{ID: "level", Tariff: t.Name}
-		if until := begin.AddDate(0, 0, 10+w.IntN(80)); w.chance(50) {
-			s.Until = &until
-		}
-		c.Accounts[i].Subscriptions = append(c.Accounts[i].Subscriptions, s)
-	}
-}
-
-// levelPrices draws the parameters of a level.
-func (w *world) levelPrices() map[string]any {
-	return map[string]any{"type": "sum", "recurring": true, "unit_price": w.decimal(2)}
 }
 
 // prices draws a model and its parameters.
@@ -152,6 +113,8 @@ func (w *world) nextCatalog() *oracle.Catalog {
 	c.Accounts, c.Tariffs = slices.Clone(c.Accounts), slices.Clone(c.Tariffs)
 	n := len(w.catalogs)
 	switch {
+	case w.kind() != kindPlain && len(c.Accounts) > 0 && w.chance(35):
+		w.endSubscription(&c.Accounts[w.IntN(len(c.Accounts))])
 	case w.Tries && w.chance(25):
 		w.drawRepricing(&c)
 		w.reprices[&c] = true
@@ -171,6 +134,9 @@ func (w *world) nextCatalog() *oracle.Catalog {
 	default:
 		t := &c.Tariffs[w.IntN(len(c.Tariffs))]
 		plugin, params := w.prices()
+		if t.Name == levels && w.chance(70) {
+			plugin, params = "aggregation", w.levelPrices()
+		}
 		from := w.progress.AddDate(0, 0, 3+w.IntN(20)).Truncate(time.Hour)
 		if from.After(t.Versions[len(t.Versions)-1].EffectiveFrom) {
 			t.Versions = append(slices.Clone(t.Versions), oracle.Version{EffectiveFrom: from, Plugin: plugin, Params: params})
@@ -183,6 +149,9 @@ func (w *world) nextCatalog() *oracle.Catalog {
 // one more.
 func (w *world) drawRepricing(c *oracle.Catalog) {
 	t := &c.Tariffs[w.IntN(len(c.Tariffs))]
+	if t.Name == levels {
+		return // the oracle does not know to whom the period before has left its level then
+	}
 	t.Versions = slices.Clone(t.Versions)
 	plugin, params := w.prices()
 	at := w.IntN(len(t.Versions))
@@ -251,6 +220,9 @@ func (w *world) drawEvent() oracle.Event {
 	}
 	if w.chance(3) {
 		e.Data["n"] = "many"
+	}
+	if w.kind() == kindLevels && e.Type == "a" && e.Data["region"] == "us" && w.chance(35) {
+		e.Data["n"] = "-" + e.Data["n"]
 	}
 	return e
 }

@@ -78,6 +78,9 @@ var mutants = []mutant{
 	{"correction leaves the level of an earlier version", []edit{
 		{"host/adjust.go", "		case !known:\n			at[heir.Key] = len(to)", "		case !known || i >= 0:\n			at[heir.Key] = len(to)"},
 	}},
+	{"subscription that has ended counts to the end of the period", []edit{
+		{"host/close.go", "p.rater.Span(s); known && (from", "p.rater.Span(s); known && s.Events == 0 && (from"},
+	}},
 	{"void forgotten when a period is folded again", []edit{
 		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
 	}},
