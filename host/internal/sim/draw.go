@@ -77,6 +77,9 @@ func (w *world) drawCatalog() {
 		w.drawLevels(c)
 	case kindFees:
 		w.drawFees(c)
+	case kindStrangers:
+		w.drawStrangers(c)
+	case kindPlain:
 	}
 	w.catalogs = []*oracle.Catalog{c}
 }
@@ -203,7 +206,11 @@ func (w *world) drawEvent() oracle.Event {
 		return again
 	}
 	w.events++
-	if len(w.sent) > 0 && w.chance(6) {
+	corrections := 6
+	if w.kind() == kindStrangers {
+		corrections = 15
+	}
+	if len(w.sent) > 0 && w.chance(corrections) {
 		return w.drawCorrection(pick(w, w.sent...))
 	}
 	at := w.progress.Add(-time.Duration(w.Int64N(int64(20 * time.Hour)))).Truncate(time.Second)
@@ -223,6 +230,9 @@ func (w *world) drawEvent() oracle.Event {
 	}
 	if w.kind() == kindLevels && e.Type == "a" && e.Data["region"] == "us" && w.chance(35) {
 		e.Data["n"] = "-" + e.Data["n"]
+	}
+	if w.kind() == kindStrangers && w.chance(12) {
+		w.fromStranger(&e)
 	}
 	return e
 }
@@ -260,6 +270,10 @@ func (w *world) produce() {
 		e := w.drawEvent()
 		if w.owner(e.Account) != n && !w.chance(2) {
 			continue
+		}
+		if w.kind() == kindStrangers && e.Of == nil && w.chance(8) {
+			other := uncounted(e)
+			events, w.sent = append(events, other), append(w.sent, other)
 		}
 		events, w.sent = append(events, e), append(w.sent, e)
 	}

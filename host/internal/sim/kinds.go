@@ -15,14 +15,15 @@ import (
 type kind uint8
 
 const (
-	kindPlain  kind = iota
-	kindLevels      // tariffs that leave a level to the next period
-	kindFees        // invoice rules that prorate, and subscriptions that begin and end within a period
+	kindPlain     kind = iota
+	kindLevels         // tariffs that leave a level to the next period
+	kindFees           // invoice rules that prorate, and subscriptions that begin and end within a period
+	kindStrangers      // late usage of accounts that no catalog lists, refused by a tariff, and amended to another meter
 )
 
-// kind is that of a world: of seven one has levels and one fees.
+// kind is that of a world: of seven one is of each.
 func (w *world) kind() kind {
-	return [...]kind{0: kindLevels, 5: kindFees, 6: kindPlain}[w.seed%7]
+	return [...]kind{0: kindLevels, 4: kindStrangers, 5: kindFees, 6: kindPlain}[w.seed%7]
 }
 
 // levels is the tariff that leaves a level, and its meter.
@@ -100,4 +101,43 @@ func (w *world) endSubscription(a *oracle.Account) {
 	if until := w.progress.AddDate(0, 0, 1+w.IntN(20)).Truncate(time.Hour); s.From == nil || until.After(*s.From) {
 		s.Until = &until
 	}
+}
+
+// drawStrangers draws tariffs for usage of accounts that nobody has told of: one that refuses
+// some, and a fee beside it. Of the type "a" one meter counts what another does not, so that
+// an amendment moves usage between them, or to none.
+func (w *world) drawStrangers(c *oracle.Catalog) {
+	from := since(c)
+	c.Meters[0].Filter = map[string]string{"region": "eu"}
+	c.Meters = append(c.Meters,
+		oracle.Meter{Name: "moved", EventType: "a", Quantity: "n", Filter: map[string]string{"region": "us"}, Dimensions: []string{"region"}},
+		oracle.Meter{Name: "listed", EventType: "d", Quantity: "n", Dimensions: []string{"region"}})
+	row := map[string]any{"unit_price": w.decimal(2)}
+	table := map[string]any{"dimension": "region", "prices": map[string]any{"eu": row, "us": row}}
+	plugin, params := w.prices()
+	for _, t := range []oracle.Tariff{
+		{Name: "moved", Meter: "moved", Versions: []oracle.Version{{EffectiveFrom: from, Plugin: plugin, Params: params}}},
+		{Name: "listed", Meter: "listed", Versions: []oracle.Version{{EffectiveFrom: from, Plugin: "price_table", Params: table}}},
+		{Name: "fee", Meter: "listed", Versions: []oracle.Version{{EffectiveFrom: from, Plugin: "flat", Params: map[string]any{"amount": "5"}}}},
+	} {
+		t.Currency = pick(w, "EUR", "USD")
+		c.Tariffs, c.DefaultSubscriptions = append(c.Tariffs, t), append(c.DefaultSubscriptions, t.Name)
+		for i := range c.Accounts {
+			c.Accounts[i].Subscriptions = append(c.Accounts[i].Subscriptions, oracle.Subscription{ID: t.Name, Tariff: t.Name})
+		}
+	}
+}
+
+// fromStranger makes usage that of an account with little other usage, which comes late and
+// for which the price table often has no price.
+func (w *world) fromStranger(e *oracle.Event) {
+	e.Account, e.Type = fmt.Sprintf("late-%d", w.IntN(8)), "d"
+	e.Data["region"] = pick(w, "eu", "", "")
+	e.Time = e.Time.AddDate(0, 0, -w.IntN(50))
+}
+
+// uncounted is an event of the same identity a month before, which no meter counts.
+func uncounted(e oracle.Event) oracle.Event {
+	e.Type, e.Time = "z", e.Time.AddDate(0, -1, 0)
+	return e
 }

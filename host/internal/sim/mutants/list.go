@@ -81,6 +81,12 @@ var mutants = []mutant{
 	{"subscription that has ended counts to the end of the period", []edit{
 		{"host/close.go", "p.rater.Span(s); known && (from", "p.rater.Span(s); known && s.Events == 0 && (from"},
 	}},
+	{"late usage that is refused owes the fees of its period", []edit{
+		{"host/adjust.go", "		if !k.begun(r) {", "		if !k.begun(r) && false {"},
+	}},
+	{"correction is of the first event of an identity", []edit{
+		{"host/void.go", "e.Identity == id && e.Content == seen.Content && ", "e.Identity == id && "},
+	}},
 	{"void forgotten when a period is folded again", []edit{
 		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
 	}},
