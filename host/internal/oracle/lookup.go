@@ -150,14 +150,14 @@ func (c *Catalog) fees(p period, due []slot) (list []slot) {
 }
 
 // firstOpen returns the earliest of a calendar's periods before an end that is to be
-// billed, nil for none.
-func (r *rater) firstOpen(c calendar, end time.Time) (first *period) {
+// billed, with its bill: nil when there is none.
+func (r *rater) firstOpen(c calendar, end time.Time) (first period, found *bill) {
 	for p, b := range r.bills {
-		if p.calendar == c && b.open && p.start.Before(end) && (first == nil || p.start.Before(first.start)) {
-			first = &p
+		if p.calendar == c && b.open && p.start.Before(end) && (found == nil || p.start.Before(first.start)) {
+			first, found = p, b
 		}
 	}
-	return first
+	return first, found
 }
 
 // compare orders slots by version.
@@ -182,18 +182,20 @@ func (c *Catalog) priceList(p period) (text string) {
 	return text
 }
 
-// metersOf lists the meters that count an event.
-func (c *Catalog) metersOf(e Event) (list []Meter) {
+// metersOf lists the meters that count an event, and says what it lacks if nothing meets
+// it: a meter, or a subscription to a tariff of one.
+func (c *Catalog) metersOf(e Event) (list []Meter, lacks string) {
+	lacks = "no_meter"
 	for _, m := range c.Meters {
 		counts := m.EventType == e.Type
 		for name, value := range m.Filter {
 			counts = counts && e.Data[name] == value
 		}
 		if counts {
-			list = append(list, m)
+			list, lacks = append(list, m), "no_subscription"
 		}
 	}
-	return list
+	return list, lacks
 }
 
 // subscribedAt lists what an account has subscribed to at an instant, of the tariffs

@@ -94,7 +94,7 @@ func (r *rater) place(of *priced) {
 // bill returns the bill of a period, which the next close makes.
 func (r *rater) bill(p period) *bill {
 	if r.bills[p] == nil {
-		r.bills[p] = &bill{left: map[key]measured{}}
+		r.bills[p] = &bill{}
 		r.first[p.account] = earliest(cmp.Or(r.first[p.account], endOfTime), p.start)
 		r.begun[p.calendar] = earliest(cmp.Or(r.begun[p.calendar], endOfTime), p.start)
 	}
@@ -130,11 +130,8 @@ func (r *rater) correct(e Event) (reason string) {
 
 // meets finds what an event meets, or says why it meets nothing.
 func (e *priced) meets() (found []measured, reason string) {
-	reason = "no_meter"
-	for _, m := range e.catalog.metersOf(e.now) {
-		if len(found) == 0 {
-			reason = "no_subscription"
-		}
+	meters, reason := e.catalog.metersOf(e.now)
+	for _, m := range meters {
 		for _, b := range e.catalog.subscribedAt(e.Account, m, e.now.Time) {
 			quantity, refused := b.measure(m, e.now)
 			if refused != "" {
@@ -163,14 +160,17 @@ func (r *rater) close(e *Close) {
 			}
 		}
 	}
-	for p := r.firstOpen(c, e.End); p != nil; p = r.firstOpen(c, e.End) {
-		b := r.bills[*p]
+	for p, b := r.firstOpen(c, e.End); b != nil; p, b = r.firstOpen(c, e.End) {
 		b.whole, b.open = cmp.Or(b.whole, r.catalog), false
-		b.lines = lines(*p, b.slots(*p))
-		for _, s := range b.slots(*p) { // of the versions of a subscription, the last one leaves what counts
+		left, slots := map[key]measured{}, b.slots(p)
+		b.lines = lines(p, slots)
+		for _, s := range slots { // of the versions of a subscription, the last one leaves what counts
 			if heir := r.catalog.heir(s.binding, p.next()); heir != nil {
-				r.bill(p.next()).left[heir.key(s.group)] = measured{*heir, time.Time{}, aggregate(nil, s.events)}
+				left[heir.key(s.group)] = measured{*heir, time.Time{}, aggregate(nil, s.events)}
 			}
+		}
+		if len(left) > 0 || r.bills[p.next()] != nil {
+			r.bill(p.next()).left = left
 		}
 	}
 }
