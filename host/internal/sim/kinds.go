@@ -128,10 +128,11 @@ func (w *world) drawStrangers(c *oracle.Catalog) {
 	}
 }
 
-// fromStranger makes usage that of an account with little other usage, which comes late and
-// for which the price table often has no price.
+// fromStranger makes usage that of an account with little other usage, or of one that a
+// catalog may list later. It comes late, and the price table often has no price for it.
 func (w *world) fromStranger(e *oracle.Event) {
-	e.Account, e.Type = fmt.Sprintf("late-%d", w.IntN(8)), "d"
+	stranger := fmt.Sprintf("late-%d", w.IntN(8))
+	e.Account, e.Type = pick(w, stranger, stranger, stranger, "new-1", "new-2"), "d"
 	e.Data["region"] = pick(w, "eu", "", "")
 	e.Time = e.Time.AddDate(0, 0, -w.IntN(50))
 }
