@@ -115,9 +115,9 @@ type issued struct {
 	Period                       struct{ Start time.Time }
 	Lines                        []struct {
 		Tariff, Rule, Subscription, ID, Quantity, Amount string // of a tariff or of a rule
-		Version                                    time.Time
-		Group                                      map[string]string
-		Adjustment                                 *struct{ Period struct{ Start time.Time } }
+		Version                                          time.Time
+		Group                                            map[string]string
+		Adjustment                                       *struct{ Period struct{ Start time.Time } }
 	}
 }
 
