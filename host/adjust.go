@@ -345,7 +345,7 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 		if c.parked != nil {
 			continue
 		}
-		leavers, changed, err := p.changedHeirs(ctx, c.finished, next)
+		leavers, changed, err := p.changedHeirs(ctx, slices.Concat(c.finished, c.empty), next)
 		if err != nil {
 			return err
 		}
@@ -384,9 +384,10 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 	return p.foldAgain(ctx, accounts, first.record.Calendar, next, takers, position, nil)
 }
 
-// changedHeirs returns, of an account's finished slots, those that leave the next period
-// something else than they have before, and what begins with it there. Of the versions
-// of a subscription in one period the last that leaves something counts, as at a close.
+// changedHeirs returns, of an account's finished slots, and of those behind them that have
+// lost all their events, those that leave the next period something else than they have
+// before, and what begins with it there. Of the versions of a subscription in one period the
+// last that leaves something counts, as at a close.
 func (p *partition) changedHeirs(ctx context.Context, finished []*rate.Slot, next billing.Period) (leavers, heirs []*rate.Slot, err error) {
 	at := map[rate.Key]int{}
 	var from, to []*rate.Slot

@@ -223,3 +223,31 @@ default_subscriptions: [seats, fee]
 	r.close("2026-11", "")
 	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-11"}), "emma.2026-11-01.EUR.0 6.00", "lily.2026-11-01.EUR.0 11.00", "noah.2026-11-01.EUR.0 5.00")
 }
+
+// A group that has lost all its usage leaves nothing any more, also in periods that are
+// closed behind it.
+func TestCarryOfGroupWithoutUsage(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-06-01T00:00:00Z")
+	r.apply(`
+meters: [{name: seats, event_type: call, quantity: q, dimensions: [kind]}]
+tariffs:
+  - name: level
+    meter: seats
+    currency: EUR
+    group_by: [kind]
+    versions: [{effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: "1"}}]
+billing: {close: manual}
+default_subscriptions: [level]
+`)
+	r.send(
+		call("1", "emma", "2026-01-05T00:00:00Z", "kind", "a", "q", "3"),
+		call("2", "emma", "2026-01-06T00:00:00Z", "kind", "b", "q", "5"))
+	r.close("2026-01", "")
+	r.close("2026-02", "")
+	r.send(voids("v", "2", "emma"))
+	r.close("2026-03", "")
+	r.close("2026-04", "")
+	wantBills(t, r.bills(host.InvoiceFilter{}),
+		"emma.2026-01-01.EUR.0 8.00", "emma.2026-02-01.EUR.0 8.00", "emma.2026-03-01.EUR.0 -7.00", "emma.2026-04-01.EUR.0 3.00")
+}
