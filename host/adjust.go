@@ -157,15 +157,13 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 	return c
 }
 
-// begun reports whether an account is billed in a period that is open again, as its close
-// would have found: one that the catalog does not list is from its first usage on, and what
-// was refused when it came late is none.
+// begun reports whether an account owes what is due without usage in a period that is open
+// again: something came late that was priced, there or in a period before. What was refused
+// is no usage.
 func (k *corrector) begun(r accumulate.Reopened) bool {
-	if _, listed := k.catalog.Accounts[billing.AccountID(r.Account)]; listed {
-		return true
-	}
-	a := k.state.Account(r.Account, billing.AccountID(r.Account).TokenHash())
-	return a != nil && slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Terms.Period <= r.Period })
+	return slices.ContainsFunc(k.state.OpenAgain(r.Account), func(o accumulate.Reopened) bool {
+		return o.Calendar == r.Calendar && o.Period <= r.Period && len(o.Causes) > 0
+	})
 }
 
 // unusedAgain makes, of slots that have no events, those of no usage by which fees are

@@ -118,10 +118,10 @@ func (p *partition) reopen(ctx context.Context, list []again, causes []accumulat
 		r, known := p.state.ReopenedOf(g.account, g.period.Start.UnixNano())
 		fresh := !r.Open
 		if !known {
-			r = accumulate.Reopened{
-				Account: g.account, Calendar: g.calendar, Period: g.period.Start.UnixNano(), PeriodEnd: g.period.End.UnixNano(),
-				Whole: !p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms.Period == g.period.Start.UnixNano() }),
-			}
+			r = accumulate.Reopened{Account: g.account, Calendar: g.calendar, Period: g.period.Start.UnixNano(), PeriodEnd: g.period.End.UnixNano()}
+		}
+		if fresh && len(r.Gone) == 0 { // it may have been open before, for what was refused
+			r.Whole = !p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms.Period == g.period.Start.UnixNano() })
 		}
 		r.Open = true
 		for _, c := range causes {

@@ -251,3 +251,38 @@ default_subscriptions: [level]
 	wantBills(t, r.bills(host.InvoiceFilter{}),
 		"emma.2026-01-01.EUR.0 8.00", "emma.2026-02-01.EUR.0 8.00", "emma.2026-03-01.EUR.0 -7.00", "emma.2026-04-01.EUR.0 3.00")
 }
+
+// What was refused when it came late changes nothing for what comes late after it, and bills
+// an account nothing for a period that was closed before a catalog listed it.
+func TestRefusedLateUsageChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-12-10T00:00:00Z")
+	tariffs := `
+meters: [{name: seats, event_type: call, dimensions: [seat]}, {name: texts, event_type: text}]
+tariffs:
+  - name: seats
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: aggregation, params: {type: unique_count, key: seat, unit_price: "1"}}]
+  - name: fee
+    meter: texts
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}]
+billing: {close: manual}
+default_subscriptions: [seats, fee]
+`
+	r.apply(tariffs)
+	r.send(call("1", "noah", "2026-10-05T00:00:00Z", "seat", "a"))
+	r.close("2026-10", "")
+	r.send(call("2", "emma", "2026-10-05T00:00:00Z"))
+	r.send(call("3", "emma", "2026-11-05T00:00:00Z", "seat", "a"))
+	r.apply(tariffs + "accounts: [{id: lily, subscriptions: [{tariff: seats}, {tariff: fee}]}]\n")
+	r.send(call("4", "lily", "2026-10-05T00:00:00Z"))
+	r.close("2026-11", "")
+	r.send(call("5", "emma", "2026-10-06T00:00:00Z", "seat", "a"))
+	want(t, r.reasons(), "2 no_key", "4 no_key")
+	r.setNow("2027-01-10T00:00:00Z")
+	r.close("2026-12", "")
+	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-11"}), "emma.2026-11-01.EUR.0 6.00", "lily.2026-11-01.EUR.0 5.00", "noah.2026-11-01.EUR.0 5.00")
+	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-12"}), "emma.2026-12-01.EUR.0 11.00", "lily.2026-12-01.EUR.0 5.00", "noah.2026-12-01.EUR.0 5.00")
+}
