@@ -116,8 +116,8 @@ func (w *world) nextCatalog() *oracle.Catalog {
 	c.Accounts, c.Tariffs = slices.Clone(c.Accounts), slices.Clone(c.Tariffs)
 	n := len(w.catalogs)
 	switch {
-	case w.kind() != kindPlain && len(c.Accounts) > 0 && w.chance(35):
-		w.endSubscription(&c.Accounts[w.IntN(len(c.Accounts))])
+	case w.kind() == kindFees && w.chance(75), w.kind() == kindLevels && w.chance(35):
+		w.endSubscriptions(&c)
 	case w.Tries && w.chance(25):
 		w.drawRepricing(&c)
 		w.reprices[&c] = true
@@ -207,7 +207,7 @@ func (w *world) drawEvent() oracle.Event {
 	}
 	w.events++
 	corrections := 6
-	if w.kind() == kindStrangers {
+	if w.kind() == kindStrangers || w.kind() == kindLevels {
 		corrections = 15
 	}
 	if len(w.sent) > 0 && w.chance(corrections) {

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tollway/tollway/host/internal/oracle"
@@ -66,13 +65,13 @@ func (w *world) levelPrices() map[string]any {
 // drawFees draws invoice rules that charge for the part of a period in which something was
 // in force, and subscriptions that begin and end within periods.
 func (w *world) drawFees(c *oracle.Catalog) {
-	for _, currency := range []string{"EUR", "USD"} {
+	for _, t := range c.Tariffs {
 		r := oracle.InvoiceRule{
-			Name: "base_" + strings.ToLower(currency), Plugin: "proration", Currency: currency,
+			Name: "base_" + t.Name, Plugin: "proration", Currency: t.Currency, AppliesTo: []string{t.Name},
 			Params: map[string]any{"amount": fmt.Sprint(1 + w.IntN(300))},
 		}
-		if t := pick(w, c.Tariffs...); t.Currency == currency && w.chance(60) {
-			r.AppliesTo = []string{t.Name}
+		if w.chance(20) {
+			r.AppliesTo = nil // all of the currency
 		}
 		c.Billing.InvoiceRules = append(c.Billing.InvoiceRules, r)
 	}
@@ -93,13 +92,18 @@ func (w *world) drawFees(c *oracle.Catalog) {
 	}
 }
 
-// endSubscription ends a subscription of an account, often within the period, or has one
-// end at another time than it was to.
-func (w *world) endSubscription(a *oracle.Account) {
-	a.Subscriptions = slices.Clone(a.Subscriptions)
-	s := &a.Subscriptions[w.IntN(len(a.Subscriptions))]
-	if until := w.progress.AddDate(0, 0, 1+w.IntN(20)).Truncate(time.Hour); s.From == nil || until.After(*s.From) {
-		s.Until = &until
+// endSubscriptions ends some subscriptions of accounts, often within the period, or has them
+// end at another time than they were to.
+func (w *world) endSubscriptions(c *oracle.Catalog) {
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		a.Subscriptions = slices.Clone(a.Subscriptions)
+		for n := range a.Subscriptions {
+			s, until := &a.Subscriptions[n], w.progress.AddDate(0, 0, 1+w.IntN(12)).Truncate(time.Hour)
+			if w.chance(60) && (s.From == nil || until.After(*s.From)) {
+				s.Until = &until
+			}
+		}
 	}
 }
 

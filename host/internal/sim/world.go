@@ -276,7 +276,11 @@ func (w *world) call() {
 	}
 	done := make(chan error, 1)
 	w.client = done
-	if len(w.revisions) == 0 || !w.applied || w.chance(30) {
+	catalogs := 30
+	if w.kind() == kindFees {
+		catalogs = 70
+	}
+	if len(w.revisions) == 0 || !w.applied || w.chance(catalogs) {
 		if w.applied {
 			w.catalogs, w.applied = append(w.catalogs, w.nextCatalog()), false
 		}
