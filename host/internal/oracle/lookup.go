@@ -125,8 +125,10 @@ func (c *Catalog) fees(p period, due []slot) (list []slot) {
 		return nil
 	}
 	spans := map[key]binding{}
-	for _, b := range c.inForce(p) {
-		spans[b.key("")] = b
+	for _, b := range c.subscribed(p.account) {
+		if b.from.Before(b.until) {
+			spans[b.key("")] = b
+		}
 	}
 	for _, r := range c.Billing.InvoiceRules {
 		from, until := p.next().start, p.start
