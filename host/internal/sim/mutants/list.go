@@ -87,12 +87,6 @@ var mutants = []mutant{
 	{"correction is of the first event of an identity", []edit{
 		{"host/void.go", "e.Identity == id && e.Content == seen.Content && ", "e.Identity == id && "},
 	}},
-	{"group that has lost its usage leaves its old level", []edit{
-		{"host/adjust.go", "slices.Concat(c.finished, c.empty), next)", "c.finished, next)"},
-	}},
-	{"period that was opened for refused usage owes no fees later", []edit{
-		{"host/late.go", "		if fresh && len(r.Gone) == 0 {", "		if !known {"},
-	}},
 	{"void forgotten when a period is folded again", []edit{
 		{"host/accumulate/overrides.go", "return o.Voided || o.TakenBack }", "return o.TakenBack }"},
 	}},
