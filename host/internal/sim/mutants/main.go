@@ -43,8 +43,6 @@ var rare = map[string]int{
 	"catalog that reaches back leaves closed periods as they are":    500,
 	"adjustment forgets the one before it":                           1000,
 	"void not restored after a crash":                                1000,
-	"correction leaves the level of an earlier version":              500,
-	"subscription that has ended counts to the end of the period":    500,
 }
 
 // run plants the mutants whose names have a text.
