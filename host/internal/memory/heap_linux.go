@@ -44,8 +44,12 @@ const (
 // reserveShare is the part of the system's memory that is set aside at first.
 const reserveShare = 8
 
-// readyStep is how much is made ready at a time: a processor is taken meanwhile.
-const readyStep = 2 << 20
+// From what size on a heap has pages ready ahead, and how much is made ready at a time: a
+// processor is taken meanwhile. A small process would only become larger.
+const (
+	readyMin  = 64 << 20
+	readyStep = 2 << 20
+)
 
 // Grow sets room aside for the heap when what it may grow to before it is collected the
 // next time comes near the end of what was set aside before, and asks for the pages up
@@ -106,7 +110,7 @@ func setAside(bytes uint64) (from, until uintptr) {
 func (h *Heap) makeReady(goal uint64) bool {
 	const populateWrite = 23 // MADV_POPULATE_WRITE, Linux 5.14
 	left := uintptr(goal - min(goal, h.outside))
-	if h.old || goal > systemMemory() {
+	if h.old || goal < readyMin || goal > systemMemory() {
 		return false
 	}
 	for i := range h.places {
