@@ -4,6 +4,7 @@ package memory
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strings"
 	"unsafe"
@@ -141,11 +142,12 @@ func read(name string) uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// systemMemory is how much memory the system has, 0 if it does not say.
+// systemMemory is how much memory there is: what the system has, 0 if it does not say,
+// or less by GOMEMLIMIT, which counts what is set aside.
 func systemMemory() uint64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {
 		return 0
 	}
-	return info.Totalram * uint64(info.Unit)
+	return min(info.Totalram*uint64(info.Unit), uint64(debug.SetMemoryLimit(-1)))
 }
