@@ -233,8 +233,7 @@ func (l *lane) next(group []message) []message {
 	return group
 }
 
-// publish writes a group and tells the tickets. Sequences of messages that are
-// not known to be stored are 0.
+// publish writes a group, notes it, and tells the tickets.
 func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing {
 	for n := range group { // without a header: the body says that it is packed
 		o := stream.Outgoing{Subject: stream.BatchSubject(l.partition), Data: group[n].body}
@@ -249,17 +248,23 @@ func (l *lane) publish(group []message, out []stream.Outgoing) []stream.Outgoing
 	failures := failuresOf(err, len(group))
 	var last uint64
 	for n := range group {
+		if failures == nil || failures[n] == nil {
+			last = max(last, sequences[n])
+		}
+	}
+	// Before anybody is told, so that the age of usage counts from no later than the
+	// moment at which its producer knows of it.
+	l.pace.wrote(last)
+	for n := range group {
 		for _, p := range group[n].parts {
 			if failures != nil && failures[n] != nil {
 				p.ticket.resolve(p.index, 0, failures[n])
 				continue
 			}
 			p.ticket.resolve(p.index, sequences[n], nil)
-			last = max(last, sequences[n])
 		}
 		l.room.Release(group[n].weight)
 	}
-	l.pace.wrote(last)
 	return out
 }
 

@@ -80,12 +80,15 @@ func send(t *testing.T, in *Intake, id int) *Ticket {
 	return ticket
 }
 
-// arrives waits until a ticket's event is in the log.
-func arrives(t *testing.T, ticket *Ticket) {
+// arrives waits until a ticket's event is in the log, and until the lanes are at rest:
+// one that is about to look for more would take what is sent next without looking at
+// the clock again.
+func arrives(t *testing.T, in *Intake, ticket *Ticket) {
 	t.Helper()
 	if o, err := ticket.Wait(t.Context()); err != nil || o.Err() != nil {
 		t.Fatal(o, err)
 	}
+	in.running.Wait()
 }
 
 // While the engine has not come to usage that is old, no more is written; when it has,
@@ -95,8 +98,8 @@ func TestUsageKeepsPace(t *testing.T) {
 	in := New(log, 1, 1<<20)
 	defer in.Close()
 	in.KeepPace(e, e.now)
-	arrives(t, send(t, in, 1))
-	arrives(t, send(t, in, 2)) // the first is not old
+	arrives(t, in, send(t, in, 1))
+	arrives(t, in, send(t, in, 2)) // the first is not old
 	e.pass(paceAge)
 	var held []*Ticket
 	for id := range 50 {
@@ -118,7 +121,7 @@ func TestUsageKeepsPace(t *testing.T) {
 	}
 	e.reach(2)
 	for _, ticket := range held {
-		arrives(t, ticket)
+		arrives(t, in, ticket)
 	}
 	if n := len(log.messages[stream.BatchSubject(0)]); n != 3 {
 		t.Errorf("%d messages were written, 3 are meant", n)
@@ -135,10 +138,10 @@ func TestPaceIsGivenUp(t *testing.T) {
 			defer in.Close()
 			in.KeepPace(e, e.now)
 			e.rests = !slow
-			arrives(t, send(t, in, 1))
+			arrives(t, in, send(t, in, 1))
 			for id := range 5 {
 				e.pass(time.Hour)
-				arrives(t, send(t, in, 2+id)) // the first of them after paceWaitMax, if at all
+				arrives(t, in, send(t, in, 2+id)) // the first of them after paceWaitMax, if at all
 			}
 			waits := len(e.awaited)
 			if want := map[bool]int{true: 1, false: 0}[slow]; waits != want {
@@ -147,7 +150,7 @@ func TestPaceIsGivenUp(t *testing.T) {
 			e.mu.Lock()
 			e.rests, e.reached = false, 6
 			e.mu.Unlock()
-			arrives(t, send(t, in, 7))
+			arrives(t, in, send(t, in, 7))
 			e.pass(time.Hour)
 			held := send(t, in, 8)
 			for range waits {
@@ -157,7 +160,7 @@ func TestPaceIsGivenUp(t *testing.T) {
 				t.Errorf("when it had come to all, it waits for position %d", position)
 			}
 			e.reach(7)
-			arrives(t, held)
+			arrives(t, in, held)
 		})
 	}
 }
@@ -167,7 +170,7 @@ func TestCloseWhileUsageIsHeldBack(t *testing.T) {
 	log, e := &memoryLog{}, newPacer()
 	in := New(log, 1, 1<<20)
 	in.KeepPace(e, e.now)
-	arrives(t, send(t, in, 1))
+	arrives(t, in, send(t, in, 1))
 	e.pass(time.Hour)
 	held := send(t, in, 2)
 	<-e.awaited

@@ -74,9 +74,10 @@ func (m *meter) startProfile() error {
 
 // passed notes that so many events are done: the first time that this is at
 // least half of all, the steady state begins. A job of which the second half is
-// measured begins there again.
+// measured begins there again. One that is done before it is asked has no such half
+// and is measured whole.
 func (m *meter) passed(events, all uint64) {
-	if m.half.Load() != nil || 2*events < all {
+	if m.half.Load() != nil || 2*events < all || events >= all {
 		return
 	}
 	c := count(events)
