@@ -95,6 +95,8 @@ fmt: tools-lint ## formats Go and the protocol
 	$(BIN)/golangci-lint fmt ./...
 	$(BIN)/buf format --write
 
+# What the collector frees is overwritten: a slot that refers to something that nobody keeps is found.
+race: export GODEBUG = clobberfree=1
 race: $(TARIFFS) tools-test ## runs the tests under the race detector, where it is affordable
 	$(call go-test,$(RACE_PACKAGES),-race -short)
 	$(call go-test,./host,-race -short -run '$(RACE_HOST)')

@@ -320,8 +320,8 @@ func (p *partition) slotsOf(r accumulate.Reopened) []*rate.Slot {
 		return nil
 	}
 	var slots []*rate.Slot
-	for _, l := range a.Slots {
-		if l.Terms.Calendar == r.Calendar && l.Terms.Period == r.Period && !l.Final {
+	for l := range a.Slots() {
+		if l.Terms().Calendar == r.Calendar && l.Terms().Period == r.Period && !l.Final {
 			s := l.Slot()
 			s.CarryIn = p.state.CarryIn(l)
 			slots = append(slots, s)

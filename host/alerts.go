@@ -168,8 +168,9 @@ type alertSpan struct {
 func (p *partition) openSpans(a *rate.Account) []alertSpan {
 	const apart = int64(62 * 24 * time.Hour) // more than two calendars' periods that overlap can lie
 	var spans []alertSpan
-	for _, l := range slices.Backward(a.Slots) {
-		t := l.Terms
+	for i := a.Len() - 1; i >= 0; i-- {
+		l := a.At(i)
+		t := l.Terms()
 		closed := p.state.ClosedUntil(t.Calendar)
 		if t.PeriodEnd <= closed {
 			if t.PeriodEnd <= closed-apart {
@@ -230,8 +231,8 @@ func (p *partition) alert(a *rate.Account, cause func() alertCause) error {
 // worth is what an alert adds up: lines rounded one by one, as a subtotal shows them.
 func worth(alert *catalog.Alert, slots []*rate.Live) (sum billing.Decimal, err error) {
 	for _, l := range slots {
-		plan := l.Terms.Plan
-		if !alert.Counts(l.Terms.Tariff, plan.Meter, plan.Currency) {
+		plan := l.Terms().Plan
+		if !alert.Counts(l.Terms().Tariff, plan.Meter, plan.Currency) {
 			continue
 		}
 		for lines := l.Lines(); len(lines) >= rate.LineBytes; lines = lines[rate.LineBytes:] {

@@ -241,7 +241,7 @@ func (p *partition) concerned(period billing.Period) []string {
 		if _, listed := p.catalog.Accounts[billing.AccountID(a.ID)]; listed {
 			return
 		}
-		if slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Terms.Period <= start }) {
+		if a.Has(func(l *rate.Live) bool { return l.Terms().Period <= start }) {
 			ids = append(ids, a.ID)
 		}
 	})
@@ -270,8 +270,8 @@ func (p *partition) due(id string, c rate.Calendar, period billing.Period) (*bil
 	var open []*rate.Slot
 	start := period.Start.UnixNano()
 	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
-		for _, l := range a.Slots {
-			if l.Terms.Calendar != c || l.Terms.Period != start || l.Final {
+		for l := range a.Slots() {
+			if l.Terms().Calendar != c || l.Terms().Period != start || l.Final {
 				continue
 			}
 			s := l.Slot()

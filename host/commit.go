@@ -287,7 +287,7 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 	if err := p.arrived(g.Header); err != nil {
 		return err
 	}
-	p.host.committed(p, g.Accounts)
+	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })
 	// What goes outward (dead letters, invoices) is published from the
 	// checkpoint's logs by the outbox, which finds its place by itself.
 	failpoint.Hit("commit.shown")

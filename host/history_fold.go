@@ -284,7 +284,7 @@ func (f *historyFold) note(c *rate.Change, at int64) error {
 	plan := c.Terms.Plan
 	name := slotName{c.Terms, c.Group}
 	if c.Slot != nil {
-		name = slotName{c.Slot.Terms, c.Slot.Group()}
+		name = slotName{c.Slot.Terms(), c.Slot.Group()}
 	} else {
 		name.group = strings.Clone(name.group)
 	}

@@ -75,7 +75,7 @@ func (p *partition) live(s *rate.Slot) *rate.Live {
 		return nil
 	}
 	if at, found := a.Find(s.Terms(), s.Group); found {
-		return a.Slots[at]
+		return a.At(at)
 	}
 	return nil
 }

@@ -72,18 +72,23 @@ func (r *running) invoicesText() []string {
 	return out
 }
 
-// settled waits until all partitions serve and were read in full.
+// settled waits until all partitions serve and have committed all of their logs: one
+// that has lost its last checkpoints serves the one before while it catches up.
 func (r *running) settled() {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		open := slices.ContainsFunc(r.PartitionsHealth(), func(s host.PartitionHealth) bool {
-			return s.Condition != host.ConditionServing
+		status, err := r.Status(r.wait())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		open := slices.ContainsFunc(status.Partitions, func(s query.PartitionStatus) bool {
+			return s.Health.Condition != host.ConditionServing || s.Position < s.LogEnd
 		})
 		if !open {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%+v", r.PartitionsHealth())
+			r.t.Fatalf("%+v", status.Partitions)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (p *partition) reopen(ctx context.Context, list []again, causes []accumulat
 			r = accumulate.Reopened{Account: g.account, Calendar: g.calendar, Period: g.period.Start.UnixNano(), PeriodEnd: g.period.End.UnixNano()}
 		}
 		if fresh && len(r.Gone) == 0 { // it may have been open before, for what was refused
-			r.Whole = !p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms.Period == g.period.Start.UnixNano() })
+			r.Whole = !p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms().Period == g.period.Start.UnixNano() })
 		}
 		r.Open = true
 		for _, c := range causes {
@@ -164,7 +164,7 @@ func (p *partition) withFollowing(list []again) []again {
 		calendar := billing.Calendar{Zone: g.period.Start.Location(), AnchorDay: g.calendar.AnchorDay}
 		closed := p.state.Now().ClosedUntil(g.calendar)
 		for next := calendar.Next(g.period); next.End.UnixNano() <= closed; next = calendar.Next(next) {
-			if p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms.Period <= next.Start.UnixNano() }) {
+			if p.hasSlots(g.account, func(l *rate.Live) bool { return l.Terms().Period <= next.Start.UnixNano() }) {
 				break
 			}
 			out = append(out, again{g.account, g.calendar, next})
@@ -177,7 +177,7 @@ func (p *partition) withFollowing(list []again) []again {
 // hasSlots reports whether an account has a slot of which something holds.
 func (p *partition) hasSlots(account string, is func(*rate.Live) bool) bool {
 	a := p.state.Account(account, billing.AccountID(account).TokenHash())
-	return a != nil && slices.ContainsFunc(a.Slots, is)
+	return a != nil && a.Has(is)
 }
 
 // foldAgain folds accounts' events of a period again, as far as the log has them up
@@ -194,11 +194,11 @@ func (p *partition) foldAgain(ctx context.Context, accounts map[string]bool, c r
 		if a == nil {
 			continue
 		}
-		for _, l := range slices.Clone(a.Slots) {
-			if l.Terms.Calendar != c || l.Terms.Period != start {
+		for _, l := range slices.Collect(a.Slots()) {
+			if l.Terms().Calendar != c || l.Terms().Period != start {
 				continue
 			}
-			if err := p.state.Put(rate.NewSlot(id, l.Terms, l.Group(), rate.Content{})); err != nil {
+			if err := p.state.Put(rate.NewSlot(id, l.Terms(), l.Group(), rate.Content{})); err != nil {
 				return err
 			}
 		}

@@ -133,10 +133,10 @@ func (p *partition) repriced(old *catalog.Catalog) ([]repricing, error) {
 	p.state.EachAccount(func(a *rate.Account) {
 		zone := p.catalog.Calendar(billing.AccountID(a.ID)).Zone
 		last := rate.Beginning
-		for _, l := range a.Slots { // sorted by period
-			if l.Terms.Period != last {
-				last = l.Terms.Period
-				look(a.ID, l.Terms.Calendar, zone, last)
+		for l := range a.Slots() { // sorted by period
+			if l.Terms().Period != last {
+				last = l.Terms().Period
+				look(a.ID, l.Terms().Calendar, zone, last)
 			}
 		}
 	})
@@ -144,7 +144,7 @@ func (p *partition) repriced(old *catalog.Catalog) ([]repricing, error) {
 		calendar := p.catalog.Calendar(billing.AccountID(id))
 		c := rate.CalendarName(calendar)
 		for _, start := range p.state.ClosedPeriods(c) {
-			if !p.hasSlots(id, func(l *rate.Live) bool { return l.Terms.Period == start }) {
+			if !p.hasSlots(id, func(l *rate.Live) bool { return l.Terms().Period == start }) {
 				look(id, c, calendar.Zone, start)
 			}
 		}
@@ -215,13 +215,13 @@ func (p *partition) newTerms(ctx context.Context, id string, r *repricing) (heir
 	}
 	var slots []*rate.Live
 	if a := p.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
-		slots = slices.Clone(a.Slots)
+		slots = slices.Collect(a.Slots())
 	}
 	for _, l := range slots {
-		if l.Terms.Calendar != r.calendar || l.Terms.Period != start {
+		if l.Terms().Calendar != r.calendar || l.Terms().Period != start {
 			continue
 		}
-		terms := l.Terms
+		terms := l.Terms()
 		bare := l.Key().WithoutGroup()
 		if d := due[bare]; d != nil {
 			terms, had[bare] = d.Terms(), true

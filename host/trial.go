@@ -428,9 +428,9 @@ func (t *trial) calendarsToClose() map[rate.Calendar]billing.Period {
 		c := rate.CalendarName(calendar)
 		last := rate.Beginning
 		if a := t.state.Account(id, billing.AccountID(id).TokenHash()); a != nil {
-			for _, l := range a.Slots {
-				if l.Terms.Calendar == c && !l.Final {
-					last = max(last, l.Terms.Period)
+			for l := range a.Slots() {
+				if l.Terms().Calendar == c && !l.Final {
+					last = max(last, l.Terms().Period)
 				}
 			}
 		}

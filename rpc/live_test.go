@@ -71,7 +71,7 @@ func (e *liveEngine) commit(t testing.TB, amount string, accounts ...string) {
 		t.Fatal(err)
 	}
 	e.state.Durable(g)
-	e.queries.Engine.Committed(0, g.Accounts)
+	e.queries.Engine.Committed(0, func(fn func(account string)) { e.state.AccountsOf(g, fn) })
 }
 
 // oldBrowser calls Watch over HTTP/1.1 with JSON, by hand, and returns the body as it

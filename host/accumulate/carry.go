@@ -35,7 +35,7 @@ func (s *State) Inherit(slot *rate.Slot) error {
 	if !found {
 		return fmt.Errorf("accumulate: the slot of account %q that was put is not there", slot.Account)
 	}
-	n, carry := a.Slots[at].Number, bytes.Clone(slot.CarryIn)
+	n, carry := a.At(at).Number, bytes.Clone(slot.CarryIn)
 	s.carries[n] = carry
 	s.filling.carries = append(s.filling.carries, tableEntry{numberKey(n), carry})
 	s.filling.carried += len(carry)

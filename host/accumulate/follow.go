@@ -71,7 +71,7 @@ func (f *Follower) Read(begin func(fresh bool), visit func(l *rate.Live, c rate.
 		f.walk = false
 		for from := uint32(0); from < f.slots(); from += followChunk {
 			s.mu.RLock()
-			for n := from; n < min(from+followChunk, s.slots.n); n++ {
+			for n := from; n < min(from+followChunk, s.slots.Len()); n++ {
 				s.visit(n, visit)
 			}
 			s.mu.RUnlock()
@@ -109,7 +109,7 @@ func (f *Follower) forgotten() bool {
 func (f *Follower) slots() uint32 {
 	f.state.mu.RLock()
 	defer f.state.mu.RUnlock()
-	return f.state.slots.n
+	return f.state.slots.Len()
 }
 
 // take returns the slots to be read again. When they are few, or this is the last
@@ -131,7 +131,7 @@ func (f *Follower) take(last bool, visit func(l *rate.Live, c rate.Content)) (nu
 	}
 	if f.lost { // the partition was faster than the reader: it stands still for once
 		f.lost = false
-		for n := range s.slots.n {
+		for n := range s.slots.Len() {
 			s.visit(n, visit)
 		}
 		return nil, s.committed, true
@@ -144,7 +144,7 @@ func (f *Follower) take(last bool, visit func(l *rate.Live, c rate.Content)) (nu
 
 // visit shows a slot of the committed state. The lock is held.
 func (s *State) visit(n uint32, visit func(l *rate.Live, c rate.Content)) {
-	l := s.slots.at(n)
+	l := s.slots.At(n)
 	if names, c, ok := s.content(l, Committed); ok {
 		visit(names, c)
 	}
@@ -157,7 +157,7 @@ func (s *State) VisitAccount(id string, v View, visit func(l *rate.Live, c rate.
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if a := s.accounts.find(id, hash); a != nil {
-		for _, l := range a.Slots {
+		for l := range a.Slots() {
 			if names, c, ok := s.content(l, v); ok {
 				visit(names, c)
 			}
@@ -173,45 +173,40 @@ func (s *State) ChangedSince(id string, generation uint32) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	a := s.accounts.find(id, hash)
-	return a != nil && slices.ContainsFunc(a.Slots, func(l *rate.Live) bool { return l.Epoch > generation })
+	return a != nil && a.Has(func(l *rate.Live) bool { return l.Epoch > generation })
 }
 
-// noted returns the numbers of the slots that a generation has changed, nil when
-// nobody follows. It is called without the lock, since it reads every slot.
-func (s *State) noted(g *Generation) []uint32 {
-	s.mu.RLock()
-	nobody := len(s.followers) == 0
-	s.mu.RUnlock()
-	if nobody {
-		return nil
+// AccountsOf calls fn with the accounts of which a generation has changed a slot, with
+// some of them more than once. The generation is durable, and the next is not cut yet.
+func (s *State) AccountsOf(g *Generation, fn func(id string)) {
+	var ids [followChunk]string
+	for rest := g.dirty; len(rest) > 0; {
+		n := min(len(rest), len(ids))
+		s.mu.RLock()
+		for i, number := range rest[:n] {
+			ids[i] = s.slots.At(number).Account().ID
+		}
+		s.mu.RUnlock()
+		for _, id := range ids[:n] {
+			fn(id)
+		}
+		rest = rest[n:]
 	}
-	return g.numbers()
-}
-
-// numbers returns the numbers of the slots that the generation has changed.
-func (g *Generation) numbers() []uint32 {
-	list := make([]uint32, len(g.dirty))
-	for i, l := range g.dirty {
-		list[i] = l.Number
-	}
-	return list
 }
 
 // tell notes that a generation, which is durable now, has changed slots. The lock
 // is held.
-func (s *State) tell(g *Generation, numbers []uint32) {
+func (s *State) tell(g *Generation) {
 	if len(s.followers) == 0 {
 		return
 	}
-	if len(numbers) < len(g.dirty) { // somebody has begun to follow since
-		numbers = g.numbers()
-	}
+	numbers := slices.Clone(g.dirty) // its memory is used again
 	for _, f := range s.followers {
 		if f.lost || len(numbers) == 0 {
 			continue
 		}
 		f.changed = append(f.changed, numbers)
-		if f.n += len(numbers); f.n > max(followNotes, int(s.slots.n)) {
+		if f.n += len(numbers); f.n > max(followNotes, int(s.slots.Len())) {
 			f.changed, f.n, f.lost = nil, 0, true
 		}
 	}

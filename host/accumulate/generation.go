@@ -14,11 +14,11 @@ type Generation struct {
 	Header Header
 
 	number uint32
-	round  uint8   // of the full records, that of the slots which have theirs
-	images []image // of slots before the generation changed them
-	block  []byte  // being filled with the images' data
-	blocks [][]byte
-	dirty  []*rate.Live // slots changed, each once
+	round  uint8    // of the full records, that of the slots which have theirs
+	images []image  // of slots before the generation changed them
+	blocks [][]byte // the images' data
+	block  int      // the one that is being filled
+	dirty  []uint32 // numbers of the slots changed, each once
 
 	chunks  [][]byte // of records, each the room and an entry of the journal
 	free    [][]byte // empty chunks
@@ -42,12 +42,24 @@ type Generation struct {
 	retermed map[*rate.Live]*rate.Live // slots whose terms the generation has changed, as they were; nil for most
 }
 
-// image is a slot as it was before a generation changed it.
+// image is a slot as it was before a generation changed it. It has no pointers, since
+// the garbage collector would follow those of all images.
 type image struct {
-	rate.Content
-	absent bool   // there was no such slot
-	epoch  uint32 // the generation that had changed it last
-	before uint32 // its image there
+	events   uint64
+	lastTime int64
+	epoch    uint32 // the generation that had changed it last
+	before   uint32 // its image there
+	block    uint32 // of the data
+	offset   uint32
+	size     uint32
+	final    bool
+	absent   bool // there was no such slot
+}
+
+// content is what the slot was.
+func (g *Generation) content(m *image) rate.Content {
+	data := g.blocks[m.block][m.offset : m.offset+m.size : m.offset+m.size]
+	return rate.Content{Events: m.events, LastTime: m.lastTime, Final: m.final, Data: data}
 }
 
 // tableEntry is an entry of one of the checkpoint's tables.
@@ -152,30 +164,16 @@ func (g *Generation) Appends(log uint8) [][]byte {
 // bytes before each that whoever stores them may write to.
 func (g *Generation) Journal() [][]byte { return g.chunks }
 
-// Accounts calls fn with the accounts of which the generation has changed a
-// slot, with some of them more than once.
-func (g *Generation) Accounts(fn func(id string)) {
-	for _, l := range g.dirty {
-		fn(l.Account.ID)
-	}
-}
-
 // reuse empties a generation that is durable and keeps its memory, for the one that
 // follows another.
 func (g *Generation) reuse(cut *Generation) {
-	clear(g.dirty)
-	clear(g.images)
 	for _, c := range g.chunks {
 		if cap(c) == chunkBytes {
 			g.free = append(g.free, c[:0])
 		}
 	}
-	blocks := g.blocks
-	if g.block != nil {
-		blocks = append(blocks, g.block)
-	}
 	*g = Generation{
-		number: cut.number + 1, round: cut.round, images: g.images[:0], dirty: g.dirty[:0], blocks: blocks, chunks: g.chunks[:0], free: g.free, scratch: g.scratch[:0],
+		number: cut.number + 1, round: cut.round, images: g.images[:0], dirty: g.dirty[:0], blocks: g.blocks, chunks: g.chunks[:0], free: g.free, scratch: g.scratch[:0],
 		plans: g.plans[:0], terms: g.terms[:0],
 	}
 	clear(g.chunks[:cap(g.chunks)])
@@ -193,12 +191,12 @@ func (g *Generation) changing(l *rate.Live, absent bool) {
 	if l.Epoch == g.number {
 		return
 	}
-	g.dirty = append(g.dirty, l)
+	g.dirty = append(g.dirty, l.Number)
 	was := g.nextImage()
 	was.absent, was.epoch, was.before = absent, l.Epoch, l.Before
 	if !absent {
-		was.Events, was.LastTime, was.Final = l.Events, l.LastTime, l.Final
-		was.Data = g.copy(l.Data())
+		was.events, was.lastTime, was.final = l.Events, l.LastTime, l.Final
+		was.block, was.offset, was.size = g.copy(l.Data())
 	}
 	l.Epoch, l.Before, l.Record = g.number, uint32(len(g.images)-1), noRecord
 }
@@ -217,33 +215,25 @@ func (g *Generation) nextImage() *image {
 	return &g.images[n]
 }
 
-// copy keeps bytes as long as the generation lives.
-func (g *Generation) copy(b []byte) []byte {
-	if cap(g.block)-len(g.block) < len(b) {
-		if g.block != nil {
-			g.full(g.block)
-		}
-		g.block = g.takeBlock(len(b))
+// copy keeps bytes as long as the generation lives, and returns where.
+func (g *Generation) copy(b []byte) (block, offset, size uint32) {
+	if g.block == len(g.blocks) {
+		g.blocks = append(g.blocks, make([]byte, 0, max(imageBlock, len(b))))
 	}
-	first := len(g.block)
-	g.block = append(g.block, b...)
-	return g.block[first:len(g.block):len(g.block)]
+	to := g.blocks[g.block]
+	if cap(to)-len(to) < len(b) {
+		return g.next(b)
+	}
+	g.blocks[g.block] = append(to, b...)
+	return uint32(g.block), uint32(len(to)), uint32(len(b))
 }
 
-// full puts a block aside that has no more room: it comes behind the empty ones.
-func (g *Generation) full(block []byte) { g.blocks = append(g.blocks, block) }
-
-// takeBlock returns an empty block.
-func (g *Generation) takeBlock(room int) []byte {
-	if room <= imageBlock {
-		for i, b := range g.blocks {
-			if len(b) == 0 && cap(b) >= imageBlock {
-				g.blocks = append(g.blocks[:i], g.blocks[i+1:]...)
-				return b
-			}
-		}
+// next is copy where the block has no room left.
+func (g *Generation) next(b []byte) (block, offset, size uint32) {
+	if g.block++; g.block < len(g.blocks) && cap(g.blocks[g.block]) < len(b) {
+		g.blocks[g.block] = make([]byte, 0, len(b))
 	}
-	return make([]byte, 0, max(imageBlock, room))
+	return g.copy(b)
 }
 
 // record writes what a slot is now, in place of what the generation has written

@@ -63,7 +63,7 @@ func (l *Loader) Table(table uint8, key, value []byte) error {
 		s.numbered = append(s.numbered, p)
 		s.plans[string(value)], s.planAt[p] = n, n
 	case TableTerms:
-		n, err := nextNumber(key, len(s.terms))
+		n, err := nextNumber(key, s.slots.Kept())
 		if err != nil {
 			return err
 		}
@@ -71,8 +71,7 @@ func (l *Loader) Table(table uint8, key, value []byte) error {
 		if err != nil {
 			return err
 		}
-		t.Number = n
-		s.terms = append(s.terms, t)
+		s.slots.Keep(t)
 		s.termsOf[string(value)] = n
 	case TableCarries:
 		if len(key) != 4 {
@@ -193,10 +192,10 @@ func (l *Loader) ahead(list []coming) {
 	s := l.state
 	for i := range list {
 		c := &list[i]
-		for c.number >= s.slots.n {
-			s.slots.add()
+		for c.number >= s.slots.Len() {
+			s.slots.Add()
 		}
-		s.slots.at(c.number).Ahead()
+		s.slots.At(c.number).Ahead()
 		if c.kind == recordFull {
 			c.hash = accountHash(c.account)
 			s.accounts.foreseePlace(c.hash)
@@ -217,7 +216,7 @@ func (l *Loader) ahead(list []coming) {
 // take takes what a record says and none behind it has said: the slot's content, its
 // names, both or nothing.
 func (l *Loader) take(c *coming) error {
-	live := l.state.slots.at(c.number)
+	live := l.state.slots.At(c.number)
 	if !l.said.has(c.number) {
 		content, ok := c.content.content(l.data[:0])
 		if !ok {
@@ -226,7 +225,7 @@ func (l *Loader) take(c *coming) error {
 		l.data = content.Data[:0]
 		l.said.set(c.number)
 		live.Events, live.LastTime, live.Final = content.Events, content.LastTime, content.Final
-		live.SetData(content.Data, nil)
+		l.state.slots.SetData(live, content.Data, nil)
 	}
 	if c.kind == recordFull && !l.named.has(c.number) {
 		l.named.set(c.number)
@@ -240,13 +239,14 @@ func (l *Loader) take(c *coming) error {
 // account.
 func (l *Loader) place(live *rate.Live, c *coming) error {
 	s := l.state
-	if c.terms == 0 || c.terms > uint64(len(s.terms)) {
-		return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, c.number, c.terms, len(s.terms))
+	if c.terms == 0 || c.terms > uint64(s.slots.Kept()) {
+		return fmt.Errorf("%w: slot %d names terms %d of %d", errRecord, c.number, c.terms, s.slots.Kept())
 	}
-	t := s.terms[c.terms-1]
+	t := s.slots.Terms(uint32(c.terms))
 	a := s.accounts.find(c.account, c.hash)
 	if a == nil {
-		a = &rate.Account{ID: c.account, Hash: c.hash, Known: true}
+		a = &rate.Account{ID: c.account, Hash: c.hash}
+		s.slots.Take(a)
 		s.accounts.add(a) // which keeps an id of its own
 	}
 	group := string(c.group)
@@ -254,7 +254,9 @@ func (l *Loader) place(live *rate.Live, c *coming) error {
 	if found {
 		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
 	}
-	live.Name(a, t, group)
+	if err := s.slots.Name(live, a, t, group); err != nil {
+		return fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+	}
 	a.Insert(at, live)
 	if !live.Final {
 		s.count(t, 1)
@@ -265,8 +267,8 @@ func (l *Loader) place(live *rate.Live, c *coming) error {
 // End shows the header, and checks that all slots are there.
 func (l *Loader) End() error {
 	s, h := l.state, l.header
-	if s.slots.n != h.Slots || l.known != int(h.Slots) {
-		return fmt.Errorf("%w: the checkpoint has %d slots, its journal %d, %d of them with their names", errRecord, h.Slots, s.slots.n, l.known)
+	if s.slots.Len() != h.Slots || l.known != int(h.Slots) {
+		return fmt.Errorf("%w: the checkpoint has %d slots, its journal %d, %d of them with their names", errRecord, h.Slots, s.slots.Len(), l.known)
 	}
 	s.header, s.latest, s.committed = h, h, h
 	return nil

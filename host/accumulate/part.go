@@ -39,8 +39,8 @@ func (s *State) Part(accounts []string) *Part {
 		if a == nil {
 			continue
 		}
-		for _, l := range a.Slots {
-			slot := rate.NewSlot(a.ID, l.Terms, l.Group(), l.Content())
+		for l := range a.Slots() {
+			slot := rate.NewSlot(a.ID, l.Terms(), l.Group(), l.Content())
 			slot.CarryIn = s.carries[l.Number]
 			p.slots = append(p.slots, slot)
 		}

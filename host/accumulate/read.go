@@ -45,10 +45,10 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	if a == nil {
 		return nil, s.headerOf(v)
 	}
-	slots := make([]*rate.Slot, 0, len(a.Slots))
-	for _, l := range a.Slots {
+	slots := make([]*rate.Slot, 0, a.Len())
+	for l := range a.Slots() {
 		if l, c, ok := s.content(l, v); ok {
-			slot := rate.NewSlot(a.ID, l.Terms, l.Group(), c)
+			slot := rate.NewSlot(a.ID, l.Terms(), l.Group(), c)
 			slot.CarryIn = s.carries[l.Number]
 			slots = append(slots, slot)
 		}
@@ -102,23 +102,23 @@ func (s *State) RowsIn(m *RowMemory, id string, v View) ([]Row, Header) {
 		return nil, s.headerOf(v)
 	}
 	n := 0
-	for _, l := range a.Slots {
-		n += len(l.Terms.Plan.Lines)
+	for l := range a.Slots() {
+		n += len(l.Terms().Plan.Lines)
 	}
 	// Each in one piece: this is what most queries do.
-	m.rows, m.lines = slices.Grow(m.rows[:0], len(a.Slots)), slices.Grow(m.lines[:0], n)
+	m.rows, m.lines = slices.Grow(m.rows[:0], a.Len()), slices.Grow(m.lines[:0], n)
 	rows, lines := m.rows, m.lines
-	for _, l := range a.Slots {
+	for l := range a.Slots() {
 		was, c, generation, ok := s.contentAt(l, v)
 		if !ok {
 			continue
 		}
 		from := len(lines)
-		for data := c.Data; len(lines)-from < len(was.Terms.Plan.Lines) && len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
+		for data := c.Data; len(lines)-from < len(was.Terms().Plan.Lines) && len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
 			lines = append(lines, rate.LineAt(data))
 		}
 		rows = append(rows, Row{
-			Terms: was.Terms, Group: l.Group(), Events: c.Events, LastTime: c.LastTime, Final: c.Final,
+			Terms: was.Terms(), Group: l.Group(), Events: c.Events, LastTime: c.LastTime, Final: c.Final,
 			Lines: lines[from:len(lines):len(lines)], Generation: generation,
 		})
 	}
@@ -151,7 +151,7 @@ func (s *State) contentAt(l *rate.Live, v View) (names *rate.Live, c rate.Conten
 		if g.retermed != nil && g.retermed[l] != nil {
 			names = g.retermed[l]
 		}
-		c, epoch, before = was.Content, was.epoch, was.before
+		c, epoch, before = g.content(was), was.epoch, was.before
 	}
 	return names, c, epoch, true
 }
@@ -218,5 +218,5 @@ func (s *State) OpenPeriods() []OpenPeriod {
 func (s *State) Size() (accounts, slots int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.accounts.n, int(s.slots.n)
+	return s.accounts.n, int(s.slots.Len())
 }

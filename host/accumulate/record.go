@@ -91,8 +91,8 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	const body = 5 + lengthRoom // the length of most; a longer one moves the rest
 	at := body
 	if kind == recordFull {
-		at += putUvarint(w[at:], uint64(l.Terms.Number))
-		at += putString(w[at:], l.Account.ID)
+		at += putUvarint(w[at:], uint64(l.Terms().Number))
+		at += putString(w[at:], l.Account().ID)
 		at += putString(w[at:], l.Group())
 	}
 	w[at] = 0
@@ -103,7 +103,7 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	binary.LittleEndian.PutUint64(w[at:], uint64(l.LastTime))
 	at += 8
 	data := l.Data()
-	lines := min(len(l.Terms.Plan.Lines), len(data)/rate.LineBytes)
+	lines := min(len(l.Terms().Plan.Lines), len(data)/rate.LineBytes)
 	at += putUvarint(w[at:], uint64(lines))
 	for range 2 * lines {
 		at += putDecimal(w[at:], data)
@@ -128,7 +128,7 @@ func recordRoom(kind byte, l *rate.Live) int {
 	data := len(l.Data())
 	room := numbers + data + data/rate.LineBytes*perLine
 	if kind == recordFull {
-		room += len(l.Account.ID) + len(l.Group())
+		room += len(l.Account().ID) + len(l.Group())
 	}
 	return room
 }

@@ -1,6 +1,10 @@
 package accumulate
 
-import "github.com/tollway/tollway/host/rate"
+import (
+	"fmt"
+
+	"github.com/tollway/tollway/host/rate"
+)
 
 // Reterm makes a slot what is given, as Put does, and has it be priced by the terms
 // given where it was by others under the same key. Readers of the committed state see
@@ -15,9 +19,11 @@ func (s *State) Reterm(slot *rate.Slot) error {
 			if err != nil {
 				return err
 			}
-			if l := a.Slots[at]; l.Terms != t {
+			if l := a.At(at); l.Terms() != t {
 				s.filling.reterm(l)
-				a.Reterm(at, t)
+				if err := s.slots.Reterm(a, at, t); err != nil {
+					return fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+				}
 			}
 		}
 	}

@@ -2,9 +2,7 @@ package accumulate
 
 import (
 	"sync"
-	"unsafe"
 
-	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 )
 
@@ -23,9 +21,9 @@ type State struct {
 // contents is all of a state that messages have made: what [State.Reset] makes anew.
 type contents struct {
 	// The owner changes what follows, and holds the lock while it does.
-	accounts  accountTable
+	accounts  *accountTable
 	sorted    []string // ids of the accounts; made anew when their number differs
-	slots     slab
+	slots     *rate.Slab
 	open      map[rate.Calendar]map[int64]*span // periods that have slots which are not final
 	counted   *rate.Terms                       // those whose period was counted last
 	span      *span                             // that period
@@ -47,7 +45,6 @@ type contents struct {
 	planAt   map[*rate.Plan]uint32 // the same by pointer, as a short cut
 	numbered []*rate.Plan          // by number, from 1 at index 0
 	termsOf  map[string]uint32     // canonical form of terms → their number
-	terms    []*rate.Terms         // by number, from 1 at index 0
 	turn     uint32                // number of the next slot that is looked at for its full record
 	letters  letters
 	spare    chan *Generation // one that is durable, for its memory
@@ -69,7 +66,9 @@ func newHeader() Header {
 func NewState() *State { return &State{contents: newContents()} }
 
 func newContents() contents {
+	accounts := &accountTable{}
 	return contents{
+		accounts: accounts, slots: rate.NewSlab(accounts),
 		latest: newHeader(), committed: newHeader(), header: newHeader(),
 		open:    map[rate.Calendar]map[int64]*span{},
 		filling: &Generation{number: 1, round: roundFirst},
@@ -93,50 +92,6 @@ func (s *State) Reset() {
 	s.contents = newContents()
 	s.durable, s.filling.number = last, last+1
 }
-
-// slab holds slots by number, in blocks that stay where they are.
-type slab struct {
-	blocks [][]rate.Live
-	room   []rate.Live // for more blocks
-	n      uint32
-}
-
-// A slab takes memory for one block at a time while it is small, and for as many
-// that large pages pay when it is not.
-const (
-	slabSlots  = 1024
-	slabSmall  = 16 // blocks
-	slabBlocks = 32 // that are taken together
-)
-
-// add returns the next slot, which is empty but for its number.
-func (s *slab) add() *rate.Live {
-	if s.n%slabSlots == 0 {
-		s.blocks = append(s.blocks, s.block())
-	}
-	l := s.at(s.n)
-	l.Number = s.n
-	s.n++
-	return l
-}
-
-// block returns an empty block.
-func (s *slab) block() []rate.Live {
-	if len(s.room) == 0 {
-		n := slabSlots
-		if len(s.blocks) >= slabSmall {
-			n *= slabBlocks
-		}
-		s.room = make([]rate.Live, n)
-		memory.Large(unsafe.Pointer(&s.room[0]), uintptr(n)*unsafe.Sizeof(s.room[0]))
-	}
-	b := s.room[:slabSlots:slabSlots]
-	s.room = s.room[slabSlots:]
-	return b
-}
-
-// at returns a slot by its number.
-func (s *slab) at(n uint32) *rate.Live { return &s.blocks[n/slabSlots][n%slabSlots] }
 
 // count keeps the open periods: a final slot does not hold its period open.
 func (s *State) count(t *rate.Terms, by int) {

@@ -44,8 +44,8 @@ func TestTakeAllocations(t *testing.T) {
 	accountOf := map[*rate.Account]int{}
 	for i := range changes { // the slots are known from now on
 		c := &changes[i]
-		for _, l := range c.Account.Slots {
-			if l.Terms == c.Terms {
+		for l := range c.Account.Slots() {
+			if l.Terms() == c.Terms {
 				c.Slot = l
 			}
 		}
@@ -91,7 +91,7 @@ func TestJournalRecords(t *testing.T) {
 	}
 	take(changes)
 	for n := range changes {
-		changes[n].Slot = changes[n].Account.Slots[0]
+		changes[n].Slot = changes[n].Account.At(0)
 	}
 	records, changed, wrapped = 0, 0, 0
 	for range generations {

@@ -119,7 +119,7 @@ func (s *State) Take(changes []rate.Change) error {
 			l.LastTime = c.LastTime
 		}
 		l.Events += c.Events
-		l.SetData(c.Lines, c.State)
+		s.slots.SetData(l, c.Lines, c.State)
 		g.record(l)
 	}
 	if s.tracks {
@@ -147,7 +147,7 @@ func (s *State) put(slot *rate.Slot) error {
 	}
 	var l *rate.Live
 	if at, found := a.Find(terms, slot.Group); found {
-		l = a.Slots[at]
+		l = a.At(at)
 		s.filling.changing(l, false)
 	} else {
 		var err error
@@ -160,12 +160,12 @@ func (s *State) put(slot *rate.Slot) error {
 		if slot.Final {
 			by = -1
 		}
-		s.count(l.Terms, by)
+		s.count(l.Terms(), by)
 	}
 	l.Events, l.LastTime, l.Final = slot.Events, slot.LastTime, slot.Final
-	l.SetData(slot.Data(), nil)
+	s.slots.SetData(l, slot.Data(), nil)
 	if s.tracks {
-		s.touch(l.Account)
+		s.touch(l.Account())
 	}
 	short := s.filling.short
 	s.filling.record(l)
@@ -180,29 +180,28 @@ func (s *State) create(a *rate.Account, t *rate.Terms, group string) (*rate.Live
 	if err != nil {
 		return nil, err
 	}
-	l := s.insert(a, t, group)
+	l := s.slots.Add()
+	if err := s.place(l, a, t, group); err != nil {
+		return nil, fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+	}
 	s.filling.changing(l, true)
-	s.header.Slots = s.slots.n
+	s.header.Slots = s.slots.Len()
 	return l, nil
 }
 
-// insert makes an empty slot of an account.
-func (s *State) insert(a *rate.Account, t *rate.Terms, group string) *rate.Live {
-	l := s.slots.add()
-	s.place(l, a, t, group)
-	return l
-}
-
 // place puts a slot that has its number among those of its account.
-func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string) {
-	if !a.Known {
-		a.Known = true
+func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string) error {
+	if !a.Known() {
+		s.slots.Take(a)
 		s.accounts.add(a)
 	}
-	l.Name(a, t, group)
+	if err := s.slots.Name(l, a, t, group); err != nil {
+		return err
+	}
 	at, _ := a.Find(t, group)
 	a.Insert(at, l)
 	s.count(t, 1)
+	return nil
 }
 
 // numberTerms returns the state's own copy of terms, numbering them when they are
@@ -210,7 +209,7 @@ func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string
 // the same log makes the same records. Terms are compared by what they say.
 func (s *State) numberTerms(t *rate.Terms) (*rate.Terms, error) {
 	if t.Number != 0 {
-		return s.terms[t.Number-1], nil
+		return s.slots.Terms(t.Number), nil
 	}
 	plan, err := s.numberPlan(t.Plan)
 	if err != nil {
@@ -222,13 +221,12 @@ func (s *State) numberTerms(t *rate.Terms) (*rate.Terms, error) {
 	}
 	n, known := s.termsOf[string(b)]
 	if !known {
-		s.terms = append(s.terms, t)
-		n = uint32(len(s.terms))
+		n = s.slots.Keep(t)
 		s.termsOf[string(b)] = n
 		s.filling.terms = append(s.filling.terms, tableEntry{numberKey(n), b})
 	}
 	t.Number = n
-	return s.terms[n-1], nil
+	return s.slots.Terms(n), nil
 }
 
 // numberPlan does the same for a plan.
@@ -276,10 +274,10 @@ func (s *State) takeTurns(n int) {
 		g.turns++
 		for range skipMax {
 			s.turnAhead()
-			l := s.slots.at(s.turn)
+			l := s.slots.At(s.turn)
 			had := l.Round == g.round
 			g.repeat(l)
-			if s.turn++; s.turn == s.slots.n {
+			if s.turn++; s.turn == s.slots.Len() {
 				s.turn, g.wrapped = 0, true
 				break
 			}
@@ -296,16 +294,16 @@ const turnsAhead = 8
 
 func (s *State) turnAhead() {
 	later := s.turn + 3*turnsAhead
-	if later >= s.slots.n {
+	if later >= s.slots.Len() {
 		return
 	}
-	s.slots.at(later).Ahead()
+	s.slots.At(later).Ahead()
 	round := s.filling.round
-	if l := s.slots.at(later - turnsAhead); l.Round != round {
-		l.Account.Ahead()
+	if l := s.slots.At(later - turnsAhead); l.Round != round {
+		l.Account().Ahead()
 	}
-	if l := s.slots.at(later - 2*turnsAhead); l.Round != round {
-		id := l.Account.ID
+	if l := s.slots.At(later - 2*turnsAhead); l.Round != round {
+		id := l.Account().ID
 		memory.Ahead(unsafe.Pointer(unsafe.StringData(id)), uintptr(len(id)))
 	}
 }
@@ -362,7 +360,7 @@ func (s *State) Cut() (*Generation, error) {
 	defer s.mu.Unlock()
 	cut := s.filling
 	if len(cut.dirty) > 0 {
-		s.takeTurns(turnsMin(s.slots.n) - cut.turns)
+		s.takeTurns(turnsMin(s.slots.Len()) - cut.turns)
 	}
 	cut.Header = s.header
 	if s.flying != nil {
@@ -377,11 +375,10 @@ func (s *State) Cut() (*Generation, error) {
 // checkpoint is on the disk. The generation must not be used any more once the next
 // is cut. Any goroutine may call it.
 func (s *State) Durable(g *Generation) {
-	numbers := s.noted(g)
 	s.mu.Lock()
 	s.durable, s.flying = g.number, nil
 	s.committed = g.Header
-	s.tell(g, numbers)
+	s.tell(g)
 	s.mu.Unlock()
 	select {
 	case s.spare <- g:

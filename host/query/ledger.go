@@ -114,7 +114,7 @@ func (l *ledger) fill(f *fact, slot *rate.Live, c rate.Content) {
 	if c.Final {
 		f.state = factFinal
 	}
-	plan := slot.Terms.Plan
+	plan := slot.Terms().Plan
 	f.amount, f.quantity = billing.Amount{}, billing.Quantity{}
 	end := min(len(plan.Lines)*rate.LineBytes, len(c.Data))
 	for data := c.Data[:end]; len(data) >= rate.LineBytes; data = data[rate.LineBytes:] {
@@ -135,35 +135,35 @@ func (l *ledger) fill(f *fact, slot *rate.Live, c rate.Content) {
 
 // account returns the number of a slot's account.
 func (l *ledger) account(slot *rate.Live) uint32 {
-	n, known := l.number[slot.Account]
+	n, known := l.number[slot.Account()]
 	if !known {
 		n = uint32(len(l.accounts))
-		l.number[slot.Account] = n
-		l.accounts = append(l.accounts, accountEntry{id: slot.Account.ID, newest: rate.Beginning})
+		l.number[slot.Account()] = n
+		l.accounts = append(l.accounts, accountEntry{id: slot.Account().ID, newest: rate.Beginning})
 	}
-	l.accounts[n].newest = max(l.accounts[n].newest, slot.Terms.Period)
+	l.accounts[n].newest = max(l.accounts[n].newest, slot.Terms().Period)
 	return n
 }
 
 // leaf returns the number of what a slot has in common with others.
 func (l *ledger) leaf(slot *rate.Live) (uint32, error) {
-	key := leafKey{slot.Terms, slot.Group()}
+	key := leafKey{slot.Terms(), slot.Group()}
 	if n, known := l.leafOf[key]; known {
 		return n, nil
 	}
-	zone, err := slot.Terms.Calendar.Location()
+	zone, err := slot.Terms().Calendar.Location()
 	if err != nil {
-		return 0, fmt.Errorf("query: account %q: %w", slot.Account.ID, err)
+		return 0, fmt.Errorf("query: account %q: %w", slot.Account().ID, err)
 	}
 	values, err := rate.DecodeGroup(slot.Group())
-	if err != nil || len(values) != len(slot.Terms.Plan.GroupBy) {
-		return 0, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", slot.Account.ID, len(values), len(slot.Terms.Plan.GroupBy))
+	if err != nil || len(values) != len(slot.Terms().Plan.GroupBy) {
+		return 0, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", slot.Account().ID, len(values), len(slot.Terms().Plan.GroupBy))
 	}
 	n := uint32(len(l.leaves))
 	l.leafOf[key] = n
 	l.leaves = append(l.leaves, leaf{
-		terms: slot.Terms, group: values, scale: scaleOf(slot.Terms.Plan.Rounding),
-		period: billing.Period{Start: time.Unix(0, slot.Terms.Period).In(zone)}.ID(),
+		terms: slot.Terms(), group: values, scale: scaleOf(slot.Terms().Plan.Rounding),
+		period: billing.Period{Start: time.Unix(0, slot.Terms().Period).In(zone)}.ID(),
 	})
 	return n, nil
 }

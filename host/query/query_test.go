@@ -66,7 +66,7 @@ func (w *world) commit(slots ...*rate.Slot) {
 			w.t.Fatal(err)
 		}
 		state.Durable(g)
-		w.engine.Committed(n, g.Accounts)
+		w.engine.Committed(n, func(fn func(string)) { state.AccountsOf(g, fn) })
 	}
 }
 

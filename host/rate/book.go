@@ -2,6 +2,7 @@ package rate
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"sort"
 	"strings"
@@ -42,46 +43,80 @@ type Account struct {
 	epoch uint32 // of the catalog that the ways were found by
 	// By the number of an event type, the slot that took the last one, where none
 	// can meet two: of the first types, and of those behind them.
-	near [waysNear]*Live
-	far  []*Live
+	near [waysNear]memory.Ref[Live]
+	far  *[]memory.Ref[Live] // nil for most
+	slab *Slab               // keeps the slots; nil for an account that the book does not have
 
-	Known   bool  // it stands in the book; the book sets it
 	held    bool  // the rater has a lane for it
 	Touched bool  // the book's: a slot has changed since somebody asked
 	fresh   int32 // the last cell of a new slot without group in the batch with the number below
 	freshIn uint32
 
-	Slots []*Live  // sorted by key; Insert adds to them
-	by    []*Terms // of the slots, so that one is found without a look at the others
+	slots []memory.Ref[Live] // sorted by key; Insert adds to them
+	by    []memory.Ref[Terms]
 	few   slotsRoom4
+	_     [8]byte // see below
 }
+
+// Accounts stand behind each other and begin with a line of memory, as slots do.
+const _ = -(unsafe.Sizeof(Account{}) % lineBytes)
 
 // waysNear is for how many event types an account has room without a look at
 // other memory.
 const waysNear = 10
 
-// The rooms for an account's slots: most have few, and memory in pieces is slow to
-// get and to find.
+// The rooms for an account's slots and their terms, by which one is found without a
+// look at the others: most have few, and memory in pieces is slow to get and to find.
 type (
 	slotsRoom4 struct {
-		slots [4]*Live
-		by    [4]*Terms
+		slots [4]memory.Ref[Live]
+		by    [4]memory.Ref[Terms]
 	}
 	slotsRoom16 struct {
-		slots [16]*Live
-		by    [16]*Terms
+		slots [16]memory.Ref[Live]
+		by    [16]memory.Ref[Terms]
 	}
 )
 
+// Known reports whether the book has the account.
+func (a *Account) Known() bool { return a.slab != nil }
+
+// Len is how many slots the account has.
+func (a *Account) Len() int { return len(a.slots) }
+
+// At returns one of its slots by its place in the order of their keys.
+func (a *Account) At(i int) *Live { return a.slots[i].Get() }
+
+// Slots goes through the account's slots, sorted by key. None may be added meanwhile.
+func (a *Account) Slots() iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		for i := range a.slots {
+			if !yield(a.slots[i].Get()) {
+				return
+			}
+		}
+	}
+}
+
+// Has reports whether there is a slot of which something is so.
+func (a *Account) Has(is func(*Live) bool) bool {
+	for i := range a.slots {
+		if is(a.slots[i].Get()) {
+			return true
+		}
+	}
+	return false
+}
+
 // Ahead has the caches read what routing will read of the account.
-func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.Known)) }
+func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.held)) }
 
 // AheadID has the caches read where the account's id is.
 func (a *Account) AheadID() { memory.Ahead(unsafe.Pointer(a), unsafe.Sizeof(a.ID)) }
 
 // aheadSlots does the same for what finding a slot will read.
 func (a *Account) aheadSlots() {
-	memory.Ahead(unsafe.Pointer(&a.Known), unsafe.Sizeof(*a)-unsafe.Offsetof(a.Known))
+	memory.Ahead(unsafe.Pointer(&a.held), unsafe.Sizeof(*a)-unsafe.Offsetof(a.held))
 }
 
 // Live is a slot as a book keeps it: it changes in place. Only the book may
@@ -91,8 +126,8 @@ func (a *Account) aheadSlots() {
 // of the processor's caches: with a million slots, each event costs as many looks
 // at memory as it touches lines.
 type Live struct {
-	Account  *Account
-	Terms    *Terms
+	account  memory.Ref[Account] // kept by the slab, as is all that follows without a pointer
+	terms    memory.Ref[Terms]
 	Events   uint64 // events priced
 	LastTime int64  // latest event time priced, unix ns; meaningless without events
 
@@ -109,7 +144,7 @@ type Live struct {
 	Round uint8  // the book's
 
 	near [nearBytes]byte
-	more *liveMore // nil for most
+	more memory.Ref[liveMore] // none for most
 }
 
 // liveMore is what few slots have.
@@ -128,55 +163,27 @@ const (
 // Ahead has the caches read the slot.
 func (l *Live) Ahead() { memory.Ahead(unsafe.Pointer(l), liveBytes) }
 
+// Account returns whose slot it is.
+func (l *Live) Account() *Account { return l.account.Get() }
+
+// Terms returns what it is priced by.
+func (l *Live) Terms() *Terms { return l.terms.Get() }
+
 // Group returns the slot's group, see Key.
 func (l *Live) Group() string {
-	if l.more == nil {
-		return ""
+	if m := l.more.Get(); m != nil {
+		return m.group
 	}
-	return l.more.group
-}
-
-// Name gives an empty slot its names.
-func (l *Live) Name(a *Account, t *Terms, group string) {
-	l.Account, l.Terms = a, t
-	if group != "" || l.more != nil {
-		l.beyond().group = group
-	}
-}
-
-// beyond makes room for what few slots have.
-func (l *Live) beyond() *liveMore {
-	if l.more == nil {
-		l.more = &liveMore{}
-	}
-	return l.more
+	return ""
 }
 
 // Data has the lines, LineBytes each, as many as the plan has, and behind them
 // the plugin's state.
 func (l *Live) Data() []byte {
 	if l.size == sizeFar {
-		return l.more.far
+		return l.more.Get().far
 	}
 	return l.near[:l.size:l.size]
-}
-
-// SetData puts lines and state in place of the data. They are copied.
-func (l *Live) SetData(lines, state []byte) {
-	n := len(lines) + len(state)
-	if l.size != sizeFar && n <= nearBytes {
-		l.size = uint16(n)
-		copy(l.near[:], lines)
-		copy(l.near[len(lines):], state)
-		return
-	}
-	m := l.beyond()
-	if cap(m.far) < n {
-		m.far = make([]byte, n, n+n/4) // what grows grows on
-	}
-	l.size, m.far = sizeFar, m.far[:n]
-	copy(m.far, lines)
-	copy(m.far[len(lines):], state)
 }
 
 // Lines returns the part of the data that has the lines.
@@ -192,14 +199,14 @@ func (l *Live) State() []byte {
 	return data[l.linesEnd(data):]
 }
 
-func (l *Live) linesEnd(data []byte) int { return min(len(l.Terms.Plan.Lines)*LineBytes, len(data)) }
+func (l *Live) linesEnd(data []byte) int { return min(len(l.Terms().Plan.Lines)*LineBytes, len(data)) }
 
 // Key names the slot.
-func (l *Live) Key() Key { return l.Terms.key(l.Account.ID, l.Group()) }
+func (l *Live) Key() Key { return l.Terms().key(l.Account().ID, l.Group()) }
 
 // Slot returns the slot as it stands, in memory of its own.
 func (l *Live) Slot() *Slot {
-	return NewSlot(l.Account.ID, l.Terms, l.Group(), l.Content())
+	return NewSlot(l.Account().ID, l.Terms(), l.Group(), l.Content())
 }
 
 // Content returns what changes of the slot, in the slot's own memory.
@@ -277,17 +284,17 @@ func (t *Terms) compare(o *Terms) int {
 // Find returns where the slot with these terms and group stands, or belongs.
 func (a *Account) Find(t *Terms, group string) (at int, found bool) {
 	return sort.Find(len(a.by), func(i int) int {
-		if c := t.compare(a.by[i]); c != 0 {
+		if c := t.compare(a.by[i].Get()); c != 0 {
 			return c
 		}
-		return strings.Compare(group, a.Slots[i].Group())
+		return strings.Compare(group, a.At(i).Group())
 	})
 }
 
 // FindBackward is Find for a slot that most likely stands before all others: as when
 // an account's slots are read back, the last one first.
 func (a *Account) FindBackward(t *Terms, group string) (at int, found bool) {
-	if len(a.by) == 0 || t.compare(a.by[0]) < 0 {
+	if len(a.by) == 0 || t.compare(a.by[0].Get()) < 0 {
 		return 0, false
 	}
 	return a.Find(t, group)
@@ -295,30 +302,27 @@ func (a *Account) FindBackward(t *Terms, group string) (at int, found bool) {
 
 // Insert puts a slot with its terms and group in, at the place that Find returned.
 func (a *Account) Insert(at int, l *Live) {
-	switch n := len(a.Slots); n {
+	switch n := len(a.slots); n {
 	case 0:
-		a.Slots, a.by = a.few.slots[:0], a.few.by[:0]
+		a.slots, a.by = a.few.slots[:0], a.few.by[:0]
 	case len(a.few.slots):
 		more := &slotsRoom16{}
-		a.Slots, a.by = append(more.slots[:0], a.Slots...), append(more.by[:0], a.by...)
+		a.slots, a.by = append(more.slots[:0], a.slots...), append(more.by[:0], a.by...)
 		a.few = slotsRoom4{}
 	}
 	// slices.Insert has its arguments in a list, which an optimised build may put on the heap.
-	a.Slots, a.by = append(a.Slots, nil), append(a.by, nil)
-	copy(a.Slots[at+1:], a.Slots[at:])
+	a.slots, a.by = append(a.slots, memory.Ref[Live]{}), append(a.by, memory.Ref[Terms]{})
+	copy(a.slots[at+1:], a.slots[at:])
 	copy(a.by[at+1:], a.by[at:])
-	a.Slots[at], a.by[at] = l, l.Terms
+	a.slots[at], a.by[at] = memory.RefTo(l), l.terms
 }
-
-// Reterm gives the slot at a place other terms under the same key.
-func (a *Account) Reterm(at int, t *Terms) { a.Slots[at].Terms, a.by[at] = t, t }
 
 // groups counts the slots that differ from these terms by the group at most.
 func (a *Account) groups(t *Terms) int {
-	first := sort.Search(len(a.by), func(i int) bool { return a.by[i].compare(t) >= 0 })
+	first := sort.Search(len(a.by), func(i int) bool { return a.by[i].Get().compare(t) >= 0 })
 	n := 0
 	for _, by := range a.by[first:] {
-		if by.compare(t) != 0 {
+		if by.Get().compare(t) != 0 {
 			break
 		}
 		n++
@@ -392,9 +396,9 @@ func (a *Account) way(k *kind, epoch uint32) *Live {
 	switch n := int(k.number); {
 	case a.epoch != epoch:
 	case n < waysNear:
-		return a.near[n]
-	case n-waysNear < len(a.far):
-		return a.far[n-waysNear]
+		return a.near[n].Get()
+	case a.far != nil && n-waysNear < len(*a.far):
+		return (*a.far)[n-waysNear].Get()
 	}
 	return nil
 }
@@ -406,16 +410,18 @@ func (a *Account) remember(k *kind, epoch uint32, l *Live) {
 	}
 	if a.epoch != epoch {
 		clear(a.near[:])
-		clear(a.far)
-		a.epoch = epoch
+		a.far, a.epoch = nil, epoch
 	}
 	n := int(k.number)
 	if n < waysNear {
-		a.near[n] = l
+		a.near[n] = memory.RefTo(l)
 		return
 	}
-	if n -= waysNear; n >= len(a.far) {
-		a.far = append(a.far, make([]*Live, n+1-len(a.far))...)
+	if a.far == nil {
+		a.far = &[]memory.Ref[Live]{}
 	}
-	a.far[n] = l
+	if n -= waysNear; n >= len(*a.far) {
+		*a.far = append(*a.far, make([]memory.Ref[Live], n+1-len(*a.far))...)
+	}
+	(*a.far)[n] = memory.RefTo(l)
 }

@@ -123,7 +123,7 @@ func (b *batch) begin(book Book, events []Event) {
 	b.kinds = slices.Grow(b.kinds[:0], n)[:n]
 	b.met = slices.Grow(b.met[:0], n)[:n]
 	for _, a := range b.came {
-		if !a.Known && !a.held {
+		if !a.Known() && !a.held {
 			*a = Account{}
 			b.vacant = append(b.vacant, a)
 		}

@@ -74,8 +74,16 @@ func (s source) CheckParams(string, string, json.RawMessage, billing.Currency) (
 
 // book is a state in memory.
 type book struct {
+	t        testing.TB
 	accounts map[string]*rate.Account
+	slots    *rate.Slab
 	closed   int64
+}
+
+func newBook(t testing.TB) *book {
+	t.Helper()
+	accounts := map[string]*rate.Account{}
+	return &book{t: t, accounts: accounts, slots: rate.NewSlab(accounts), closed: rate.Beginning}
 }
 
 func (b *book) Accounts(events []rate.Event, into []*rate.Account) {
@@ -93,23 +101,29 @@ func (b *book) take(changes []rate.Change) {
 	for _, c := range changes {
 		l := c.Slot
 		if l == nil {
-			l = &rate.Live{}
-			l.Name(c.Account, c.Terms, c.Group)
-			b.accounts[c.Account.ID], c.Account.Known = c.Account, true
+			if c.Terms.Number == 0 {
+				b.slots.Keep(c.Terms)
+			}
+			b.slots.Take(c.Account)
+			l = b.slots.Add()
+			if err := b.slots.Name(l, c.Account, c.Terms, c.Group); err != nil {
+				b.t.Fatal(err)
+			}
+			b.accounts[c.Account.ID] = c.Account
 			at, _ := c.Account.Find(c.Terms, c.Group)
 			c.Account.Insert(at, l)
 		}
 		l.Events += c.Events
 		l.LastTime = max(l.LastTime, c.LastTime)
-		l.SetData(c.Lines, c.State)
+		b.slots.SetData(l, c.Lines, c.State)
 	}
 }
 
-// slots returns all slots by key.
-func (b *book) slots() map[rate.Key]*rate.Slot {
+// byKey returns all slots by key.
+func (b *book) byKey() map[rate.Key]*rate.Slot {
 	slots := map[rate.Key]*rate.Slot{}
 	for _, a := range b.accounts {
-		for _, l := range a.Slots {
+		for l := range a.Slots() {
 			slots[l.Key()] = l.Slot()
 		}
 	}
@@ -129,7 +143,7 @@ func newWorld(t testing.TB, yaml string) *world {
 	if problems = append(problems, c.Resolve(builtins)...); len(problems) > 0 {
 		t.Fatalf("catalog: %v", problems)
 	}
-	w := &world{t: t, rater: rate.NewRater(builtins), book: &book{accounts: map[string]*rate.Account{}, closed: rate.Beginning}}
+	w := &world{t: t, rater: rate.NewRater(builtins), book: newBook(t)}
 	w.rater.SetCatalog(c)
 	t.Cleanup(func() {
 		if err := w.rater.Close(context.Background()); err != nil {
@@ -162,7 +176,7 @@ func (w *world) rate(events []rate.Event, size int) []rate.Rejection {
 func (w *world) amounts() map[string]string {
 	w.t.Helper()
 	sums := map[string]string{}
-	for k, s := range w.book.slots() {
+	for k, s := range w.book.byKey() {
 		var sum billing.Decimal
 		for _, l := range s.Lines {
 			var err error
@@ -253,15 +267,15 @@ func TestBatchSizeChangesNothing(t *testing.T) {
 		if diff := cmp.Diff(rejected, w.rate(events, size)); diff != "" {
 			t.Errorf("rejections in batches of %d: %s", size, diff)
 		}
-		have := w.book.slots()
-		for k, s := range reference.book.slots() {
+		have := w.book.byKey()
+		for k, s := range reference.book.byKey() {
 			other := have[k]
 			if other == nil || other.Events != s.Events || string(other.State) != string(s.State) || !cmp.Equal(other.Lines, s.Lines) {
 				t.Errorf("slot %v in batches of %d: %+v, one by one %+v", k, size, other, s)
 			}
 		}
-		if len(w.book.slots()) != len(reference.book.slots()) {
-			t.Errorf("%d slots in batches of %d, %d one by one", len(w.book.slots()), size, len(reference.book.slots()))
+		if len(w.book.byKey()) != len(reference.book.byKey()) {
+			t.Errorf("%d slots in batches of %d, %d one by one", len(w.book.byKey()), size, len(reference.book.byKey()))
 		}
 	}
 }
@@ -346,8 +360,8 @@ default_subscriptions: [by_user]
 			rejected[1].Event != rate.MaxGroups+1 {
 			t.Errorf("batches of %d: rejected %+v", size, rejected)
 		}
-		if len(w.book.slots()) != rate.MaxGroups {
-			t.Errorf("batches of %d: %d groups, want %d", size, len(w.book.slots()), rate.MaxGroups)
+		if len(w.book.byKey()) != rate.MaxGroups {
+			t.Errorf("batches of %d: %d groups, want %d", size, len(w.book.byKey()), rate.MaxGroups)
 		}
 	}
 }
@@ -415,7 +429,7 @@ default_subscriptions: [tiers]
 		t.Fatal(rejected)
 	}
 	var slots []*rate.Slot
-	for _, s := range w.book.slots() {
+	for _, s := range w.book.byKey() {
 		slots = append(slots, s)
 	}
 	slices.SortFunc(slots, func(a, b *rate.Slot) int { return a.Compare(b.Key) })

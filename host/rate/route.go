@@ -32,7 +32,7 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 	if k == nil {
 		return noMeter(e)
 	}
-	if s := b.met[i]; s != nil && !s.Final && s.Terms.holds(e.Time) {
+	if s := b.met[i]; s != nil && !s.Final && s.Terms().holds(e.Time) {
 		h := b.nextHit(i)
 		if v := h.measure(e, k.meters[0]); v != nil {
 			return v
@@ -140,7 +140,7 @@ func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, c *
 	if l == nil {
 		return b.hitNew(ctx, newSlot{a, t, ""}, k)
 	}
-	if l.Terms.PeriodEnd == t.PeriodEnd && l.Terms.ActiveFrom == t.ActiveFrom && l.Terms.ActiveUntil == t.ActiveUntil && l.Terms.Calendar == t.Calendar {
+	if by := l.Terms(); by.PeriodEnd == t.PeriodEnd && by.ActiveFrom == t.ActiveFrom && by.ActiveUntil == t.ActiveUntil && by.Calendar == t.Calendar {
 		a.remember(k, b.rater.epoch, l)
 	}
 	return b.hit(ctx, l)
@@ -150,7 +150,7 @@ func (b *batch) routeSingle(ctx context.Context, i int, a *Account, k *kind, c *
 // none.
 func (a *Account) slot(t *Terms, group string) *Live {
 	if at, found := a.Find(t, group); found {
-		return a.Slots[at]
+		return a.At(at)
 	}
 	return nil
 }
@@ -306,13 +306,13 @@ func (b *batch) add(cell int32) {
 // hit adds the hit of a slot that the book has.
 func (b *batch) hit(ctx context.Context, s *Live) *verdict {
 	if s.batch != b.number {
-		c, err := b.newCell(ctx, s.Terms)
+		c, err := b.newCell(ctx, s.Terms())
 		if err != nil {
 			return &verdict{err: err}
 		}
 		data := s.Data()
 		end := s.linesEnd(data)
-		c.slot, c.account, c.group, c.lines, c.state, c.used = s, s.Account, s.Group(), data[:end:end], data[end:], s.Events > 0
+		c.slot, c.account, c.group, c.lines, c.state, c.used = s, s.Account(), s.Group(), data[:end:end], data[end:], s.Events > 0
 		s.batch, s.cell = b.number, int32(len(b.cells)-1)
 	}
 	b.add(s.cell)

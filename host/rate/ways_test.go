@@ -57,7 +57,7 @@ func TestManyTypesAndAccounts(t *testing.T) {
 		if rejected := w.rate(events, size); len(rejected) != refused {
 			t.Fatalf("batches of %d: %d events were refused, not %d: %+v", size, len(rejected), refused, rejected[0])
 		}
-		slots := w.book.slots()
+		slots := w.book.byKey()
 		if len(slots) != len(want) {
 			t.Errorf("batches of %d: %d slots, want %d", size, len(slots), len(want))
 		}
@@ -85,11 +85,17 @@ func TestParseDecimal(t *testing.T) {
 // given.
 func TestLiveData(t *testing.T) {
 	plan := &rate.Plan{Lines: make([]rate.PlanLine, 2)}
-	l := &rate.Live{Account: &rate.Account{}, Terms: &rate.Terms{Plan: plan}}
+	account := &rate.Account{}
+	slots := rate.NewSlab(account)
+	slots.Take(account)
+	l := slots.Add()
+	if err := slots.Name(l, account, slots.Terms(slots.Keep(&rate.Terms{Plan: plan})), ""); err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		lines := rapid.SliceOfN(rapid.Byte(), 2*rate.LineBytes, 2*rate.LineBytes).Draw(t, "lines")
 		state := rapid.SliceOfN(rapid.Byte(), 0, 400).Draw(t, "state")
-		l.SetData(lines, state)
+		slots.SetData(l, lines, state)
 		if string(l.Lines()) != string(lines) || string(l.State()) != string(state) || len(l.Data()) != len(lines)+len(state) {
 			t.Errorf("lines %x, state %x: have %x", lines, state, l.Data())
 		}

@@ -108,22 +108,22 @@ default_subscriptions: [changing]
 			rejected = append(rejected, r)
 		}
 	}
-	if len(rejected) < 20 || len(fresh.book.slots()) < 15 {
-		t.Fatalf("%d rejected, %d slots: the events show nothing", len(rejected), len(fresh.book.slots()))
+	if len(rejected) < 20 || len(fresh.book.byKey()) < 15 {
+		t.Fatalf("%d rejected, %d slots: the events show nothing", len(rejected), len(fresh.book.byKey()))
 	}
 	for _, size := range []int{1, 50, len(events)} {
 		w := newWorld(t, yaml)
 		if diff := cmp.Diff(rejected, w.rate(events, size)); diff != "" {
 			t.Errorf("rejections in batches of %d: %s", size, diff)
 		}
-		have := w.book.slots()
-		for k, s := range fresh.book.slots() {
+		have := w.book.byKey()
+		for k, s := range fresh.book.byKey() {
 			if got := have[k]; got == nil || !cmp.Equal(got.Lines, s.Lines) || got.Events != s.Events {
 				t.Errorf("slot %v in batches of %d: %+v, want %+v", k, size, got, s)
 			}
 		}
-		if len(w.book.slots()) != len(fresh.book.slots()) {
-			t.Errorf("%d slots in batches of %d, want %d", len(w.book.slots()), size, len(fresh.book.slots()))
+		if len(w.book.byKey()) != len(fresh.book.byKey()) {
+			t.Errorf("%d slots in batches of %d, want %d", len(w.book.byKey()), size, len(fresh.book.byKey()))
 		}
 	}
 }

@@ -13,8 +13,8 @@ type mutant struct {
 // mutants are bugs of the kind that loses or doubles money after a failure.
 var mutants = []mutant{
 	{"shown as committed before it is durable", []edit{
-		{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(g)\n	p.host.committed(p, g.Accounts)\n	if err := c.store(ctx, &commit); err != nil {"},
-		{"host/commit.go", "	p.state.Durable(g)\n	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	p.host.committed(p, g.Accounts)\n	// What goes", "	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	// What goes"},
+		{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(g)\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })\n	if err := c.store(ctx, &commit); err != nil {"},
+		{"host/commit.go", "	p.state.Durable(g)\n	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })\n	// What goes", "	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	// What goes"},
 	}},
 	{"position committed before what it stands for", []edit{
 		{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	if err := c.store(ctx, &checkpoint.Commit{Header: header}); err != nil {\n		return err\n	}\n"},
