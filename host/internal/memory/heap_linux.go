@@ -82,15 +82,12 @@ func (h *Heap) wanted(goal, system uint64) uint64 {
 
 // reserve sets so many bytes aside.
 func (h *Heap) reserve(bytes uint64) {
-	first := len(h.places) == 0
-	if first {
+	if len(h.places) == 0 {
 		h.outside = heapUsed()
 	}
 	from, until := setAside(bytes)
 	h.places = append(h.places, place{from, until, from})
-	if first {
-		runtime.GC() // the heap is small: this is the cheap moment
-	}
+	runtime.GC() // else the object counts for the next goal, which asks for one more place
 }
 
 // setAside makes the object. That it is dropped when the function returns takes a stack

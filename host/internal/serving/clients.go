@@ -263,11 +263,13 @@ func (c *clients) prepare() error {
 // send has usage flow at the rate that is wanted, or as near as it comes, over one
 // stream.
 func (c *clients) send(ctx context.Context) error {
+	// The stream has the context that is asked whether all is over: one that ends first
+	// would be a failure.
+	group, ctx := errgroup.WithContext(ctx)
 	stream, err := c.calls.Usage.IngestStream(ctx)
 	if err != nil {
-		return err
+		return unlessOver(ctx, err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	open := make(chan struct{}, chunksOpen)
 	group.Go(func() error {
 		for ctx.Err() == nil {
