@@ -46,8 +46,9 @@ type Applied struct {
 	Digest    string
 	Changes   []catalog.Change
 	Positions []query.Position // of the markers
-	// Warnings are what the operator should know, a sentence each: usage that went
-	// ahead of the change, and plugins in force that are revoked.
+	// Warnings are what the operator should know, a sentence each: versions that drop
+	// what accounts carry from period to period, usage that went ahead of the change, and
+	// plugins in force that are revoked.
 	Warnings []string
 	Shadows  []string              // tariffs whose shadows were started
 	Repriced *query.BackfillReport // what Reprice with DryRun would change
@@ -68,14 +69,18 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 	next := current.Merge(parsed, request.Prune)
 	resolver := h.newResolver(ctx, current, request)
 	problems = append(problems, next.Resolve(resolver)...)
-	err := resolver.close()
-	if err != nil {
+	var dropped []string
+	var err error
+	if len(problems) == 0 && !request.Shadow {
+		dropped, err = resolver.dropped(current, next)
+	}
+	if err = errors.Join(err, resolver.close()); err != nil {
 		return Applied{}, fmt.Errorf("host: catalog: %w", err)
 	}
 	if len(problems) > 0 {
 		return Applied{Problems: catalog.SortProblems(problems)}, nil
 	}
-	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next)}
+	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next), Warnings: dropped}
 	if request.Shadow {
 		return h.applyShadow(resolver, current, next, result)
 	}
@@ -118,7 +123,7 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		return Applied{}, err
 	}
 	if !request.Reprice {
-		result.Warnings = h.overtaken(next, result.Changes)
+		result.Warnings = append(result.Warnings, h.overtaken(next, result.Changes)...)
 	}
 	revoked, err := h.revokedInUse(ctx)
 	for _, p := range revoked {
@@ -410,18 +415,24 @@ func tariffOf(m *plugins.Module, name string) (digest, tariff string, err error)
 
 // CheckParams has the plugin itself judge the parameters.
 func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, currency billing.Currency) ([]string, error) {
+	answer, err := r.check(module, tariff, params, currency)
+	return slices.Clone(answer.dimensions), err
+}
+
+// check has a plugin say what it makes of parameters, unless it has said it before.
+func (r *resolver) check(module, tariff string, params json.RawMessage, currency billing.Currency) (checkedAnswer, error) {
 	question := checkedParams{module, tariff, string(params), currency}
-	if dimensions, known := r.registry.checked.answer(question); known {
-		return dimensions, nil
+	if answer, known := r.registry.checked.answer(question); known {
+		return answer, nil
 	}
 	m, err := r.registry.Module(r.ctx, module)
 	if err != nil {
-		return nil, err
+		return checkedAnswer{}, err
 	}
 	instance := r.instances[module]
 	if instance == nil {
 		if instance, err = m.NewInstance(r.ctx); err != nil {
-			return nil, err
+			return checkedAnswer{}, err
 		}
 		if r.instances == nil {
 			r.instances = map[string]*plugins.Instance{}
@@ -430,14 +441,15 @@ func (r *resolver) CheckParams(module, tariff string, params json.RawMessage, cu
 	}
 	plans, err := instance.Configure(r.ctx, []plugins.ConfigRequest{{Tariff: tariff, Params: params, Currency: string(currency)}})
 	if err != nil {
-		return nil, err
+		return checkedAnswer{}, err
 	}
 	manifest := m.Manifest()
 	if entry, _ := manifest.Tariff(tariff); entry.Kind == plugins.KindRule && plans[0].CarrySize > 0 {
-		return nil, fmt.Errorf("invoice rule %q carries state from one period into the next, which only tariffs can", tariff)
+		return checkedAnswer{}, fmt.Errorf("invoice rule %q carries state from one period into the next, which only tariffs can", tariff)
 	}
-	r.registry.checked.keep(question, plans[0].Dimensions)
-	return plans[0].Dimensions, nil
+	answer := checkedAnswer{dimensions: plans[0].Dimensions, carries: plans[0].CarrySize > 0}
+	r.registry.checked.keep(question, answer)
+	return answer, nil
 }
 
 // close drops the instances that judged parameters.

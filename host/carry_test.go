@@ -5,10 +5,12 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tollway/tollway/host"
+	"github.com/tollway/tollway/host/catalog"
 	"github.com/tollway/tollway/sdk/billing"
 )
 
@@ -179,4 +181,52 @@ default_subscriptions: [seats, calls]
 	r.close("2026-02", "")
 	wantBills(t, r.bills(host.InvoiceFilter{}),
 		"emma.2026-01-01.EUR.0 101.00", "emma.2026-02-01.EUR.0 202.00", "noah.2026-02-01.EUR.0 101.00")
+}
+
+// Who applies a version that would begin without what accounts carry is told, before
+// anything is changed too: a version within a period begins anew, and so does one that
+// another tariff of a plugin prices.
+func TestApplyTellsWhatIsNotCarried(t *testing.T) {
+	const first = "{effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: \"1\"}}"
+	version := func(from, plugin, params string) string {
+		return strings.Replace(levels, first, fmt.Sprintf("%s, {effective_from: %s, plugin: %s, params: %s}", first, from, plugin, params), 1)
+	}
+	const dearer = `{type: sum, recurring: true, unit_price: "2"}`
+	const begins = "tariff level: the version of %s takes nothing over of what accounts carry from one period into the next, such as levels: "
+	for name, c := range map[string]struct{ yaml, want string }{
+		"within a period": {
+			version("2026-02-15T00:00:00Z", "aggregation", dearer),
+			fmt.Sprintf(begins, "2026-02-15T00:00:00Z") + "it begins within a period; have it begin with one, as at 2026-03-01T00:00:00Z",
+		},
+		"with a period": {version("2026-03-01T00:00:00Z", "aggregation", dearer), ""},
+		"another zone": {
+			version("2026-03-01T00:00:00Z", "aggregation", dearer) + "accounts: [{id: noah, time_zone: Europe/Berlin, subscriptions: [{tariff: level}]}]\n",
+			fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it begins within a period; have it begin with one, as at 2026-04-01T00:00:00+02:00",
+		},
+		"another zone, without the tariff": {
+			version("2026-03-01T00:00:00Z", "aggregation", dearer) + "accounts: [{id: noah, time_zone: Europe/Berlin, subscriptions: [{tariff: plain}]}]\n", "",
+		},
+		"another tariff": {
+			version("2026-03-01T00:00:00Z", "per_unit", `{unit_price: "2"}`),
+			fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it is priced by per_unit, and was by aggregation",
+		},
+		"nothing is carried": {strings.ReplaceAll(version("2026-02-15T00:00:00Z", "aggregation", dearer), "recurring: true", "recurring: false"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startHost(t, 1, "2026-01-01T00:00:00Z")
+			dry, err := r.Apply(r.wait(), host.ApplyRequest{Files: []catalog.File{{Name: "catalog.yaml", Data: []byte(c.yaml)}}, DryRun: true})
+			if err != nil || len(dry.Problems) > 0 {
+				t.Fatal(err, dry.Problems)
+			}
+			for _, applied := range []host.Applied{dry, r.apply(c.yaml)} {
+				if got := strings.Join(applied.Warnings, "\n"); got != c.want {
+					t.Errorf("warnings %q, want %q", got, c.want)
+				}
+			}
+			if again := r.apply(c.yaml); len(again.Warnings) > 0 { // it was said
+				t.Errorf("the same catalog again: %q", again.Warnings)
+			}
+		})
+	}
 }

@@ -49,8 +49,14 @@ type ownPlugin struct {
 // apply checks has been checked by the one before. It is safe for concurrent use.
 type paramsChecked struct {
 	mu    sync.Mutex
-	taken map[checkedParams][]string // the dimensions that the tariff reads then
-	bytes int                        // of the parameters
+	taken map[checkedParams]checkedAnswer
+	bytes int // of the parameters
+}
+
+// checkedAnswer is what a plugin says of parameters that it takes. It is not changed.
+type checkedAnswer struct {
+	dimensions []string // that the tariff reads then
+	carries    bool     // slots leave something to those of the next period
 }
 
 // checkedParams is what was asked.
@@ -63,22 +69,22 @@ type checkedParams struct {
 const checkedBytes = 4 << 20
 
 // answer returns what was said, false when it is not known.
-func (c *paramsChecked) answer(of checkedParams) (dimensions []string, known bool) {
+func (c *paramsChecked) answer(of checkedParams) (answer checkedAnswer, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dimensions, known = c.taken[of]
-	return slices.Clone(dimensions), known
+	answer, known = c.taken[of]
+	return answer, known
 }
 
 // keep remembers parameters that a plugin has taken.
-func (c *paramsChecked) keep(of checkedParams, dimensions []string) {
+func (c *paramsChecked) keep(of checkedParams, answer checkedAnswer) {
 	const beside = 256 // what else an entry takes, about
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bytes += len(of.params) + beside; c.bytes > checkedBytes || c.taken == nil {
-		c.taken, c.bytes = map[checkedParams][]string{}, len(of.params)+beside
+		c.taken, c.bytes = map[checkedParams]checkedAnswer{}, len(of.params)+beside
 	}
-	c.taken[of] = slices.Clone(dimensions)
+	c.taken[of] = answer
 }
 
 // newRegistry makes a registry that knows the built-in modules.
