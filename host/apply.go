@@ -60,27 +60,15 @@ type Applied struct {
 func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error) {
 	h.applying.Lock()
 	defer h.applying.Unlock()
-	parsed, problems := catalog.Parse(request.Files)
 	if err := h.catalogs.refresh(ctx); err != nil {
 		return Applied{}, err
 	}
 	current, revision, digest := h.catalogs.newest()
-	keepPinned(current, parsed)
-	next := current.Merge(parsed, request.Prune)
-	resolver := h.newResolver(ctx, current, request)
-	problems = append(problems, next.Resolve(resolver)...)
-	var dropped []string
-	var err error
-	if len(problems) == 0 && !request.Shadow {
-		dropped, err = resolver.dropped(current, next)
+	next, resolver, result, err := h.judge(ctx, current, request)
+	if err != nil || len(result.Problems) > 0 {
+		return result, err
 	}
-	if err = errors.Join(err, resolver.close()); err != nil {
-		return Applied{}, fmt.Errorf("host: catalog: %w", err)
-	}
-	if len(problems) > 0 {
-		return Applied{Problems: catalog.SortProblems(problems)}, nil
-	}
-	result := Applied{Revision: revision, Digest: digest, Changes: catalog.Compare(current, next), Warnings: dropped}
+	result.Revision, result.Digest = revision, digest
 	if request.Shadow {
 		return h.applyShadow(resolver, current, next, result)
 	}
@@ -130,6 +118,27 @@ func (h *Host) Apply(ctx context.Context, request ApplyRequest) (Applied, error)
 		result.Warnings = append(result.Warnings, fmt.Sprintf("plugin %s %s (%s) is in force and %s; replace it", p.Name, p.Version, usedBy(p), p.Revoked))
 	}
 	return result, err
+}
+
+// judge merges what is to be applied with the catalog in force, and has plugins and
+// parameters checked. The result has the problems, else the changes and warnings.
+func (h *Host) judge(ctx context.Context, current *catalog.Catalog, request ApplyRequest) (next *catalog.Catalog, r *resolver, result Applied, err error) {
+	parsed, problems := catalog.Parse(request.Files)
+	keepPinned(current, parsed)
+	next = current.Merge(parsed, request.Prune)
+	r = h.newResolver(ctx, current, request)
+	problems = append(problems, next.Resolve(r)...)
+	if len(problems) == 0 && !request.Shadow {
+		result.Warnings, err = r.dropped(current, next)
+	}
+	if err = errors.Join(err, r.close()); err != nil {
+		return nil, nil, Applied{}, fmt.Errorf("host: catalog: %w", err)
+	}
+	if len(problems) > 0 {
+		return next, r, Applied{Problems: catalog.SortProblems(problems)}, nil
+	}
+	result.Changes = catalog.Compare(current, next)
+	return next, r, result, nil
 }
 
 // keepPinned gives versions that name a built-in, and stand in force with the
