@@ -100,6 +100,7 @@ race: export GODEBUG = clobberfree=1
 race: $(TARIFFS) tools-test ## runs the tests under the race detector, where it is affordable
 	$(call go-test,$(RACE_PACKAGES),-race -short)
 	$(call go-test,./host,-race -short -run '$(RACE_HOST)')
+	$(call go-test,./host/rate,-race -short -run 'Slab|Live')
 
 generate: tools-generate ## makes the code of the protocol again; where npm is, the TypeScript and the dashboard that is built with it too
 	$(BIN)/buf generate

@@ -33,8 +33,17 @@ func (r *resolver) dropped(current, next *catalog.Catalog) ([]string, error) {
 			at := version.EffectiveFrom.Format(time.RFC3339)
 			if starts, inside := startsInside(next, name, version.EffectiveFrom); inside {
 				warnings = append(warnings, fmt.Sprintf(what+"it begins within a period; have it begin with one, as at %s", name, at, starts.Format(time.RFC3339)))
-			} else if before.Name != version.Name {
+				continue
+			}
+			if before.Name != version.Name {
 				warnings = append(warnings, fmt.Sprintf(what+"it is priced by %s, and was by %s", name, at, version.Name, before.Name))
+				continue
+			}
+			if answer, err = r.check(version.Module, version.Name, version.Params, t.Currency); err != nil {
+				return nil, err
+			}
+			if !answer.carries {
+				warnings = append(warnings, fmt.Sprintf(what+"it carries nothing itself", name, at))
 			}
 		}
 	}

@@ -210,6 +210,9 @@ func TestApplyTellsWhatIsNotCarried(t *testing.T) {
 			version("2026-03-01T00:00:00Z", "per_unit", `{unit_price: "2"}`),
 			fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it is priced by per_unit, and was by aggregation",
 		},
+		"nothing is carried on": {
+			version("2026-03-01T00:00:00Z", "aggregation", `{type: sum, unit_price: "2"}`), fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it carries nothing itself",
+		},
 		"nothing is carried": {strings.ReplaceAll(version("2026-02-15T00:00:00Z", "aggregation", dearer), "recurring: true", "recurring: false"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ var waste []byte
 // Who has one slot has all that it leads to, although the garbage collector does not
 // look into slots.
 func TestSlabKeeps(t *testing.T) {
-	const accounts, each = 300, 20 // small blocks and large ones, and accounts that outgrow their room twice
+	const accounts, each = 900, 20 // small blocks and large ones, and accounts that outgrow their room twice
 	garbage := func() {
 		for range 3 {
 			runtime.GC()
