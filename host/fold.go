@@ -81,7 +81,7 @@ func (p *partition) reached(m *stream.Message) {
 	if p.trial != nil {
 		return
 	}
-	p.host.queries.Advanced()
+	p.host.queries.Advanced(p.number)
 	p.committer.changed(m.Time)
 }
 

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -33,8 +32,7 @@ type Engine struct {
 	// that they stand for.
 	generations []atomic.Uint32
 
-	moved    *signal // at each checkpoint
-	advanced *signal // whenever the latest state moves on, while anybody waits for that
+	waiting []waiting // by partition
 
 	mu         sync.Mutex
 	watchers   map[string]*audience
@@ -45,37 +43,13 @@ type Engine struct {
 
 	scratch sync.Pool // of answers, see Subtotals.Release
 
-	watching  atomic.Int32 // watches that are open
-	impatient atomic.Int32 // how many wait for the latest state
-}
-
-// signal tells any number that wait that something has happened.
-type signal struct {
-	mu sync.Mutex
-	c  chan struct{}
-}
-
-func newSignal() *signal { return &signal{c: make(chan struct{})} }
-
-// next is closed when it happens next.
-func (s *signal) next() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.c
-}
-
-// fire says that it has happened.
-func (s *signal) fire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.c)
-	s.c = make(chan struct{})
+	watching atomic.Int32 // watches that are open
 }
 
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
 	e := &Engine{
-		partitions: partitions, instance: newInstance(), moved: newSignal(), advanced: newSignal(),
+		partitions: partitions, instance: newInstance(), waiting: make([]waiting, len(partitions)),
 		generations: make([]atomic.Uint32, len(partitions)), watchers: map[string]*audience{}, everything: map[*Watcher]struct{}{},
 	}
 	for i, p := range partitions {
@@ -105,7 +79,7 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 	if watched {
 		collect()
 	}
-	defer e.moved.fire()
+	defer e.come(partition, accumulate.Committed)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.generations[partition].Store(generation)
@@ -145,11 +119,8 @@ func (e *Engine) generationsNow() []uint32 {
 
 // Advanced tells the engine that the latest state of a partition has moved on. It
 // costs next to nothing while nobody waits for that.
-func (e *Engine) Advanced() {
-	if e.impatient.Load() == 0 {
-		return
-	}
-	e.advanced.fire()
+func (e *Engine) Advanced(partition int) {
+	e.come(partition, accumulate.Latest)
 }
 
 // AsOf says how far the committed state of the partitions has come; none given
@@ -190,53 +161,6 @@ func (e *Engine) asOf(partitions []int, headers []accumulate.Header) AsOf {
 		a.Watermark = time.Unix(0, watermark).UTC()
 	}
 	return a
-}
-
-// ErrNotReached reports that a partition had not come to the position asked for
-// when the wait was over.
-var ErrNotReached = errors.New("the position asked for has not been reached yet")
-
-// Wait returns once every position is committed, or an error that wraps
-// ErrNotReached when ctx ends before.
-func (e *Engine) Wait(ctx context.Context, positions []Position) error {
-	return e.wait(ctx, positions, accumulate.Committed, e.moved)
-}
-
-// WaitLatest returns once every position is in the latest state, which is sooner
-// than Wait and does not survive a crash before the log is read again.
-func (e *Engine) WaitLatest(ctx context.Context, positions []Position) error {
-	e.impatient.Add(1)
-	defer e.impatient.Add(-1)
-	return e.wait(ctx, positions, accumulate.Latest, e.advanced)
-}
-
-func (e *Engine) wait(ctx context.Context, positions []Position, v accumulate.View, s *signal) error {
-	for {
-		moved := s.next()
-		behind, have, err := e.behind(positions, v)
-		if err != nil || behind == nil {
-			return err
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: partition %d is at %d, asked for %d", ErrNotReached, behind.Partition, have, behind.Sequence)
-		}
-	}
-}
-
-// behind returns the first position that a state has not come to, and how far it
-// is; nil when it has come to all.
-func (e *Engine) behind(positions []Position, v accumulate.View) (p *Position, have uint64, err error) {
-	for i, p := range positions {
-		if p.Partition < 0 || p.Partition >= len(e.partitions) || p.Stream != "" && p.Stream != e.partitions[p.Partition].Stream {
-			return nil, 0, fmt.Errorf("%w: there is no stream %q with partition %d", ErrInvalid, p.Stream, p.Partition)
-		}
-		if have := e.partitions[p.Partition].State.HeaderOf(v).Position; have < p.Sequence {
-			return &positions[i], have, nil
-		}
-	}
-	return nil, 0, nil
 }
 
 // ErrInvalid reports a question that cannot be answered as it was put.

@@ -60,7 +60,7 @@ func (w *world) commit(slots ...*rate.Slot) {
 		}
 		state.Now().Position++
 		state.Publish()
-		w.engine.Advanced()
+		w.engine.Advanced(n)
 		g, err := state.Cut()
 		if err != nil {
 			w.t.Fatal(err)
@@ -203,7 +203,7 @@ func TestLatestIsAhead(t *testing.T) {
 	time.Sleep(10 * time.Millisecond) // whether it waits already or not, it must come back
 	w.states[0].Now().Position++
 	w.states[0].Publish()
-	w.engine.Advanced()
+	w.engine.Advanced(0)
 	if err := <-arrived; err != nil {
 		t.Fatal(err)
 	}

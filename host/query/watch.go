@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tollway/tollway/host/accumulate"
 	"github.com/tollway/tollway/host/rate"
 	"github.com/tollway/tollway/sdk/billing"
 )
@@ -56,6 +57,7 @@ type Watcher struct {
 	dirty    atomic.Bool // the one account has changed
 	signal   chan struct{}
 	shown    []Subtotal // of the one account's latest state, what was shown last
+	seen     uint64     // the position of that
 }
 
 // Watch begins to follow the filter's subtotals. heartbeat is the longest time
@@ -145,6 +147,7 @@ func (w *Watcher) Next(ctx context.Context) (Update, error) {
 		case <-w.pause:
 			w.pause = nil
 		case <-latest.moved():
+			latest.stop()
 			w.takeRest(max(w.interval, latestRest))
 			w.dirty.Store(true)
 			w.wake()
@@ -288,7 +291,7 @@ func (w *Watcher) takeLatest() (u Update, some bool, err error) {
 		return Update{}, false, err
 	}
 	before := w.shown
-	w.shown = page.Subtotals
+	w.shown, w.seen = page.Subtotals, page.AsOf.Positions[0].Sequence
 	page.Subtotals = nil
 	for i, s := range w.shown {
 		// They are in order: what stands behind a new one is sent once more.
@@ -309,32 +312,39 @@ func sameSubtotal(a, b Subtotal) bool {
 // with each batch of events, of whatever account.
 const latestRest = 20 * time.Millisecond
 
-// latestFollower waits for the latest state to move on; of the committed state it
-// waits for nothing.
-type latestFollower struct{ w *Watcher }
+// latestFollower waits for the latest state of an account's partition to move on; of the
+// committed state it waits for nothing.
+type latestFollower struct {
+	w    *Watcher
+	wait *wait // nil while none is on its way
+}
 
-func (w *Watcher) followLatest() latestFollower {
+func (w *Watcher) followLatest() *latestFollower {
 	if w.filter.Latest {
-		w.engine.impatient.Add(1)
 		w.dirty.Store(true) // what has come while nobody waited
 		w.wake()
 	}
-	return latestFollower{w}
+	return &latestFollower{w: w}
 }
 
-func (l latestFollower) stop() {
-	if l.w.filter.Latest {
-		l.w.engine.impatient.Add(-1)
+func (l *latestFollower) stop() {
+	if l.wait != nil {
+		l.wait.end()
+		l.wait = nil
 	}
 }
 
-// moved returns what is closed when the latest state moves on; nil while the watch
-// rests.
-func (l latestFollower) moved() <-chan struct{} {
+// moved returns what is closed when the latest state has moved on from what was seen;
+// nil while the watch rests.
+func (l *latestFollower) moved() <-chan struct{} {
 	if !l.w.filter.Latest || l.w.pause != nil {
 		return nil
 	}
-	return l.w.engine.advanced.next()
+	if l.wait == nil {
+		e := l.w.engine
+		l.wait = e.await(billing.Partition(l.w.filter.Account, len(e.partitions)), accumulate.Latest, l.w.seen+1)
+	}
+	return l.wait.reached
 }
 
 // listMissed returns a page of the subtotals of accounts that have changed since

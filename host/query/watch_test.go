@@ -222,7 +222,7 @@ func TestWatchLatest(t *testing.T) {
 		}
 		w.states[0].Now().Position++
 		w.states[0].Publish()
-		w.engine.Advanced()
+		w.engine.Advanced(0)
 		wantRows(t, next(t.Context(), t, watch), query.UpdateChanged, fmt.Sprintf("emma a %d.00", 2+i))
 	}
 }
