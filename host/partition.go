@@ -52,7 +52,8 @@ type partition struct {
 	trial     *trial      // what makes it a copy that folds on trial; nil for the partition itself
 	sighted   sighted
 
-	tally *accumulate.Tally // the committing goroutine's, while the partition runs
+	tally   *accumulate.Tally // the committing goroutine's, while the partition runs
+	fetched fetched
 
 	pace pace
 }
@@ -305,6 +306,7 @@ func (p *partition) read(ctx context.Context, messages chan<- []stream.Message) 
 			return err
 		}
 		failpoint.Hit("read.batch")
+		p.fetched.reached(batch[len(batch)-1].Sequence)
 		lists[n] = append(lists[n][:0], batch...)
 		select {
 		case messages <- lists[n]:

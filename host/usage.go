@@ -87,6 +87,11 @@ func (h paceOf) Await(ctx context.Context, partition int, position uint64) error
 	return h.queries.WaitLatest(ctx, []query.Position{{Partition: partition, Sequence: position}})
 }
 
+// AwaitRead implements [intake.Engine].
+func (h paceOf) AwaitRead(ctx context.Context, partition int, position uint64) {
+	h.partitions[partition].fetched.await(ctx, position)
+}
+
 // Partitions returns the number of partitions of the log.
 func (h *Host) Partitions() int { return h.config.Partitions }
 

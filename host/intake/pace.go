@@ -13,6 +13,9 @@ type Engine interface {
 	// Await returns once the engine has come to a position of a partition, and ctx's
 	// error when that ends before.
 	Await(ctx context.Context, partition int, position uint64) error
+	// AwaitRead returns once the engine has read the log of a partition up to a
+	// position, whether it has worked it in or not, and when ctx ends before.
+	AwaitRead(ctx context.Context, partition int, position uint64)
 }
 
 // How usage keeps pace with the engine.
@@ -27,6 +30,11 @@ const (
 	paceWaitMax = 2 * time.Second
 	// paceBytesMin is what a group has at least, however slow the engine is.
 	paceBytesMin = 64 << 10
+	// paceRead is for how long a group waits until the one before it is read. A server
+	// that syncs lets nobody read a stream meanwhile: a group that was written at once
+	// would hold up who reads the one before for as long as the disk needs for it.
+	// Who has not read by then has as much to do as there is room for.
+	paceRead = 20 * time.Millisecond
 )
 
 // KeepPace has usage wait while the engine is behind with what was written before.
@@ -68,11 +76,22 @@ func (p *pace) wait(ctx context.Context) {
 		}
 		p.giveUp()
 	}
+	p.awaitRead(ctx)
 	if waited {
 		p.bytes = max(p.bytes/2, paceBytesMin)
 	} else {
 		p.bytes = min(p.bytes*2, groupBytes)
 	}
+}
+
+// awaitRead waits until the engine has read what was written last.
+func (p *pace) awaitRead(ctx context.Context) {
+	if p.past || len(p.ahead) == 0 {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, paceRead)
+	defer cancel()
+	p.engine.AwaitRead(limited, p.partition, p.ahead[len(p.ahead)-1].last)
 }
 
 // behind reports whether there is usage that is too old for not being worked in.

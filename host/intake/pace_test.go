@@ -19,6 +19,7 @@ type engine struct {
 	time    time.Time
 	moved   chan struct{}
 	awaited chan uint64 // positions that somebody waits for
+	unread  chan uint64 // positions that somebody waits for to be read, which they never are; nil: all is read at once
 }
 
 func newPacer() *engine {
@@ -45,6 +46,13 @@ func (e *engine) Await(ctx context.Context, _ int, position uint64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+func (e *engine) AwaitRead(ctx context.Context, _ int, position uint64) {
+	if e.unread != nil {
+		e.unread <- position
+		<-ctx.Done()
 	}
 }
 
@@ -177,5 +185,38 @@ func TestCloseWhileUsageIsHeldBack(t *testing.T) {
 	in.Close()
 	if o, err := held.Wait(t.Context()); err != nil || o.Err() == nil {
 		t.Error(o, err)
+	}
+}
+
+// A group waits until the one before it is read, and not for long; what comes meanwhile
+// is in that group. One that is alone waits for nothing.
+func TestUsageWaitsForReaders(t *testing.T) {
+	log, e := &memoryLog{}, newPacer()
+	e.unread = make(chan uint64)
+	in := New(log, 1, 1<<20)
+	defer in.Close()
+	in.KeepPace(e, e.now)
+	first := send(t, in, 1)
+	if o, err := first.Wait(t.Context()); err != nil || o.Err() != nil {
+		t.Fatal(o, err)
+	}
+	if position := <-e.unread; position != 1 {
+		t.Errorf("it waits for position %d", position)
+	}
+	begun := time.Now()
+	var held []*Ticket
+	for id := range 50 {
+		held = append(held, send(t, in, 2+id))
+	}
+	for _, ticket := range held {
+		if o, err := ticket.Wait(t.Context()); err != nil || o.Err() != nil || o.Messages[0].Sequence != 2 {
+			t.Fatal(o, err)
+		}
+	}
+	if took := time.Since(begun); took > 100*paceRead {
+		t.Errorf("usage waited %v for a reader that does not come", took)
+	}
+	if position := <-e.unread; position != 2 {
+		t.Errorf("then it waits for position %d", position)
 	}
 }
