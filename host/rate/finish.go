@@ -157,7 +157,7 @@ func (r *Rater) finish(ctx context.Context, works []work) ([]*Fault, error) {
 	for i := range works {
 		w := &works[i]
 		if carried, most := len(w.slot.CarryIn), w.ready.plan.CarrySize; carried > most {
-			f.faults[i] = &Fault{Module: w.plan.Module, Detail: fmt.Sprintf("the period before left %d bytes, and the tariff takes %d", carried, most)}
+			f.faults[i] = &Fault{Module: w.plan.Module, Detail: fmt.Sprintf("it is left %d bytes, and the tariff takes %d", carried, most)}
 			continue
 		}
 		c := w.ready.call
