@@ -138,6 +138,17 @@ func (c *Catalog) heir(of binding, next period) *binding {
 	return nil
 }
 
+// heirs are to whom goes what the period before left to slots of one that is priced otherwise.
+func (c *Catalog) heirs(left map[key]measured, p period) map[key]measured {
+	now := map[key]measured{}
+	for k, m := range left {
+		if heir := c.heir(m.binding, p); heir != nil {
+			now[heir.key(k.group)] = measured{*heir, m.at, m.quantity}
+		}
+	}
+	return now
+}
+
 // followings lists the versions of subscriptions that follow others in a bill, by version:
 // when they are in force, the catalog says by which it is due.
 func (b *bill) followings(p period) (list []following) {

@@ -199,7 +199,7 @@ func (r *rater) reprice(p period, old *Catalog, asked bool) {
 		return
 	}
 	b := r.bill(p)
-	b.handed = nil
+	b.left, b.handed = r.catalog.heirs(b.left, p), nil
 	if p.start.Before(r.closed[p.calendar]) {
 		b.whole = r.catalog
 	}
