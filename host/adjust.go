@@ -288,6 +288,9 @@ func (p *partition) corrections(ctx context.Context, accounts []string, c rate.C
 		if len(list) == 0 {
 			return made, nil
 		}
+		if err := p.handOnAgain(ctx, k, list, position); err != nil {
+			return nil, err
+		}
 		if err := k.make(ctx, list); err != nil {
 			return nil, err
 		}
@@ -311,6 +314,23 @@ func (p *partition) corrections(ctx context.Context, accounts []string, c rate.C
 			return nil, err
 		}
 	}
+}
+
+// handOnAgain has the slots of periods that are the same for all begin with what the version
+// before theirs leaves now.
+func (p *partition) handOnAgain(ctx context.Context, k *corrector, list []*correction, position uint64) error {
+	bills := make([]*bill, 0, len(list))
+	of := map[*bill]*correction{}
+	for _, c := range list {
+		bills, of[c.bill] = append(bills, c.bill), c
+	}
+	give := handing{partition: p, calendar: list[0].record.Calendar, period: list[0].period, position: position, again: func(l *bill) error {
+		c := of[l]
+		now := k.correct(c.record, c.period.Start.Location(), p.slotsOf(c.record))
+		l.slots, l.empty = now.slots, now.empty
+		return nil
+	}}
+	return give.handOn(ctx, bills)
 }
 
 // slotsOf returns the slots of a period that is open again.
@@ -343,7 +363,7 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 		if c.parked != nil {
 			continue
 		}
-		leavers, changed, err := p.changedHeirs(ctx, slices.Concat(c.finished, c.empty), next)
+		leavers, changed, err := p.changedHeirs(ctx, c, next)
 		if err != nil {
 			return err
 		}
@@ -382,36 +402,33 @@ func (p *partition) leave(ctx context.Context, list []*correction, position uint
 	return p.foldAgain(ctx, accounts, first.record.Calendar, next, takers, position, nil)
 }
 
-// changedHeirs returns, of an account's finished slots, and of those behind them that have
-// lost all their events, those that leave the next period something else than they have
-// before, and what begins with it there. Of the versions of a subscription in one period the
-// last that leaves something counts, as at a close.
-func (p *partition) changedHeirs(ctx context.Context, finished []*rate.Slot, next billing.Period) (leavers, heirs []*rate.Slot, err error) {
-	at := map[rate.Key]int{}
-	var from, to []*rate.Slot
-	for _, s := range finished { // sorted: by version, of one subscription and group
+// changedHeirs returns, of an account's finished slots, those that leave the next period
+// something else than they have before, and what begins with it there. Slots that have lost
+// all their events leave nothing, and so do those that another version has followed within
+// the period.
+func (p *partition) changedHeirs(ctx context.Context, c *correction, next billing.Period) (leavers, heirs []*rate.Slot, err error) {
+	last, followed := goOn(c.finished)
+	for i, s := range followed {
+		nothing := *s
+		nothing.CarryOut = nil
+		followed[i] = &nothing
+	}
+	told := map[rate.Key]bool{}
+	for _, s := range slices.Concat(last, followed, c.empty) {
 		heir, err := p.rater.Heir(ctx, s, next)
 		if err != nil {
 			return nil, nil, err
 		}
-		if heir == nil {
+		if heir == nil || told[heir.Key] {
 			continue
 		}
-		switch i, known := at[heir.Key]; {
-		case !known:
-			at[heir.Key] = len(to)
-			from, to = append(from, s), append(to, heir)
-		case len(heir.CarryIn) > 0:
-			from[i], to[i] = s, heir
-		}
-	}
-	for i, heir := range to {
+		told[heir.Key] = true
 		var had []byte
 		if l := p.live(heir); l != nil {
 			had = p.state.CarryIn(l)
 		}
 		if !bytes.Equal(had, heir.CarryIn) {
-			leavers, heirs = append(leavers, from[i]), append(heirs, heir)
+			leavers, heirs = append(leavers, s), append(heirs, heir)
 		}
 	}
 	return leavers, heirs, nil

@@ -7,12 +7,11 @@ import (
 	"time"
 
 	"github.com/tollway/tollway/host/catalog"
-	"github.com/tollway/tollway/sdk/billing"
 )
 
 // dropped tells of versions of tariffs that are new in a catalog and do not take over
-// what accounts carry from one period into the next by the version before, a sentence
-// each: nobody may find that out by the invoices.
+// what accounts carry by the version before, from one period into the next or within one,
+// a sentence each: nobody may find that out by the invoices.
 func (r *resolver) dropped(current, next *catalog.Catalog) ([]string, error) {
 	var warnings []string
 	for _, name := range slices.Sorted(maps.Keys(next.Tariffs)) {
@@ -31,10 +30,6 @@ func (r *resolver) dropped(current, next *catalog.Catalog) ([]string, error) {
 			}
 			const what = "tariff %s: the version of %s takes nothing over of what accounts carry from one period into the next, such as levels: "
 			at := version.EffectiveFrom.Format(time.RFC3339)
-			if starts, inside := startsInside(next, name, version.EffectiveFrom); inside {
-				warnings = append(warnings, fmt.Sprintf(what+"it begins within a period; have it begin with one, as at %s", name, at, starts.Format(time.RFC3339)))
-				continue
-			}
 			if before.Name != version.Name {
 				warnings = append(warnings, fmt.Sprintf(what+"it is priced by %s, and was by %s", name, at, version.Name, before.Name))
 				continue
@@ -48,20 +43,4 @@ func (r *resolver) dropped(current, next *catalog.Catalog) ([]string, error) {
 		}
 	}
 	return warnings, nil
-}
-
-// startsInside reports whether a time lies within a billing period of some account that
-// has a tariff, and when that account's next one starts.
-func startsInside(c *catalog.Catalog, tariff string, at time.Time) (starts time.Time, inside bool) {
-	accounts := append([]billing.AccountID{""}, slices.Sorted(maps.Keys(c.Accounts))...) // first those that are not listed
-	for _, id := range accounts {
-		p := c.Calendar(id).PeriodOf(at)
-		if p.Start.Equal(at) {
-			continue
-		}
-		if slices.ContainsFunc(c.BindingsOf(id), func(b catalog.Binding) bool { return b.Tariff.Name == tariff }) {
-			return p.End, true
-		}
-	}
-	return time.Time{}, false
 }

@@ -95,6 +95,13 @@ func (p *partition) firstOpen(c rate.Calendar) int64 {
 func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate.Calendar, period billing.Period, position uint64) (left []*rate.Slot, err error) {
 	held := p.heldUp(period)
 	maker := biller{rater: p.rater, catalog: p.catalog}
+	give := handing{partition: p, calendar: c, period: period, position: position, again: func(l *bill) error {
+		now, err := p.due(string(l.account), c, period)
+		if err == nil {
+			l.slots, l.empty = now.slots, now.empty
+		}
+		return err
+	}}
 	for chunk := range slices.Chunk(accounts, closeChunk) {
 		corrections, err := p.corrections(ctx, chunk, c, period, position)
 		if err != nil {
@@ -121,6 +128,9 @@ func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate
 			bills = append(bills, l)
 		}
 		failpoint.Hit("close.before-bills")
+		if err := give.handOn(ctx, bills); err != nil {
+			return nil, err
+		}
 		if err := maker.make(ctx, c, period, bills); err != nil {
 			return nil, err
 		}
@@ -132,11 +142,8 @@ func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate
 			if l.parked != nil {
 				continue
 			}
-			for _, s := range l.finished {
-				if len(s.CarryOut) > 0 {
-					left = append(left, s)
-				}
-			}
+			last, _ := goOn(l.finished)
+			left = append(left, slices.DeleteFunc(last, func(s *rate.Slot) bool { return len(s.CarryOut) == 0 })...)
 		}
 	}
 	return left, nil

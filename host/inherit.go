@@ -58,7 +58,7 @@ func (p *partition) takers(ctx context.Context, heirs []*rate.Slot) ([]*rate.Slo
 	var takers []*rate.Slot
 	for i, s := range heirs {
 		if f := faults[i]; f != nil {
-			p.log().Warn("a tariff does not take what the period before left, and begins anew", "partition", p.number, "account", s.Account,
+			p.log().Warn("a tariff does not take what it is left, and begins anew", "partition", p.number, "account", s.Account,
 				"tariff", s.Tariff, "period", time.Unix(0, s.Period).UTC(), "detail", f.Detail)
 			continue
 		}
@@ -338,7 +338,7 @@ func (r *refold) replayed(ctx context.Context, m stream.Message) error {
 }
 
 // flush folds the events that were read. One that is refused now, with what the
-// period before left, becomes a dead letter after all.
+// period or the version before left, becomes a dead letter after all.
 func (r *refold) flush(ctx context.Context) error {
 	p := r.partition
 	r.bytes = 0

@@ -68,8 +68,8 @@ func TestCarryKeepsAmendedUsage(t *testing.T) {
 	}
 }
 
-// Of the versions of a period, the last one that has something leaves it, at the close
-// and when the period is billed again.
+// Of the versions of a period, each leaves to the one behind it, and the last one to the next
+// period, at the close and when the period is billed again.
 func TestCarryOfTwoVersions(t *testing.T) {
 	t.Parallel()
 	r := startHost(t, 1, "2026-06-01T00:00:00Z")
@@ -98,7 +98,7 @@ default_subscriptions: [level, texts]
 	r.send(text)
 	r.close("2026-02", "")
 	r.close("2026-03", "")
-	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-01-01.EUR.0 43.00", "emma.2026-02-01.EUR.0 140.00", "emma.2026-03-01.EUR.0 40.00")
+	wantBills(t, r.bills(host.InvoiceFilter{}), "emma.2026-01-01.EUR.0 73.00", "emma.2026-02-01.EUR.0 170.00", "emma.2026-03-01.EUR.0 70.00")
 }
 
 // An event that was priced and taken back stays known when its replay is refused again,

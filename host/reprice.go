@@ -239,6 +239,9 @@ func (p *partition) newTerms(ctx context.Context, id string, r *repricing) (heir
 		if err := p.state.Inherit(empty); err != nil { // nothing, until it is known to whom
 			return nil, nil, err
 		}
+		if was.ActiveFrom > start {
+			continue // the version before it has left that, within the period, and leaves it anew when it is billed
+		}
 		was.CarryOut = carried
 		heir, err := p.rater.Heir(ctx, was, r.period)
 		if err != nil {

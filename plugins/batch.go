@@ -47,7 +47,7 @@ type Slot struct {
 	// Lines are the line items so far, abi.LineSize bytes each as [AppendLine] writes them, in the
 	// order of the plan's. Empty in a new slot: all are zero.
 	Lines []byte
-	// CarryIn is what the period before left; CarryOut is what a final slot leaves.
+	// CarryIn is what the period or the version before left; CarryOut is what a final slot leaves.
 	CarryIn, CarryOut []byte
 }
 

@@ -18,12 +18,12 @@ func Tables() []uint8 {
 	return []uint8{TablePlans, TableTerms, TableCarries, TableParked, TableReopened, TableRules, TableOverrides, TableAlerts}
 }
 
-// CarryIn returns what a slot was left by that of the period before, nil for
+// CarryIn returns what a slot was left by that of the period or the version before, nil for
 // nothing. It is the book's of a rater: for the owner.
 func (s *State) CarryIn(l *rate.Live) []byte { return s.carries[l.Number] }
 
 // Inherit makes a slot what is given, as Put does, and keeps what it was left by
-// that of the period before: its CarryIn.
+// that of the period or the version before: its CarryIn.
 func (s *State) Inherit(slot *rate.Slot) error {
 	if err := s.Put(slot); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 const (
 	TablePlans uint8 = 1 // plan number → rate.Plan as JSON
 	TableTerms uint8 = 2 // terms number → rate.Terms as JSON, its plan by number; loaded behind the plans
-	// TableCarries has what slots were left by the period before: slot number →
+	// TableCarries has what slots were left by the period or version before: slot number →
 	// the bytes. TableParked has what stands in the way of invoices: see Parked.
 	TableCarries uint8 = 3
 	TableParked  uint8 = 4

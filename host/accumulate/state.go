@@ -32,7 +32,7 @@ type contents struct {
 	filling   *Generation
 	flying    *Generation       // cut, and not durable yet; nil for none
 	durable   uint32            // number of the last generation that is
-	carries   map[uint32][]byte // what slots were left by the period before, by slot number
+	carries   map[uint32][]byte // what slots were left by the period or version before, by slot number
 	parked    map[parkedKey]Parked
 	reopened  map[parkedKey]Reopened
 	rules     map[PeriodKey]RulesRef

@@ -20,7 +20,7 @@ type Book interface {
 	Accounts(events []Event, into []*Account)
 	// ClosedUntil returns the end of the calendar's last closed period, unix ns.
 	ClosedUntil(Calendar) int64
-	// CarryIn returns what a slot's period before has left to it, nil for nothing.
+	// CarryIn returns what the period or the version before has left to a slot, nil for nothing.
 	CarryIn(*Live) []byte
 }
 

@@ -157,7 +157,7 @@ func (r *Rater) finish(ctx context.Context, works []work) ([]*Fault, error) {
 	for i := range works {
 		w := &works[i]
 		if carried, most := len(w.slot.CarryIn), w.ready.plan.CarrySize; carried > most {
-			f.faults[i] = &Fault{Module: w.plan.Module, Detail: fmt.Sprintf("the period before left %d bytes, and the tariff takes %d", carried, most)}
+			f.faults[i] = &Fault{Module: w.plan.Module, Detail: fmt.Sprintf("it is left %d bytes, and the tariff takes %d", carried, most)}
 			continue
 		}
 		c := w.ready.call
@@ -283,7 +283,7 @@ func (r *Rater) Heir(ctx context.Context, s *Slot, next billing.Period) (*Slot, 
 			if err := r.Settle(ctx, t.Plan); err != nil {
 				return nil, err
 			}
-			if !t.Plan.Carries || t.Plan.Name != s.Plan.Name || !slices.Equal(t.Plan.GroupBy, s.Plan.GroupBy) {
+			if !t.Plan.Follows(s.Plan) {
 				return nil, nil
 			}
 			heir := NewSlot(s.Account, t, s.Group, Content{})
@@ -292,6 +292,12 @@ func (r *Rater) Heir(ctx context.Context, s *Slot, next billing.Period) (*Slot, 
 		}
 	}
 	return nil, nil
+}
+
+// Follows reports whether slots of the plan, which is settled, begin with what those of the
+// plan before leave.
+func (p *Plan) Follows(before *Plan) bool {
+	return p.Carries && p.Name == before.Name && slices.Equal(p.GroupBy, before.GroupBy)
 }
 
 // Span returns when a slot's subscription is active within its version by the catalog in

@@ -74,8 +74,8 @@ type Slot struct {
 	Final       bool   // the period is closed and the closing fold is in the lines
 	State       []byte
 	Lines       []Line
-	// CarryIn is what the slot of the period before has left; CarryOut is what a
-	// finished slot leaves.
+	// CarryIn is what the slot of the period before has left, or of the version before
+	// within the period; CarryOut is what a finished slot leaves.
 	CarryIn, CarryOut []byte
 }
 
@@ -130,8 +130,8 @@ type Plan struct {
 	Name     string           `json:"name"`            // tariff within the module
 	Params   string           `json:"params"`          // canonical JSON
 	Lines    []PlanLine       `json:"lines,omitempty"` // answered by the plugin
-	// Carries says that slots leave something to those of the next period; answered
-	// by the plugin.
+	// Carries says that slots leave something to those of the next period, or of the
+	// version that follows within theirs; answered by the plugin.
 	Carries bool `json:"carries,omitempty"`
 }
 

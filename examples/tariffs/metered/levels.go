@@ -33,13 +33,20 @@ func (l *level) left(s *tariff.Slot, instant int64) int64 {
 	return s.PeriodEnd()/1_000_000_000 - instant/1_000_000_000
 }
 
-// begin takes over what the period before left: it lasts all the period.
+// active returns what of the period is left where the subscription begins under this version of the tariff, and where
+// it ends: a level counts in between. With days, that of a change counts to what comes behind it.
+func (l *level) active(s *tariff.Slot) (first, behind int64) {
+	return l.left(s, s.ActiveFrom()), l.left(s, s.ActiveUntil())
+}
+
+// begin takes over what was left to the slot, from its first instant on.
 func (l *level) begin(s *tariff.Slot) error {
 	if l.begun.Get(s) != 0 {
 		return nil
 	}
 	l.begun.Set(s, 1)
-	area, err := l.running.Get(s).D().Mul(billing.DecimalFromInt(l.span(s)), billing.Rounding{})
+	first, _ := l.active(s)
+	area, err := l.running.Get(s).D().Mul(billing.DecimalFromInt(first), billing.Rounding{})
 	if err == nil {
 		l.area.Set(s, billing.Quantity(area))
 	}
@@ -65,12 +72,23 @@ func (l *level) units(s *tariff.Slot) (billing.Decimal, int64, error) {
 	if err := l.begin(s); err != nil {
 		return billing.Decimal{}, 1, err
 	}
-	span := l.span(s)
-	area, err := l.initial.Mul(billing.DecimalFromInt(span), billing.Rounding{})
+	first, behind := l.active(s)
+	area, err := l.initial.Mul(billing.DecimalFromInt(first), billing.Rounding{})
 	if err == nil {
 		area, err = area.Add(l.area.Get(s).D())
 	}
-	return area, span, err
+	if err != nil || behind == 0 {
+		return area, l.span(s), err
+	}
+	// Events count to the end of the period, since it may be said later that the subscription ends before.
+	ended, err := l.running.Get(s).D().Add(l.initial)
+	if err == nil {
+		ended, err = ended.Mul(billing.DecimalFromInt(behind), billing.Rounding{})
+	}
+	if err == nil {
+		area, err = area.Sub(ended)
+	}
+	return area, l.span(s), err
 }
 
 // unique is unique_count and prorated_unique_count: keys that are active, or the days on which they were.
@@ -102,7 +120,7 @@ func (u *unique) claim(c *tariff.Config, cells *tariff.Cells, most int) {
 	u.table = cells.Marks(most)
 }
 
-// begin takes over the keys that the period before left: all are active.
+// begin takes over the keys that were left to the slot: all are active, from its first instant on.
 func (u *unique) begin(s *tariff.Slot) {
 	if u.begun.Get(s) != 0 {
 		return
@@ -110,7 +128,15 @@ func (u *unique) begin(s *tariff.Slot) {
 	u.begun.Set(s, 1)
 	active := int64(u.table.Len(s))
 	u.active.Set(s, active)
-	u.days.Set(s, billing.Quantity(billing.DecimalFromInt(active*u.span(s))))
+	first, _ := u.lasts(s)
+	u.days.Set(s, billing.Quantity(billing.DecimalFromInt(active*first)))
+}
+
+// lasts returns how many days of the period are left where the subscription begins under this version of the tariff,
+// and where it ends; the day of a change counts to what comes behind it.
+func (u *unique) lasts(s *tariff.Slot) (first, behind int64) {
+	return tariff.DaysBetween(max(s.ActiveFrom(), s.PeriodStart()), s.PeriodEnd()),
+		tariff.DaysBetween(max(s.ActiveUntil(), s.PeriodStart()), s.PeriodEnd())
 }
 
 func (u *unique) span(s *tariff.Slot) int64 {
@@ -170,10 +196,13 @@ func (u *unique) units(s *tariff.Slot) (billing.Decimal, int64, error) {
 		value, err := billing.DecimalFromInt(u.active.Get(s)).Add(u.initial)
 		return value, 1, err
 	}
-	span := u.span(s)
-	initial, err := u.initial.Mul(billing.DecimalFromInt(span), billing.Rounding{})
+	first, behind := u.lasts(s)
+	days, err := u.initial.Mul(billing.DecimalFromInt(first-behind), billing.Rounding{})
 	if err == nil {
-		initial, err = initial.Add(u.days.Get(s).D())
+		days, err = days.Add(u.days.Get(s).D())
 	}
-	return initial, span, err
+	if err == nil { // active keys count to the end of the period until here
+		days, err = days.Sub(billing.DecimalFromInt(u.active.Get(s) * behind))
+	}
+	return days, u.span(s), err
 }

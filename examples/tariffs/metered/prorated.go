@@ -53,7 +53,13 @@ func (g *seats) days(s *tariff.Slot) int64 {
 	return tariff.DaysBetween(s.PeriodStart(), s.PeriodEnd())
 }
 
-// begin charges the level at the start for the whole period.
+// left is how many days of the period are left at an instant, its own included.
+func (g *seats) left(s *tariff.Slot, instant int64) int64 {
+	return tariff.DaysBetween(min(max(instant, s.PeriodStart()), s.PeriodEnd()), s.PeriodEnd())
+}
+
+// begin charges the level at the start for the whole period; of a version that begins within it, for the days that are
+// left.
 func (g *seats) begin(s *tariff.Slot) error {
 	if g.begun.Get(s) != 0 {
 		return nil
@@ -64,7 +70,11 @@ func (g *seats) begin(s *tariff.Slot) error {
 		return err
 	}
 	g.peak.Set(s, start)
-	return g.move(s, billing.Quantity{}, start, billing.DecimalFromInt(g.days(s)), one)
+	days := g.days(s)
+	if !g.hasProrated {
+		days = g.left(s, s.ActiveFrom())
+	}
+	return g.move(s, billing.Quantity{}, start, billing.DecimalFromInt(days), one)
 }
 
 func (g *seats) Price(s *tariff.Slot, e *tariff.Event) error {
@@ -107,8 +117,7 @@ func (g *seats) coefficient(s *tariff.Slot, e *tariff.Event) (part, whole billin
 		}
 		return part, e.Quantity().D(), nil
 	}
-	instant := min(max(e.Time(), s.PeriodStart()), s.PeriodEnd())
-	left := tariff.DaysBetween(instant, s.PeriodEnd())
+	left := g.left(s, e.Time())
 	if g.removalCharged && e.Quantity().Sign() < 0 {
 		left = max(left-1, 0)
 	}
@@ -117,7 +126,16 @@ func (g *seats) coefficient(s *tariff.Slot, e *tariff.Event) (part, whole billin
 
 // move charges or credits the units between two levels, each at its tier's price times part / whole.
 func (g *seats) move(s *tariff.Slot, from, to billing.Quantity, part, whole billing.Decimal) error {
-	sum, low, high := g.sum.Get(s), from, to
+	sum, err := g.moved(g.sum.Get(s), from, to, part, whole)
+	if err == nil {
+		g.sum.Set(s, sum)
+	}
+	return err
+}
+
+// moved returns what a sum comes to by a move.
+func (g *seats) moved(sum billing.Sum, from, to billing.Quantity, part, whole billing.Decimal) (billing.Sum, error) {
+	low, high := from, to
 	if to.Cmp(from) < 0 {
 		low, high = to, from
 	}
@@ -140,11 +158,10 @@ func (g *seats) move(s *tariff.Slot, from, to billing.Quantity, part, whole bill
 			sum, err = addShare(sum, units.D(), part, whole, t.UnitPrice.D())
 		}
 		if err != nil {
-			return err
+			return sum, err
 		}
 	}
-	g.sum.Set(s, sum)
-	return nil
+	return sum, nil
 }
 
 // addShare adds units * part / whole * price. All of it is exact but for a quotient that does not end: that keeps 36
@@ -205,7 +222,15 @@ func (g *seats) bill(s *tariff.Slot, level billing.Quantity) error {
 		g.fees.Set(s, billing.Quantity{}, billing.Amount{})
 		return nil
 	}
-	amount, err := g.sum.Get(s).Quo(g.days(s), g.rounding)
+	sum := g.sum.Get(s)
+	var err error
+	// Units count to the end of the period until here: that the subscription ends before may have been said later.
+	if behind := g.left(s, s.ActiveUntil()); behind > 0 && !g.hasProrated {
+		if sum, err = g.moved(sum, level, billing.Quantity{}, billing.DecimalFromInt(behind), one); err != nil {
+			return err
+		}
+	}
+	amount, err := sum.Quo(g.days(s), g.rounding)
 	if err != nil {
 		return err
 	}

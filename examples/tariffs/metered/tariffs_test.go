@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/tollway/tollway/sdk/billing"
 	"github.com/tollway/tollway/sdk/tariff"
 	"github.com/tollway/tollway/sdk/tariff/tarifftest"
 )
@@ -89,6 +91,49 @@ func TestRecurring(t *testing.T) {
 			if got := strings.Join(slot.Show(), ", "); got != c.later {
 				t.Errorf("%s later: %s, want %s", c.params, got, c.later)
 			}
+		}
+	}
+}
+
+// TestLevelsOfTwoVersions prices a month under one version of a tariff and, with the same parameters, under two that
+// follow each other within it: what a level counts for in time is the same.
+func TestLevelsOfTwoVersions(t *testing.T) {
+	change := time.Date(2026, 1, 12, 0, 0, 0, 0, time.UTC)
+	counts := []tarifftest.Event{at("2026-01-05T06:00:00Z", "4"), at("2026-01-09T18:00:00Z", "-1"), at("2026-01-12T00:00:00Z", "2"), at("2026-01-20T12:00:00Z", "-3")}
+	users := []tarifftest.Event{
+		user("2026-01-05T06:00:00Z", "a", ""), user("2026-01-06T06:00:00Z", "b", ""), user("2026-01-08T06:00:00Z", "b", "remove"),
+		user("2026-01-12T06:00:00Z", "c", ""), user("2026-01-20T06:00:00Z", "a", "remove"),
+	}
+	const tiers = `"tiers":[{"up_to":"3","unit_price":"31"},{"unit_price":"62"}]`
+	for _, c := range []struct {
+		tariff tariff.Tariff
+		params string
+		events []tarifftest.Event
+		before int // events before the change
+	}{
+		{aggregation, `{"type":"prorated_sum","recurring":true,"unit_price":"31"}`, counts, 2},
+		{aggregation, `{"type":"prorated_sum","recurring":true,"unit_price":"31","initial":"5"}`, counts, 2},
+		{aggregation, `{"type":"weighted_sum","recurring":true,"unit_price":"124"}`, counts, 2},
+		{aggregation, `{"type":"prorated_unique_count","key":"user","op":"op","unit_price":"31"}`, users, 3},
+		{aggregation, `{"type":"prorated_unique_count","key":"user","op":"op","unit_price":"31","initial":"2"}`, users, 3},
+		{proratedGraduated, `{` + tiers + `,"recurring":true}`, counts, 2},
+		{proratedGraduated, `{` + tiers + `,"recurring":true,"day_rule":"removal_day_charged","initial_units":"2"}`, counts, 2},
+	} {
+		amount := func(s *tarifftest.Slot) billing.Amount { return billing.Amount(s.Lines[0].Amount) }
+		whole, _ := tarifftest.Twin{}.Price(t, c.tariff, c.params, c.events)
+		first, _ := tarifftest.Twin{Slot: func(s *tarifftest.Slot) { s.Active = billing.Period{Start: s.Period.Start, End: change} }}.
+			Price(t, c.tariff, c.params, c.events[:c.before])
+		second, _ := tarifftest.Twin{Slot: func(s *tarifftest.Slot) {
+			s.Active, s.CarryIn = billing.Period{Start: change, End: s.Period.End}, first.CarryOut
+		}}.Price(t, c.tariff, c.params, c.events[c.before:])
+		sum, err := amount(first).Add(amount(second))
+		if err != nil || sum != amount(whole) || sum == amount(second) || sum == amount(first) {
+			t.Errorf("%s: %s and %s, of one version %s, %v", c.params, amount(first), amount(second), amount(whole), err)
+		}
+		later, _ := tarifftest.Twin{Slot: func(s *tarifftest.Slot) { s.CarryIn = whole.CarryOut }}.Price(t, c.tariff, c.params, nil)
+		same, _ := tarifftest.Twin{Slot: func(s *tarifftest.Slot) { s.CarryIn = second.CarryOut }}.Price(t, c.tariff, c.params, nil)
+		if amount(later) != amount(same) {
+			t.Errorf("%s: two versions leave %s, one %s", c.params, amount(same), amount(later))
 		}
 	}
 }

@@ -14,7 +14,7 @@
 // and of the oracle, added up (lines.go).
 //
 // It knows a part of the models (see price) and the catalog's members that these
-// need; its types, written as JSON, are a catalog for the engine too. Of what one period
-// leaves to the next it knows sums; not keys, whose usage may be taken back when they
-// come to be too many, and not what a repricing of such a tariff makes of it.
+// need; its types, written as JSON, are a catalog for the engine too. Of what one period or
+// version leaves to the next it knows sums; not keys, whose usage may be taken back when
+// they come to be too many.
 package oracle

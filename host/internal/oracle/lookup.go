@@ -3,6 +3,7 @@ package oracle
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -35,6 +36,26 @@ type key struct {
 	tariff, subscription string
 	version              time.Time
 	group                string
+}
+
+// slot is what is priced as one within a period.
+type slot struct {
+	binding
+	group  string
+	events []measured
+}
+
+// measured is what an event is to a subscription that it meets.
+type measured struct {
+	binding
+	at       time.Time
+	quantity *big.Rat
+}
+
+// following is a version of a subscription that follows another one within a period.
+type following struct {
+	binding
+	before binding
 }
 
 // always is before all usage, and endOfTime behind it.
@@ -117,6 +138,58 @@ func (c *Catalog) heir(of binding, next period) *binding {
 	return nil
 }
 
+// heirs are to whom goes what the period before left to slots of one that is priced otherwise.
+func (c *Catalog) heirs(left map[key]measured, p period) map[key]measured {
+	now := map[key]measured{}
+	for k, m := range left {
+		if heir := c.heir(m.binding, p); heir != nil {
+			now[heir.key(k.group)] = measured{*heir, m.at, m.quantity}
+		}
+	}
+	return now
+}
+
+// followings lists the versions of subscriptions that follow others in a bill, by version:
+// when they are in force, the catalog says by which it is due.
+func (b *bill) followings(p period) (list []following) {
+	versions := map[key]binding{}
+	for _, s := range b.slots(p) {
+		versions[s.key("")] = s.binding
+	}
+	for _, d := range b.whole.inForce(p) {
+		versions[d.key("")] = d
+	}
+	var before []binding
+	for _, v := range slices.SortedFunc(maps.Values(versions), binding.compare) {
+		for _, o := range slices.Backward(before) {
+			if o.tariff.Name == v.tariff.Name && o.subscription.ID == v.subscription.ID {
+				list = append(list, following{v, o})
+				break
+			}
+		}
+		before = append(before, v)
+	}
+	return list
+}
+
+// followed reports whether another version follows one of a subscription in a bill.
+func (b *bill) followed(of binding, p period) bool {
+	return slices.ContainsFunc(b.followings(p), func(f following) bool { return f.before.key("") == of.key("") })
+}
+
+// goesOn reports whether a subscription goes on into the version with its level.
+func (f following) goesOn() bool {
+	return f.carries() && f.before.carries() && !f.before.until.Before(f.from)
+}
+
+// both has what two maps have, of which no key is in both.
+func both(a, b map[key]measured) map[key]measured {
+	all := map[key]measured{}
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
+}
+
 // fees are what invoice rules bill beside what is due, each as the usage of a tariff of its
 // own: how much of the period something was in force that the rule looks at. When that was,
 // the catalog says; of what it does not have, the one that has priced it.
@@ -162,10 +235,13 @@ func (r *rater) firstOpen(c calendar, end time.Time) (first period, found *bill)
 	return first, found
 }
 
-// compare orders slots by version.
-func (s slot) compare(o slot) int {
-	return s.version.EffectiveFrom.Compare(o.version.EffectiveFrom)
+// compare orders by version.
+func (b binding) compare(o binding) int {
+	return b.version.EffectiveFrom.Compare(o.version.EffectiveFrom)
 }
+
+// compare orders slots by version.
+func (s slot) compare(o slot) int { return s.binding.compare(o.binding) }
 
 // amended is an event as an amendment has it.
 func (e Event) amended(to *To) Event {

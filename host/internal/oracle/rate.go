@@ -3,7 +3,6 @@ package oracle
 import (
 	"cmp"
 	"maps"
-	"math/big"
 	"reflect"
 	"slices"
 	"time"
@@ -37,21 +36,8 @@ type bill struct {
 	whole  *Catalog         // what all is due by that needs no usage; nil: the next close says so
 	open   bool             // the next close bills it
 	left   map[key]measured // what the period before has left, as usage before all other
+	handed map[key]measured // likewise what versions left to those behind them, when it was billed last
 	lines  []string         // as billed last
-}
-
-// slot is what is priced as one within a period.
-type slot struct {
-	binding
-	group  string
-	events []measured
-}
-
-// measured is what an event is to a subscription that it meets.
-type measured struct {
-	binding
-	at       time.Time
-	quantity *big.Rat
 }
 
 // take prices an event under all that it meets, or says why not.
@@ -161,11 +147,18 @@ func (r *rater) close(e *Close) {
 		}
 	}
 	for p, b := r.firstOpen(c, e.End); b != nil; p, b = r.firstOpen(c, e.End) {
-		b.whole, b.open = cmp.Or(b.whole, r.catalog), false
+		b.whole, b.open, b.handed = cmp.Or(b.whole, r.catalog), false, map[key]measured{}
+		for _, f := range b.followings(p) { // in order: a version has what it is left before it leaves that
+			for _, s := range b.slots(p) {
+				if s.key("") == f.before.key("") && f.goesOn() {
+					b.handed[f.key(s.group)] = measured{f.binding, time.Time{}, aggregate(nil, s.events)}
+				}
+			}
+		}
 		left, slots := map[key]measured{}, b.slots(p)
 		b.lines = lines(p, slots)
-		for _, s := range slots { // of the versions of a subscription, the last one leaves what counts
-			if heir := r.catalog.heir(s.binding, p.next()); heir != nil {
+		for _, s := range slots {
+			if heir := r.catalog.heir(s.binding, p.next()); heir != nil && !b.followed(s.binding, p) {
 				left[heir.key(s.group)] = measured{*heir, time.Time{}, aggregate(nil, s.events)}
 			}
 		}
@@ -206,6 +199,7 @@ func (r *rater) reprice(p period, old *Catalog, asked bool) {
 		return
 	}
 	b := r.bill(p)
+	b.left, b.handed = r.catalog.heirs(b.left, p), nil
 	if p.start.Before(r.closed[p.calendar]) {
 		b.whole = r.catalog
 	}
@@ -219,7 +213,7 @@ func (r *rater) reprice(p period, old *Catalog, asked bool) {
 // without events.
 func (b *bill) slots(p period) []slot {
 	slots, used, due := map[key]slot{}, map[key]bool{}, map[key]binding{}
-	for k, m := range b.left {
+	for k, m := range both(b.left, b.handed) {
 		slots[k], used[m.key("")] = slot{m.binding, k.group, []measured{m}}, true
 	}
 	for _, e := range b.events {

@@ -152,11 +152,14 @@ func (w *world) nextCatalog() *oracle.Catalog {
 // one more.
 func (w *world) drawRepricing(c *oracle.Catalog) {
 	t := &c.Tariffs[w.IntN(len(c.Tariffs))]
-	if t.Name == levels {
-		return // the oracle does not know to whom the period before has left its level then
+	if w.kind() == kindLevels && w.chance(50) {
+		t = &c.Tariffs[len(c.Tariffs)-1]
 	}
 	t.Versions = slices.Clone(t.Versions)
 	plugin, params := w.prices()
+	if t.Name == levels {
+		plugin, params = "aggregation", w.levelPrices()
+	}
 	at := w.IntN(len(t.Versions))
 	v := oracle.Version{EffectiveFrom: t.Versions[at].EffectiveFrom, Plugin: plugin, Params: params}
 	if w.chance(50) {

@@ -112,6 +112,7 @@ func (b *Bench) fault(rc int32) error {
 type Slot struct {
 	Plan              *Plan
 	Period            billing.Period
+	Active            billing.Period // when the subscription is active under the tariff's version; zero: all of the period
 	Final             bool
 	Lines             []abi.Line
 	State             []byte // empty: nothing was priced yet
@@ -286,9 +287,13 @@ func (b *Bench) encode(slots []*Slot, events []Event) (abi.Header, []abi.Slot) {
 // slot lays out what belongs to a slot. Its state is followed by rubbish: bytes behind a state
 // are not defined.
 func (e *encoder) slot(s *Slot) abi.Slot {
+	active := s.Active
+	if active == (billing.Period{}) {
+		active = s.Period
+	}
 	row := abi.Slot{
 		PeriodStart: s.Period.Start.UnixNano(), PeriodEnd: s.Period.End.UnixNano(),
-		ActiveFrom: s.Period.Start.UnixNano(), ActiveUntil: s.Period.End.UnixNano(),
+		ActiveFrom: active.Start.UnixNano(), ActiveUntil: active.End.UnixNano(),
 		Handle: uint32(s.Plan.Handle), Lines: uint32(len(s.Lines)),
 		StateLen: uint32(len(s.State)), StateCap: uint32(s.Plan.StateMax),
 		CarryInLen: uint32(len(s.CarryIn)), CarryOutCap: uint32(s.Plan.CarrySize),

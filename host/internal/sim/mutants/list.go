@@ -76,7 +76,15 @@ var mutants = []mutant{
 		{"host/late.go", "	r := &refold{\n		partition: p, accounts: accounts,", "	if from := p.state.Now().Carrying[accumulate.PeriodKey{Calendar: c, Start: start}]; len(heirs) > 0 {\n		spans = slices.DeleteFunc(spans, func(s span) bool { return s.last < from })\n		for i := range spans {\n			spans[i].first = max(spans[i].first, from)\n		}\n	}\n	r := &refold{\n		partition: p, accounts: accounts,"},
 	}},
 	{"correction leaves the level of an earlier version", []edit{
-		{"host/adjust.go", "		case !known:\n			at[heir.Key] = len(to)", "		case !known || i >= 0:\n			at[heir.Key] = len(to)"},
+		{"host/adjust.go", "		nothing.CarryOut = nil\n", ""},
+		{"host/adjust.go", "slices.Concat(last, followed, c.empty)", "slices.Concat(followed, last, c.empty)"},
+	}},
+	{"level of a version is not handed on within the period", []edit{
+		{"host/close.go", "		if err := give.handOn(ctx, bills); err != nil {", "		if err := give.handOn(ctx, nil); err != nil {"},
+		{"host/adjust.go", "	return give.handOn(ctx, bills)\n", "	return give.handOn(ctx, nil)\n"},
+	}},
+	{"late usage does not change the level that a version takes over", []edit{
+		{"host/adjust.go", "	return give.handOn(ctx, bills)\n", "	return give.handOn(ctx, nil)\n"},
 	}},
 	{"subscription that has ended counts to the end of the period", []edit{
 		{"host/close.go", "p.rater.Span(s); known && (from", "p.rater.Span(s); known && s.Events == 0 && (from"},
