@@ -32,13 +32,16 @@ func (f *folder) collect() (more bool, err error) {
 	ratio, _ := big.NewRat(collectPercent, 100).Float64()
 	s.moves.Add(1)
 	err = s.db.RunValueLogGC(ratio)
-	s.moves.Add(1)
 	switch {
 	case err == nil:
+		s.moves.Add(1)
 		s.counters.collected.Add(1)
 		return true, nil
 	case errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected):
+		s.moves.Add(^uint64(0)) // nothing was
 		err = nil
+	default:
+		s.moves.Add(1)
 	}
 	s.logWritten.Store(0)
 	if p := f.next(); p != nil {

@@ -29,13 +29,16 @@ type peekedAt struct {
 // peekedMax bounds the memory of what is remembered, some 400 bytes an item.
 const peekedMax = 1 << 15
 
-// current empties what is remembered when values were moved since, and reports whether
-// items that are found now may be remembered: not while values are being moved.
+// current reports whether what is remembered holds, and items that are found now may be
+// remembered: not while values are being moved. When some were since, it begins anew.
 func (k *peeked) current(moves uint64) bool {
+	if moves%2 != 0 {
+		return false
+	}
 	if k.items == nil || k.moves != moves || len(k.items) >= peekedMax {
 		k.items, k.moves = map[peekedAt]*badger.Item{}, moves
 	}
-	return moves%2 == 0
+	return true
 }
 
 // Peek is View without the check of the sum, for a caller who wants a small

@@ -165,7 +165,7 @@ type benchGrowthCommand struct {
 	Quick      bool   `help:"Stop at a hundredth of the size."`
 	Accounts   []int  `default:"1000,10000,100000,1000000" help:"The steps: accounts, with ten keys each."`
 	Identities []int  `default:"1000000,3000000,10000000,30000000,100000000" help:"The steps of the set of identities of one partition."`
-	Events     int    `default:"4000000" help:"Events at each step, of which the second half is measured."`
+	Events     int    `default:"12000000" help:"Events at each step, of which the second half is measured: by then the heap has been as large as it gets."`
 	PerMessage int    `default:"100" help:"Events in a packed batch."`
 	Rounds     int    `default:"2" help:"How often everything is measured."`
 	Plot       string `placeholder:"FILE" help:"Also draw the growth, as SVG."`

@@ -17,7 +17,9 @@ type GrowthConfig struct {
 	// Accounts are the steps, with ten keys (slots) an account.
 	Accounts []int
 	// Events come at each step once every key has been used once; of the second half of
-	// them is said what an event costs.
+	// them is said what an event costs. The first half is to be so many that the heap has
+	// been as large as it gets: memory that was never looked at before costs a virtual
+	// machine more than most of what an event does.
 	Events int
 	// PerMessage is how many events a packed batch has.
 	PerMessage int
