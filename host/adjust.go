@@ -159,9 +159,10 @@ func (k *corrector) correct(r accumulate.Reopened, zone *time.Location, slots []
 
 // begun reports whether an account owes what is due without usage in a period that is open
 // again: something came late that was priced, there or in a period before. What was refused
-// is no usage.
+// is no usage. What a close could not bill is owed still: that close may have settled the
+// period before.
 func (k *corrector) begun(r accumulate.Reopened) bool {
-	return slices.ContainsFunc(k.state.OpenAgain(r.Account), func(o accumulate.Reopened) bool {
+	return r.Waits != nil || slices.ContainsFunc(k.state.OpenAgain(r.Account), func(o accumulate.Reopened) bool {
 		return o.Calendar == r.Calendar && o.Period <= r.Period && len(o.Causes) > 0
 	})
 }

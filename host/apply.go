@@ -434,31 +434,41 @@ func (r *resolver) check(module, tariff string, params json.RawMessage, currency
 	if answer, known := r.registry.checked.answer(question); known {
 		return answer, nil
 	}
-	m, err := r.registry.Module(r.ctx, module)
+	instance, err := r.instance(module)
 	if err != nil {
 		return checkedAnswer{}, err
-	}
-	instance := r.instances[module]
-	if instance == nil {
-		if instance, err = m.NewInstance(r.ctx); err != nil {
-			return checkedAnswer{}, err
-		}
-		if r.instances == nil {
-			r.instances = map[string]*plugins.Instance{}
-		}
-		r.instances[module] = instance
 	}
 	plans, err := instance.Configure(r.ctx, []plugins.ConfigRequest{{Tariff: tariff, Params: params, Currency: string(currency)}})
 	if err != nil {
 		return checkedAnswer{}, err
 	}
-	manifest := m.Manifest()
+	manifest := instance.Module().Manifest()
 	if entry, _ := manifest.Tariff(tariff); entry.Kind == plugins.KindRule && plans[0].CarrySize > 0 {
 		return checkedAnswer{}, fmt.Errorf("invoice rule %q carries state from one period into the next, which only tariffs can", tariff)
 	}
-	answer := checkedAnswer{dimensions: plans[0].Dimensions, carries: plans[0].CarrySize > 0}
+	answer := checkedAnswer{dimensions: plans[0].Dimensions, carrySize: plans[0].CarrySize}
 	r.registry.checked.keep(question, answer)
 	return answer, nil
+}
+
+// instance returns the one of a module that judges parameters.
+func (r *resolver) instance(module string) (*plugins.Instance, error) {
+	if i := r.instances[module]; i != nil {
+		return i, nil
+	}
+	m, err := r.registry.Module(r.ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	i, err := m.NewInstance(r.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.instances == nil {
+		r.instances = map[string]*plugins.Instance{}
+	}
+	r.instances[module] = i
+	return i, nil
 }
 
 // close drops the instances that judged parameters.

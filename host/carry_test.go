@@ -185,13 +185,18 @@ default_subscriptions: [seats, calls]
 
 // Who applies a version that would begin without what accounts carry is told, before
 // anything is changed too: one that another tariff of a plugin prices, or that carries
-// nothing. When it begins makes no difference.
+// nothing or something of another size. When it begins makes no difference.
 func TestApplyTellsWhatIsNotCarried(t *testing.T) {
 	const first = "{effective_from: 2025-01-01T00:00:00Z, plugin: aggregation, params: {type: sum, recurring: true, unit_price: \"1\"}}"
 	version := func(from, plugin, params string) string {
 		return strings.Replace(levels, first, fmt.Sprintf("%s, {effective_from: %s, plugin: %s, params: %s}", first, from, plugin, params), 1)
 	}
 	const dearer = `{type: sum, recurring: true, unit_price: "2"}`
+	keys := func(most, then string) string {
+		params := `{type: unique_count, key: seat, recurring: true, unit_price: "1", keys_max: `
+		yaml := strings.Replace(version("2026-03-01T00:00:00Z", "aggregation", params+then+"}"), first, strings.Replace(first, `{type: sum, recurring: true, unit_price: "1"}`, params+most+"}", 1), 1)
+		return strings.Replace(yaml, "quantity: q", "quantity: q, dimensions: [seat]", 1)
+	}
 	const begins = "tariff level: the version of %s takes nothing over of what accounts carry from one period into the next, such as levels: "
 	for name, c := range map[string]struct{ yaml, want string }{
 		"within a period": {version("2026-02-15T00:00:00Z", "aggregation", dearer), ""},
@@ -207,6 +212,19 @@ func TestApplyTellsWhatIsNotCarried(t *testing.T) {
 		"nothing is carried on": {
 			version("2026-03-01T00:00:00Z", "aggregation", `{type: sum, unit_price: "2"}`), fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it carries nothing itself",
 		},
+		"less is carried on": {
+			version("2026-02-15T00:00:00Z", "aggregation", `{type: prorated_sum, recurring: true, unit_price: "2"}`),
+			fmt.Sprintf(begins, "2026-02-15T00:00:00Z") + "it carries 16 bytes, and is left 32",
+		},
+		"more is carried on": {
+			strings.Replace(version("2026-03-01T00:00:00Z", "aggregation", dearer), "{type: sum, recurring: true, unit_price: \"1\"}", "{type: prorated_sum, recurring: true, unit_price: \"1\"}", 1),
+			fmt.Sprintf(begins, "2026-03-01T00:00:00Z") + "it carries 32 bytes, and is left 16",
+		},
+		"fewer keys": {
+			keys("10", "5"),
+			"tariff level: the version of 2026-03-01T00:00:00Z takes over at most 80 bytes of what an account carries from one period into the next, and before it that may be 160: an account that carries more begins without it",
+		},
+		"more keys":          {keys("5", "10"), ""},
 		"nothing is carried": {strings.ReplaceAll(version("2026-02-15T00:00:00Z", "aggregation", dearer), "recurring: true", "recurring: false"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

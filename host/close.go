@@ -66,6 +66,9 @@ func (p *partition) closePeriod(ctx context.Context, c closing, position uint64)
 		}
 	}
 	failpoint.Hit("close.done")
+	if err := p.endRefused(); err != nil {
+		return err
+	}
 	p.forgetOld(c.Calendar, zone)
 	p.rater.Forget()
 	return p.moveHorizon()

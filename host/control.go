@@ -97,6 +97,9 @@ func (p *partition) takeCatalog(ctx context.Context, c marker, position uint64) 
 	}
 	if p.catalog != nil {
 		p.beginCalendars(header, snapshot)
+		if err := p.endRefused(); err != nil {
+			return err
+		}
 	}
 	failpoint.Hit("catalog.in-force")
 	header.CatalogRevision, header.CatalogDigest = c.Revision, c.Digest

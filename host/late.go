@@ -174,6 +174,25 @@ func (p *partition) withFollowing(list []again) []again {
 	return slices.CompactFunc(out, func(a, b again) bool { return a.compare(b) == 0 })
 }
 
+// endRefused closes the periods again that were opened for usage which was refused, where
+// the account had nothing before and has nothing now. While such a period is open, usage
+// that comes late for it is not seen to be late, and so opens none of those behind it: that
+// must not hang on what was refused, over a close or a catalog that says otherwise who is
+// billed from when.
+func (p *partition) endRefused() error {
+	k := p.corrector()
+	for _, r := range p.state.OpenAgain("") {
+		if !r.Whole || k.begun(r) {
+			continue
+		}
+		r.Open, r.Whole = false, false
+		if err := p.state.SetReopened(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // hasSlots reports whether an account has a slot of which something holds.
 func (p *partition) hasSlots(account string, is func(*rate.Live) bool) bool {
 	a := p.state.Account(account, billing.AccountID(account).TokenHash())

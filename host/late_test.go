@@ -403,3 +403,49 @@ func TestAdjustmentThatWaits(t *testing.T) {
 	want(t, r.adjustments("emma.2026-12-01.EUR.0"), "2026-10-01 per_call: 100000000000000000000 → 100000000000000000001 = 1.00",
 		"2026-10-01 vat: 20000000000000000000 → 20000000000000000000.2 = 0.20")
 }
+
+// The fees of a closed month that cannot be billed again wait until they can, though the usage
+// by which they are due was of a month before, which is adjusted already.
+func TestFeesThatWait(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2027-03-10T00:00:00Z")
+	tariffs := func(november string) string {
+		return `
+meters: [{name: calls, event_type: call}]
+tariffs:
+  - name: fee
+    meter: calls
+    currency: EUR
+    versions:
+      - {effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}
+      - {effective_from: 2026-11-01T00:00:00Z, plugin: flat, params: {amount: "` + november + `"}}
+      - {effective_from: 2026-12-01T00:00:00Z, plugin: flat, params: {amount: "5"}}
+billing: {close: manual, invoice_rules: [` + vat + `]}
+default_subscriptions: [fee]
+`
+	}
+	waiting := func() []string {
+		t.Helper()
+		list := []string{}
+		for _, p := range first(r.Periods()) {
+			for _, k := range p.Parked {
+				list = append(list, p.Period.ID()+" "+string(k.Account)+" "+k.Reason)
+			}
+		}
+		return list
+	}
+	r.apply(tariffs("150000000000000000000"))
+	r.send(call("1", "noah", "2026-10-05T00:00:00Z"))
+	r.close("2026-10", "")
+	r.close("2026-11", "")
+	r.send(call("late", "emma", "2026-10-06T00:00:00Z"))
+	r.close("2026-12", "")
+	want(t, r.adjustments("emma.2026-12-01.EUR.0"), "2026-10-01 fee: 0 → 5 = 5.00", "2026-10-01 vat: 0 → 1 = 1.00")
+	r.restart()
+	r.close("2027-01", "")
+	want(t, waiting(), "2026-11-01 emma overflow", "2026-11-01 noah overflow")
+	r.reprice(tariffs("7"), false)
+	r.close("2027-02", "")
+	want(t, waiting())
+	want(t, r.adjustments("emma.2027-02-01.EUR.0"), "2026-11-01 fee: 0 → 7 = 7.00", "2026-11-01 vat: 0 → 1.4 = 1.40")
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tollway/tollway/host"
 	"github.com/tollway/tollway/host/query"
+	"github.com/tollway/tollway/sdk/billing"
 )
 
 // mixed is a catalog in which some of an account's usage has levels that go on, and
@@ -285,4 +286,55 @@ default_subscriptions: [seats, fee]
 	r.close("2026-12", "")
 	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-11"}), "emma.2026-11-01.EUR.0 6.00", "lily.2026-11-01.EUR.0 5.00", "noah.2026-11-01.EUR.0 5.00")
 	wantBills(t, r.bills(host.InvoiceFilter{Period: "2026-12"}), "emma.2026-12-01.EUR.0 11.00", "lily.2026-12-01.EUR.0 5.00", "noah.2026-12-01.EUR.0 5.00")
+}
+
+// Late usage that was refused leaves nothing open behind the next close, or behind the next
+// catalog: what comes late after it and is priced bills an account the fees of the periods
+// that it would have been billed for without it.
+func TestRefusedLateUsageIsForgotten(t *testing.T) {
+	t.Parallel()
+	const tariffs = `
+meters: [{name: seats, event_type: call, dimensions: [seat]}]
+tariffs:
+  - name: seats
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: aggregation, params: {type: unique_count, key: seat, unit_price: "1"}}]
+  - name: fee
+    meter: seats
+    currency: EUR
+    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}]
+billing: {close: manual}
+default_subscriptions: [seats, fee]
+`
+	refused := call("no", "emma", "2026-10-05T00:00:00Z")
+	priced := call("yes", "emma", "2026-10-06T00:00:00Z", "seat", "a")
+	listed := tariffs + "accounts: [{id: emma, subscriptions: [{tariff: seats}, {tariff: fee}]}]\n"
+	october := []string{"2026-10-01 fee: 0 → 5 = 5.00", "2026-10-01 seats: 0 → 1 = 1.00"}
+	both := append(october[:2:2], "2026-11-01 fee: 0 → 5 = 5.00")
+	for _, c := range []struct {
+		name          string
+		before, after func(*running) // the refused usage
+		lines         []string       // that the next invoice adjusts
+	}{
+		{"a period closes behind it", func(r *running) { r.close("2026-10", "") }, func(r *running) { r.close("2026-11", "") }, both},
+		{"it was for two", func(r *running) { r.close("2026-10", ""); r.close("2026-11", "") }, (*running).restart, both},
+		{"a catalog lists the account", func(r *running) { r.close("2026-10", ""); r.close("2026-11", "") }, func(r *running) { r.apply(listed) }, october},
+		{"a catalog lists it no more", func(r *running) { r.apply(listed); r.close("2026-10", ""); r.close("2026-11", "") }, func(r *running) { r.apply(tariffs) }, []string{"2026-10-01 seats: 0 → 1 = 1.00"}},
+	} {
+		for _, sent := range [][]billing.UsageEvent{{}, {refused}} {
+			t.Run(fmt.Sprintf("%s, refused %d", c.name, len(sent)), func(t *testing.T) {
+				t.Parallel()
+				r := startHost(t, 1, "2027-01-10T00:00:00Z")
+				r.apply(tariffs)
+				r.send(call("1", "noah", "2026-10-05T00:00:00Z", "seat", "a"))
+				c.before(r)
+				r.send(sent...)
+				c.after(r)
+				r.send(priced)
+				r.close("2026-12", "")
+				want(t, r.adjustments("emma.2026-12-01.EUR.0"), c.lines...)
+			})
+		}
+	}
 }

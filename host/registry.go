@@ -56,7 +56,7 @@ type paramsChecked struct {
 // checkedAnswer is what a plugin says of parameters that it takes. It is not changed.
 type checkedAnswer struct {
 	dimensions []string // that the tariff reads then
-	carries    bool     // slots leave something to those of the next period
+	carrySize  int      // how many bytes slots leave at most to those of the next period
 }
 
 // checkedParams is what was asked.

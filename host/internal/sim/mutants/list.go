@@ -92,6 +92,9 @@ var mutants = []mutant{
 	{"late usage that is refused owes the fees of its period", []edit{
 		{"host/adjust.go", "		if !k.begun(r) {", "		if !k.begun(r) && false {"},
 	}},
+	{"period that was opened for refused usage stays open", []edit{
+		{"host/late.go", "		if !r.Whole || k.begun(r) {", "		if r.Open || k.begun(r) {"},
+	}},
 	{"correction is of the first event of an identity", []edit{
 		{"host/void.go", "e.Identity == id && e.Content == seen.Content && ", "e.Identity == id && "},
 	}},
