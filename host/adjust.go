@@ -299,14 +299,10 @@ func (p *partition) corrections(ctx context.Context, accounts []string, c rate.C
 			if c.parked != nil {
 				p.log().Error("a closed period cannot be billed again; its adjustments wait", "partition", p.number, "account", c.account,
 					"period", c.period.ID(), "reason", c.parked.Reason, "detail", c.parked.Detail)
-			}
-			if c.parked != nil || c.record.Waits != nil {
 				c.record.Waits = c.parked
 				if err := p.state.SetReopened(c.record); err != nil {
 					return nil, err
 				}
-			}
-			if c.parked != nil {
 				continue
 			}
 			made[c.record.Account] = append(made[c.record.Account], c)
@@ -460,6 +456,22 @@ func (p *partition) endEmpty(slots []*rate.Slot) error {
 		}
 	}
 	return nil
+}
+
+// parkBill notes why an account has no invoice of a period. Adjustments that have waited and can
+// be made now wait on, for that invoice.
+func (p *partition) parkBill(l *bill) error {
+	for _, c := range l.corrections {
+		if c.record.Waits == nil {
+			continue
+		}
+		r := c.record
+		r.Waits = l.parked
+		if err := p.state.SetReopened(r); err != nil {
+			return err
+		}
+	}
+	return p.state.Park(*l.parked)
 }
 
 // settleCorrections has the periods be closed again whose corrections are on

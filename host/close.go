@@ -123,7 +123,7 @@ func (p *partition) closeAccounts(ctx context.Context, accounts []string, c rate
 			}
 			if waits {
 				l.park(c, period, accumulate.Parked{Reason: accumulate.ParkedEarlierPeriod, Detail: "an earlier period, which leaves something to this one, has to be invoiced first"})
-				if err := p.state.Park(*l.parked); err != nil {
+				if err := p.parkBill(l); err != nil {
 					return nil, err
 				}
 				continue
@@ -182,7 +182,7 @@ func (p *partition) take(l *bill, period billing.Period) error {
 	if l.parked != nil {
 		p.log().Error("an account's invoices are parked", "partition", p.number, "account", l.account, "period", period.ID(),
 			"reason", l.parked.Reason, "detail", l.parked.Detail)
-		return p.state.Park(*l.parked)
+		return p.parkBill(l)
 	}
 	for _, s := range l.finished {
 		if err := p.state.Put(s); err != nil {

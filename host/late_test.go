@@ -405,11 +405,12 @@ func TestAdjustmentThatWaits(t *testing.T) {
 }
 
 // The fees of a closed month that cannot be billed again wait until they can, though the usage
-// by which they are due was of a month before, which is adjusted already.
+// by which they are due was of a month before, which is adjusted already: until there is an
+// invoice that tells of them.
 func TestFeesThatWait(t *testing.T) {
 	t.Parallel()
 	r := startHost(t, 1, "2027-03-10T00:00:00Z")
-	tariffs := func(november string) string {
+	tariffs := func(november, february string) string {
 		return `
 meters: [{name: calls, event_type: call}]
 tariffs:
@@ -420,6 +421,7 @@ tariffs:
       - {effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}
       - {effective_from: 2026-11-01T00:00:00Z, plugin: flat, params: {amount: "` + november + `"}}
       - {effective_from: 2026-12-01T00:00:00Z, plugin: flat, params: {amount: "5"}}
+      - {effective_from: 2027-02-01T00:00:00Z, plugin: flat, params: {amount: "` + february + `"}}
 billing: {close: manual, invoice_rules: [` + vat + `]}
 default_subscriptions: [fee]
 `
@@ -434,7 +436,8 @@ default_subscriptions: [fee]
 		}
 		return list
 	}
-	r.apply(tariffs("150000000000000000000"))
+	const tooMuch = "150000000000000000000"
+	r.apply(tariffs(tooMuch, tooMuch))
 	r.send(call("1", "noah", "2026-10-05T00:00:00Z"))
 	r.close("2026-10", "")
 	r.close("2026-11", "")
@@ -444,8 +447,11 @@ default_subscriptions: [fee]
 	r.restart()
 	r.close("2027-01", "")
 	want(t, waiting(), "2026-11-01 emma overflow", "2026-11-01 noah overflow")
-	r.reprice(tariffs("7"), false)
-	r.close("2027-02", "")
+	r.reprice(tariffs("7", tooMuch), false)
+	r.close("2027-02", "") // November can be billed now, on no invoice yet
+	want(t, waiting(), "2027-02-01 emma overflow", "2027-02-01 noah overflow", "2026-11-01 emma overflow")
+	r.restart()
+	r.reprice(tariffs("7", "6"), false)
 	want(t, waiting())
 	want(t, r.adjustments("emma.2027-02-01.EUR.0"), "2026-11-01 fee: 0 → 7 = 7.00", "2026-11-01 vat: 0 → 1.4 = 1.40")
 }

@@ -64,8 +64,8 @@ type Reopened struct {
 	// Rules names the catalog whose invoice rules made the invoice, where that is
 	// not the one in force at the close.
 	Rules *RulesRef `json:"rules,omitempty"`
-	// Waits says why the last close could not adjust the period; nil when it could, or
-	// none has tried.
+	// Waits says why the last close could not adjust the period, or why the account got no
+	// invoice then that tells of what had waited; nil when none has tried.
 	Waits *Parked `json:"waits,omitempty"`
 }
 
