@@ -382,24 +382,14 @@ func TestAdjustmentThatWaits(t *testing.T) {
 	r.send(call("1", "emma", "2026-10-05T00:00:00Z", "q", "100000000000000000000"), call("2", "noah", "2026-10-05T00:00:00Z", "q", "1"))
 	r.close("2026-10", "")
 	r.send(call("late", "emma", "2026-10-06T00:00:00Z", "q", "50000000000000000000"), call("other", "noah", "2026-10-06T00:00:00Z", "q", "2"))
-	waiting := func() []string {
-		t.Helper()
-		list := []string{}
-		for _, p := range first(r.Periods()) {
-			for _, k := range p.Parked {
-				list = append(list, p.Period.ID()+" "+string(k.Account)+" "+k.Reason)
-			}
-		}
-		return list
-	}
-	want(t, waiting())
+	want(t, r.waiting())
 	r.close("2026-11", "")
 	r.restart()
-	want(t, waiting(), "2026-10-01 emma overflow")
+	want(t, r.waiting(), "2026-10-01 emma overflow")
 	want(t, r.adjustments("noah.2026-11-01.EUR.0"), "2026-10-01 per_call: 1 → 3 = 2.00", "2026-10-01 vat: 0.2 → 0.6 = 0.40")
 	r.send(voids("v", "late", "emma"), call("small", "emma", "2026-10-07T00:00:00Z", "q", "1"))
 	r.close("2026-12", "")
-	want(t, waiting())
+	want(t, r.waiting())
 	want(t, r.adjustments("emma.2026-12-01.EUR.0"), "2026-10-01 per_call: 100000000000000000000 → 100000000000000000001 = 1.00",
 		"2026-10-01 vat: 20000000000000000000 → 20000000000000000000.2 = 0.20")
 }
@@ -426,16 +416,6 @@ billing: {close: manual, invoice_rules: [` + vat + `]}
 default_subscriptions: [fee]
 `
 	}
-	waiting := func() []string {
-		t.Helper()
-		list := []string{}
-		for _, p := range first(r.Periods()) {
-			for _, k := range p.Parked {
-				list = append(list, p.Period.ID()+" "+string(k.Account)+" "+k.Reason)
-			}
-		}
-		return list
-	}
 	const tooMuch = "150000000000000000000"
 	r.apply(tariffs(tooMuch, tooMuch))
 	r.send(call("1", "noah", "2026-10-05T00:00:00Z"))
@@ -446,12 +426,12 @@ default_subscriptions: [fee]
 	want(t, r.adjustments("emma.2026-12-01.EUR.0"), "2026-10-01 fee: 0 → 5 = 5.00", "2026-10-01 vat: 0 → 1 = 1.00")
 	r.restart()
 	r.close("2027-01", "")
-	want(t, waiting(), "2026-11-01 emma overflow", "2026-11-01 noah overflow")
+	want(t, r.waiting(), "2026-11-01 emma overflow", "2026-11-01 noah overflow")
 	r.reprice(tariffs("7", tooMuch), false)
 	r.close("2027-02", "") // November can be billed now, on no invoice yet
-	want(t, waiting(), "2027-02-01 emma overflow", "2027-02-01 noah overflow", "2026-11-01 emma overflow")
+	want(t, r.waiting(), "2027-02-01 emma overflow", "2027-02-01 noah overflow", "2026-11-01 emma overflow")
 	r.restart()
 	r.reprice(tariffs("7", "6"), false)
-	want(t, waiting())
+	want(t, r.waiting())
 	want(t, r.adjustments("emma.2027-02-01.EUR.0"), "2026-11-01 fee: 0 → 7 = 7.00", "2026-11-01 vat: 0 → 1.4 = 1.40")
 }

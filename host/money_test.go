@@ -197,12 +197,8 @@ accounts: [{id: emma, subscriptions: [{tariff: calls` + until + `}]}, {id: noah,
 	}
 }
 
-// Late usage that is refused is no usage: an account that the catalog does not list owes
-// no fees of the period that it was meant for.
-func TestRefusedLateUsageOwesNoFees(t *testing.T) {
-	t.Parallel()
-	r := startHost(t, 1, "2026-12-10T00:00:00Z")
-	r.apply(`
+// refusing is a catalog in which a tariff refuses usage that names no seat, beside a fee.
+const refusing = `
 meters: [{name: seats, event_type: call, dimensions: [seat]}]
 tariffs:
   - name: seats
@@ -215,7 +211,14 @@ tariffs:
     versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}]
 billing: {close: manual}
 default_subscriptions: [seats, fee]
-`)
+`
+
+// Late usage that is refused is no usage: an account that the catalog does not list owes
+// no fees of the period that it was meant for.
+func TestRefusedLateUsageOwesNoFees(t *testing.T) {
+	t.Parallel()
+	r := startHost(t, 1, "2026-12-10T00:00:00Z")
+	r.apply(refusing)
 	r.send(call("1", "noah", "2026-10-05T00:00:00Z", "seat", "a"))
 	r.close("2026-10", "")
 	r.send(call("2", "emma", "2026-10-05T00:00:00Z"), call("3", "lily", "2026-10-05T00:00:00Z", "seat", "b"))
@@ -293,23 +296,9 @@ default_subscriptions: [seats, fee]
 // that it would have been billed for without it.
 func TestRefusedLateUsageIsForgotten(t *testing.T) {
 	t.Parallel()
-	const tariffs = `
-meters: [{name: seats, event_type: call, dimensions: [seat]}]
-tariffs:
-  - name: seats
-    meter: seats
-    currency: EUR
-    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: aggregation, params: {type: unique_count, key: seat, unit_price: "1"}}]
-  - name: fee
-    meter: seats
-    currency: EUR
-    versions: [{effective_from: 2026-01-01T00:00:00Z, plugin: flat, params: {amount: "5"}}]
-billing: {close: manual}
-default_subscriptions: [seats, fee]
-`
 	refused := call("no", "emma", "2026-10-05T00:00:00Z")
 	priced := call("yes", "emma", "2026-10-06T00:00:00Z", "seat", "a")
-	listed := tariffs + "accounts: [{id: emma, subscriptions: [{tariff: seats}, {tariff: fee}]}]\n"
+	listed := refusing + "accounts: [{id: emma, subscriptions: [{tariff: seats}, {tariff: fee}]}]\n"
 	october := []string{"2026-10-01 fee: 0 → 5 = 5.00", "2026-10-01 seats: 0 → 1 = 1.00"}
 	both := append(october[:2:2], "2026-11-01 fee: 0 → 5 = 5.00")
 	for _, c := range []struct {
@@ -320,13 +309,13 @@ default_subscriptions: [seats, fee]
 		{"a period closes behind it", func(r *running) { r.close("2026-10", "") }, func(r *running) { r.close("2026-11", "") }, both},
 		{"it was for two", func(r *running) { r.close("2026-10", ""); r.close("2026-11", "") }, (*running).restart, both},
 		{"a catalog lists the account", func(r *running) { r.close("2026-10", ""); r.close("2026-11", "") }, func(r *running) { r.apply(listed) }, october},
-		{"a catalog lists it no more", func(r *running) { r.apply(listed); r.close("2026-10", ""); r.close("2026-11", "") }, func(r *running) { r.apply(tariffs) }, []string{"2026-10-01 seats: 0 → 1 = 1.00"}},
+		{"a catalog lists it no more", func(r *running) { r.apply(listed); r.close("2026-10", ""); r.close("2026-11", "") }, func(r *running) { r.apply(refusing) }, []string{"2026-10-01 seats: 0 → 1 = 1.00"}},
 	} {
 		for _, sent := range [][]billing.UsageEvent{{}, {refused}} {
 			t.Run(fmt.Sprintf("%s, refused %d", c.name, len(sent)), func(t *testing.T) {
 				t.Parallel()
 				r := startHost(t, 1, "2027-01-10T00:00:00Z")
-				r.apply(tariffs)
+				r.apply(refusing)
 				r.send(call("1", "noah", "2026-10-05T00:00:00Z", "seat", "a"))
 				c.before(r)
 				r.send(sent...)

@@ -167,6 +167,18 @@ func (r *running) bills(f host.InvoiceFilter) []string {
 	return idsAndTotals(list)
 }
 
+// waiting lists what is parked, or waits to be billed again, as "period account reason".
+func (r *running) waiting() []string {
+	r.t.Helper()
+	list := []string{}
+	for _, p := range first(r.Periods()) {
+		for _, k := range p.Parked {
+			list = append(list, p.Period.ID()+" "+string(k.Account)+" "+k.Reason)
+		}
+	}
+	return list
+}
+
 func idsAndTotals(list []export.Invoice) []string {
 	out := make([]string, 0, len(list))
 	for _, inv := range list {

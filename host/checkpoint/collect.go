@@ -38,7 +38,7 @@ func (f *folder) collect() (more bool, err error) {
 		s.counters.collected.Add(1)
 		return true, nil
 	case errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected):
-		s.moves.Add(^uint64(0)) // nothing was
+		s.moves.Add(^uint64(0)) // nothing was moved: what was found before holds
 		err = nil
 	default:
 		s.moves.Add(1)

@@ -109,6 +109,51 @@ func TestOrphansAreDeleted(t *testing.T) {
 	want.check(t, p)
 }
 
+// TestPeekRemembers: where an entry was found is remembered over a collection of the value
+// log that moves nothing, and looked for anew behind one that may have; while one goes on
+// nothing is.
+func TestPeekRemembers(t *testing.T) {
+	s, p := mustOpen(t, t.TempDir(), testOptions())
+	defer mustClose(t, s)
+	mustCommit(t, p, &Commit{Header: []byte("h"), Appends: map[uint8][][]byte{modelJournal: {bytes.Repeat([]byte("x"), 100_000)}}})
+	peek := func() int {
+		t.Helper()
+		err := p.Peek(modelJournal, 1, func(b []byte) error {
+			if len(b) != 100_000 {
+				t.Errorf("%d bytes", len(b))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(p.peeked.items)
+	}
+	if n := peek(); n != 1 {
+		t.Fatalf("%d are remembered", n)
+	}
+	item := p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]
+	s.logWritten.Store(s.options.ValueLogFileBytes)
+	foldAll(t, s)
+	if s.logWritten.Load() != 0 || s.Stats().FilesCollected != 0 {
+		t.Fatal("a collection with nothing to move is meant")
+	}
+	peek()
+	if again := p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]; again != item {
+		t.Error("what was found is looked for again, though nothing was moved")
+	}
+	s.moves.Add(1) // one goes on
+	clear(p.peeked.items)
+	if n := peek(); n != 0 {
+		t.Errorf("%d are remembered while values are moved", n)
+	}
+	s.moves.Add(1) // it has moved something
+	p.peeked.items[peekedAt{1 << 40, 0}] = item
+	if n := peek(); n != 1 {
+		t.Errorf("%d are remembered behind a collection", n)
+	}
+}
+
 // TestUnsynced: Badger logs that the value log could not be synced and
 // acknowledges the write; the store does not.
 func TestUnsynced(t *testing.T) {
