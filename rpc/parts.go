@@ -64,7 +64,8 @@ func countObjects(b []byte) (n int) {
 	return n
 }
 
-// binaryCodec is protobuf's, for requests that are not made of too many parts.
+// binaryCodec is protobuf's, for requests that are not made of too many parts and answers
+// that are written already.
 type binaryCodec struct {
 	*connectproto.BinaryCodec
 }
@@ -75,6 +76,13 @@ func (c binaryCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any) 
 		return err
 	}
 	return c.BinaryCodec.UnmarshalRead(ctx, src, msg)
+}
+
+// MarshalWrite implements connect.Codec.
+func (c binaryCodec) MarshalWrite(ctx context.Context, dst io.Writer, msg any) error {
+	err := c.BinaryCodec.MarshalWrite(ctx, dst, msg)
+	giveWire(msg)
+	return err
 }
 
 // UnmarshalRead implements connect.Codec.

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tollway/tollway/host/query"
 	tollwayv1 "github.com/tollway/tollway/rpc/tollway/v1"
@@ -48,6 +50,40 @@ const (
 
 func newWire(subtotals int) wire {
 	return make(wire, 0, wireAnswerRoom+subtotals*wireSubtotalRoom)
+}
+
+// wires is memory of answers that were sent.
+var wires sync.Pool
+
+// wireKeptMax is the size of memory beyond which it is not kept for another answer.
+const wireKeptMax = 64 << 10
+
+// takeWire is newWire for an answer that is carried, whose memory comes back once it is
+// encoded: thousands a second would have the garbage collector run for them.
+func takeWire(subtotals int) wire {
+	if kept, ok := wires.Get().(*wire); ok {
+		return slices.Grow((*kept)[:0], wireAnswerRoom+subtotals*wireSubtotalRoom)
+	}
+	return newWire(subtotals)
+}
+
+// giveWire takes back the memory of a message that was encoded, if it carries any.
+func giveWire(message any) {
+	var m protoreflect.Message
+	switch message := message.(type) { // those that takeWire is for
+	case *tollwayv1.SubtotalServiceGetResponse:
+		m = message.ProtoReflect()
+	case *tollwayv1.SubtotalServiceListResponse:
+		m = message.ProtoReflect()
+	case *tollwayv1.SubtotalServiceWatchResponse:
+		m = message.ProtoReflect()
+	default:
+		return
+	}
+	if w := wire(m.GetUnknown()); cap(w) > 0 && cap(w) <= wireKeptMax {
+		m.SetUnknown(nil)
+		wires.Put(&w)
+	}
 }
 
 func (w *wire) tag(field protowire.Number, t protowire.Type) { *w = protowire.AppendTag(*w, field, t) }
@@ -217,7 +253,7 @@ func appendSubtotalID(b []byte, s *query.Subtotal) []byte {
 
 // accountWire is the answer of Get.
 func accountWire(account string, answer *query.Subtotals) *tollwayv1.SubtotalServiceGetResponse {
-	w := newWire(len(answer.Subtotals))
+	w := takeWire(len(answer.Subtotals))
 	w.text(1, account)
 	if len(answer.Subtotals) > 0 {
 		w.period(2, answer.Subtotals[0].Period)
@@ -231,7 +267,7 @@ func accountWire(account string, answer *query.Subtotals) *tollwayv1.SubtotalSer
 
 // listWire is the answer of List.
 func listWire(answer *query.Subtotals, next string) *tollwayv1.SubtotalServiceListResponse {
-	w := newWire(len(answer.Subtotals))
+	w := takeWire(len(answer.Subtotals))
 	w.subtotals(1, answer.Subtotals)
 	w.totals(2, answer.Totals)
 	w.text(3, next)
@@ -244,7 +280,7 @@ func listWire(answer *query.Subtotals, next string) *tollwayv1.SubtotalServiceLi
 // once.
 func watchWire(event tollwayv1.WatchEvent, part *query.Subtotals, resume string) *tollwayv1.SubtotalServiceWatchResponse {
 	told := part.Encoded(query.EncodingBinary, watchRows)
-	w := make(wire, 0, len(told)+len(resume)+wireTokenRoom)
+	w := slices.Grow(takeWire(0), len(told)+len(resume)+wireTokenRoom)
 	w.number(1, uint64(event))
 	w = append(w, told...)
 	w.text(5, resume)

@@ -19,7 +19,7 @@ type ballast struct {
 // The bounds of ballast.
 const (
 	ballastMinBytes   = 4 << 10           // drawn at once, when so much is owed
-	ballastValues     = 2                 // written by one transaction, at most
+	ballastValues     = 8                 // written by one transaction, at most
 	ballastValueBytes = logMinBytes - 256 // of one of them, or the value log would be its place
 	ballastMaxBytes   = ballastValues * ballastValueBytes
 

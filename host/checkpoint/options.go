@@ -11,7 +11,7 @@ import (
 // [DefaultOptions] or [SmallOptions].
 type Options struct {
 	// MemTableBytes is the size of Badger's write buffer, of which up to five
-	// exist at a time. Only keys, and values below 32 KiB, go through it.
+	// exist at a time. Only keys, and values below 4 KiB, go through it.
 	// Recovery after a crash reads what is in them.
 	MemTableBytes int64
 

@@ -34,6 +34,8 @@ type Engine struct {
 
 	waiting []waiting // by partition
 
+	changed [][]string // by partition: room for what Committed collects, its goroutine's
+
 	mu         sync.Mutex
 	watchers   map[string]*audience
 	everything map[*Watcher]struct{} // those that watch all accounts
@@ -49,7 +51,7 @@ type Engine struct {
 // NewEngine makes an engine over partitions 0 to len-1.
 func NewEngine(partitions []Partition) *Engine {
 	e := &Engine{
-		partitions: partitions, instance: newInstance(), waiting: make([]waiting, len(partitions)),
+		partitions: partitions, instance: newInstance(), waiting: make([]waiting, len(partitions)), changed: make([][]string, len(partitions)),
 		generations: make([]atomic.Uint32, len(partitions)), watchers: map[string]*audience{}, everything: map[*Watcher]struct{}{},
 	}
 	for i, p := range partitions {
@@ -68,7 +70,7 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 	e.mu.Lock()
 	watched := len(e.watchers)+len(e.everything) > 0
 	e.mu.Unlock()
-	var changed []string
+	changed := e.changed[partition][:0]
 	collect := func() {
 		each(func(account string) { // behind each other are mostly slots of the same account
 			if n := len(changed); n == 0 || changed[n-1] != account {
@@ -79,6 +81,7 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 	if watched {
 		collect()
 	}
+	defer func() { e.changed[partition] = changed }()
 	defer e.come(partition, accumulate.Committed)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -90,7 +93,7 @@ func (e *Engine) Committed(partition int, each func(func(account string))) {
 		return
 	}
 	if len(e.everything) > 0 {
-		e.journal.add(journalEntry{partition, generation, changed})
+		e.journal.add(journalEntry{partition, generation, slices.Clone(changed)})
 		for w := range e.everything {
 			w.wake()
 		}
