@@ -52,6 +52,7 @@ type committer struct {
 type cut struct {
 	state *accumulate.Generation
 	seen  identity.Batch
+	calm  bool // the partition keeps up
 }
 
 func newCommitter(p *partition) committer {
@@ -203,7 +204,8 @@ func (c *committer) cut() (*cut, error) {
 	}
 	c.waiting, c.late, c.flying = false, false, true
 	c.due.Stop()
-	return &cut{state: g, seen: p.seen.Cut()}, nil
+	calm := p.host.config.Now().Sub(p.turn.logged) < calmAge+cutInterval
+	return &cut{state: g, seen: p.seen.Cut(), calm: calm}, nil
 }
 
 // landed deals with a cut that is durable.
@@ -235,19 +237,62 @@ func (c *committer) run(ctx context.Context) error {
 func (c *committer) write(ctx context.Context, cut *cut) error {
 	p := c.partition
 	begun := p.host.config.Now()
-	g := cut.state
-	position := g.Header.Position
+	commit := checkpoint.Commit{Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{}, Room: true, Trim: map[uint8]uint64{}}
+	if err := c.calmly(ctx, cut, func() error { return c.fill(&commit, cut) }); err != nil {
+		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	}
+	failpoint.Hit("commit.before-store")
+	if err := c.store(ctx, &commit); err != nil {
+		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, cut.state.Header.Position, err)
+	}
+	if cut.state.Wrapped() {
+		c.roundFrom = p.store.LogLast(accumulate.LogSlots) + 1
+	}
+	failpoint.Hit("commit.after-store")
+	// A crash here loses nothing: the checkpoint is durable, and a restart
+	// shows it. So does a host that is stopping.
+	if err := c.calmly(context.WithoutCancel(ctx), cut, func() error { return c.show(cut.state) }); err != nil {
+		return err
+	}
+	// What goes outward (dead letters, invoices) is published from the
+	// checkpoint's logs by the outbox, which finds its place by itself.
+	failpoint.Hit("commit.shown")
+	p.pace.commit.add(p.host.config.Now().Sub(begun))
+	return nil
+}
+
+// calmly does a part of the work on a cut, of a partition that keeps up in a place for
+// what is calm, if there is one.
+func (c *committer) calmly(ctx context.Context, cut *cut, work func() error) error {
+	turns, now := c.partition.turn.turns, c.partition.host.config.Now
+	if cut.calm {
+		calm, err := turns.enterCalm(ctx, calmAge)
+		if err != nil {
+			return err
+		}
+		if calm {
+			defer turns.leaveCalm()
+		}
+	}
+	begun := now()
+	err := work()
+	ended := now()
+	turns.worked(ended, ended.Sub(begun))
+	return err
+}
+
+// fill has a commit say what a cut holds.
+func (c *committer) fill(commit *checkpoint.Commit, cut *cut) error {
+	p, g := c.partition, cut.state
 	failpoint.Hit("commit.before-sums")
 	sums, err := p.tally.Take(g, cut.seen.Sums())
 	if err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
+		return err
 	}
 	g.Header.Sums, g.Header.Stretches = &sums, p.tally.Stretches()
-	header, err := g.Header.Encode()
-	if err != nil {
-		return fmt.Errorf("host: partition %d: %w", p.number, err)
+	if commit.Header, err = g.Header.Encode(); err != nil {
+		return err
 	}
-	commit := checkpoint.Commit{Header: header, Puts: map[uint8][]checkpoint.Entry{}, Appends: map[uint8][][]byte{}, Room: true, Trim: map[uint8]uint64{}}
 	g.Tables(func(table uint8, key, value []byte) {
 		commit.Puts[table] = append(commit.Puts[table], checkpoint.Entry{Key: key, Value: value})
 	})
@@ -265,21 +310,16 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 			commit.Appends[log] = entries
 		}
 	}
-	wrapped := g.Wrapped()
-	if wrapped {
+	if g.Wrapped() {
 		commit.Trim[accumulate.LogSlots] = c.roundFrom
 	}
-	cut.seen.Put(&commit)
-	failpoint.Hit("commit.before-store")
-	if err := c.store(ctx, &commit); err != nil {
-		return fmt.Errorf("host: partition %d: checkpoint at position %d: %w", p.number, position, err)
-	}
-	if wrapped {
-		c.roundFrom = p.store.LogLast(accumulate.LogSlots) + 1
-	}
-	failpoint.Hit("commit.after-store")
-	// A crash here loses nothing: the checkpoint is durable, and a restart
-	// shows it.
+	cut.seen.Put(commit)
+	return nil
+}
+
+// show has those who ask see a checkpoint that is durable.
+func (c *committer) show(g *accumulate.Generation) error {
+	p := c.partition
 	if err := p.loadLists(); err != nil {
 		return err
 	}
@@ -288,10 +328,6 @@ func (c *committer) write(ctx context.Context, cut *cut) error {
 		return err
 	}
 	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })
-	// What goes outward (dead letters, invoices) is published from the
-	// checkpoint's logs by the outbox, which finds its place by itself.
-	failpoint.Hit("commit.shown")
-	p.pace.commit.add(p.host.config.Now().Sub(begun))
 	return nil
 }
 

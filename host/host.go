@@ -101,7 +101,7 @@ func (h *Host) open(ctx context.Context) (err error) {
 	turns := newTurns(config.Turns)
 	for n := range config.Partitions {
 		h.partitions = append(h.partitions, &partition{
-			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns}, health: newHealth(config.Now()), asks: make(chan func()),
+			number: n, host: h, state: accumulate.NewState(), turn: turn{turns: turns, now: config.Now}, health: newHealth(config.Now()), asks: make(chan func()),
 			completed: make(chan struct{}),
 		})
 	}

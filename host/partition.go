@@ -327,11 +327,15 @@ func (p *partition) work(ctx context.Context, messages <-chan []stream.Message) 
 			case <-ctx.Done():
 				return ctx.Err()
 			case batch := <-messages:
+				p.turn.logged = batch[0].Time
 				err := p.turn.take(ctx)
+				begun := p.host.config.Now()
 				if err == nil {
 					err = p.foldUpTo(ctx, batch)
 				}
 				p.turn.give()
+				now := p.host.config.Now()
+				p.turn.turns.worked(now, now.Sub(begun))
 				if err != nil {
 					return err
 				}

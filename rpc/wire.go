@@ -53,7 +53,7 @@ func newWire(subtotals int) wire {
 }
 
 // wires is memory of answers that were sent.
-var wires sync.Pool
+var wires sync.Pool //nolint:gochecknoglobals // of all servers: a codec has none of its own
 
 // wireKeptMax is the size of memory beyond which it is not kept for another answer.
 const wireKeptMax = 64 << 10
