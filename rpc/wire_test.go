@@ -3,9 +3,13 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect/v2/connectproto"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -63,14 +67,17 @@ func drawSubtotals(t *rapid.T) query.Subtotals {
 	}
 }
 
+// testBinary is the codec whose messages carry what is written.
+var testBinary = binaryCodec{connectproto.NewBinaryCodec()}
+
 // What is written by hand decodes to what the generated code would have written.
 func TestWireIsWhatTheMessageWouldBe(t *testing.T) {
 	same := func(t *rapid.T, written, message, empty proto.Message) {
-		b, err := proto.Marshal(written)
-		if err != nil {
+		var b bytes.Buffer
+		if err := testBinary.MarshalWrite(context.Background(), &b, written); err != nil {
 			t.Fatal(err)
 		}
-		if err := (proto.UnmarshalOptions{DiscardUnknown: false}).Unmarshal(b, empty); err != nil {
+		if err := (proto.UnmarshalOptions{DiscardUnknown: false}).Unmarshal(b.Bytes(), empty); err != nil {
 			t.Fatal(err)
 		}
 		if !proto.Equal(empty, message) {
@@ -92,6 +99,49 @@ func TestWireIsWhatTheMessageWouldBe(t *testing.T) {
 		event := rapid.SampledFrom([]tollwayv1.WatchEvent{tollwayv1.WatchEvent_WATCH_EVENT_SNAPSHOT, tollwayv1.WatchEvent_WATCH_EVENT_HEARTBEAT}).Draw(t, "event")
 		same(t, watchWire(event, &answer, "token"), watchAnswer(event, &answer, "token"), &tollwayv1.SubtotalServiceWatchResponse{})
 	})
+}
+
+// An answer's memory is another's once it is encoded, and not before: answers that are
+// written at one time do not meet.
+func TestWireMemoryIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	var group errgroup.Group
+	for n := range 8 {
+		group.Go(func() error {
+			answer := query.Subtotals{AsOf: testAsOf, Subtotals: []query.Subtotal{subtotal("emma", "eu", fmt.Sprint(n))}}
+			shared := bytes.Clone(watchRows(&answer))
+			for range 500 {
+				get, watch := accountWire("emma", &answer), watchWire(tollwayv1.WatchEvent_WATCH_EVENT_CHANGED, &answer, "token")
+				want := bytes.Clone(get.ProtoReflect().GetUnknown())
+				var b bytes.Buffer
+				for _, m := range []proto.Message{watch, get} {
+					b.Reset()
+					if err := testBinary.MarshalWrite(t.Context(), &b, m); err != nil {
+						return err
+					}
+					if len(m.ProtoReflect().GetUnknown()) > 0 {
+						return errors.New("a message that was encoded still has its memory")
+					}
+				}
+				if !bytes.Equal(b.Bytes(), want) {
+					return fmt.Errorf("encoded %x, written was %x", b.Bytes(), want)
+				}
+				if told := answer.Encoded(query.EncodingBinary, watchRows); !bytes.Equal(told, shared) {
+					return fmt.Errorf("what watches share is %x, was %x", told, shared)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	kept := takeWire(1)
+	message := carry(&tollwayv1.SubtotalServiceGetResponse{}, append(kept, make([]byte, wireKeptMax+1)...))
+	giveWire(message)
+	if len(message.ProtoReflect().GetUnknown()) == 0 {
+		t.Error("the memory of a large answer is kept")
+	}
 }
 
 // What is made JSON of once for many is what the codec makes of the message.

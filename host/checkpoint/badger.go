@@ -48,10 +48,8 @@ func badgerOptions(path string, o Options, t *troubles) badger.Options {
 }
 
 // logMinBytes is the size of a value from which on it goes to the value log. What is
-// smaller fills write buffers, each of which is written to a table and merged, a tenth of
-// a second in which others wait for a processor: under a hundred thousand events a
-// second, segments of 8 to 16 KiB filled one in 1.4 s, and all that is below 4 KiB fills
-// one in four.
+// smaller fills write buffers, and each of those is written to a table and merged: some
+// 50 ms of a processor at a time, for which others wait.
 const logMinBytes = 4 << 10
 
 // openBadger opens Badger and turns a panic over damaged files into an error,
