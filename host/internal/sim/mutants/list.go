@@ -13,17 +13,17 @@ type mutant struct {
 // mutants are bugs of the kind that loses or doubles money after a failure.
 var mutants = []mutant{
 	{"shown as committed before it is durable", []edit{
-		{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(g)\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })\n	if err := c.store(ctx, &commit); err != nil {"},
-		{"host/commit.go", "	p.state.Durable(g)\n	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })\n	// What goes", "	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	// What goes"},
+		{"host/commit.go", "	if err := c.store(ctx, &commit); err != nil {", "	p.state.Durable(cut.state)\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(cut.state, fn) })\n	if err := c.store(ctx, &commit); err != nil {"},
+		{"host/commit.go", "	p.state.Durable(g)\n	if err := p.arrived(g.Header); err != nil {\n		return err\n	}\n	p.host.committed(p, func(fn func(account string)) { p.state.AccountsOf(g, fn) })\n	return nil\n", "	return p.arrived(g.Header)\n"},
 	}},
 	{"position committed before what it stands for", []edit{
-		{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	if err := c.store(ctx, &checkpoint.Commit{Header: header}); err != nil {\n		return err\n	}\n"},
+		{"host/commit.go", "	failpoint.Hit(\"commit.before-store\")\n", "	if err := c.store(ctx, &checkpoint.Commit{Header: commit.Header}); err != nil {\n		return err\n	}\n	failpoint.Hit(\"commit.before-store\")\n"},
 	}},
 	{"position committed after what it stands for", []edit{
-		{"host/commit.go", "	cut.seen.Put(&commit)\n", "	cut.seen.Put(&commit)\n	before := p.state.Header()\n	if commit.Header, err = before.Encode(); err != nil {\n		return err\n	}\n	if before.Position > 0 {\n		if err := c.store(ctx, &commit); err != nil {\n			return err\n		}\n		commit = checkpoint.Commit{}\n	}\n	commit.Header = header\n"},
+		{"host/commit.go", "	failpoint.Hit(\"commit.before-store\")\n", "	failpoint.Hit(\"commit.before-store\")\n	before, header := p.state.Header(), commit.Header\n	var err error\n	if commit.Header, err = before.Encode(); err != nil {\n		return err\n	}\n	if before.Position > 0 {\n		if err := c.store(ctx, &commit); err != nil {\n			return err\n		}\n		commit = checkpoint.Commit{}\n	}\n	commit.Header = header\n"},
 	}},
 	{"counter of duplicates not in the commit", []edit{
-		{"host/commit.go", "	header, err := g.Header.Encode()", "	h := g.Header\n	h.Counters.Read -= h.Counters.Duplicates - p.state.Header().Counters.Duplicates\n	h.Counters.Duplicates = p.state.Header().Counters.Duplicates\n	header, err := h.Encode()"},
+		{"host/commit.go", "	if commit.Header, err = g.Header.Encode(); err != nil {", "	h := g.Header\n	h.Counters.Read -= h.Counters.Duplicates - p.state.Header().Counters.Duplicates\n	h.Counters.Duplicates = p.state.Header().Counters.Duplicates\n	if commit.Header, err = h.Encode(); err != nil {"},
 	}},
 	{"verdicts on dead letters not in the commit", []edit{
 		{"host/commit.go", "accumulate.LogSlots, accumulate.LogVerdicts, accumulate.LogIndex} {", "accumulate.LogSlots, accumulate.LogIndex} {"},
@@ -123,7 +123,7 @@ var mutants = []mutant{
 		{"host/identity/open.go", "		err = r.each(func(at *record) { g.add(&at.id, keyOf(&at.id), &at.Content, at.Position, at.until) })", "		err = r.each(func(at *record) {})"},
 	}},
 	{"identities committed one checkpoint late", []edit{
-		{"host/commit.go", "return &cut{state: g, seen: p.seen.Cut()}, nil", "if c.lag.state == nil {\n		c.lag.seen = p.seen.Cut()\n	}\n	was := c.lag.seen\n	c.lag = cut{g, p.seen.Cut()}\n	return &cut{state: g, seen: was}, nil"},
+		{"host/commit.go", "return &cut{state: g, seen: p.seen.Cut(), calm: calm}, nil", "if c.lag.state == nil {\n		c.lag.seen = p.seen.Cut()\n	}\n	was := c.lag.seen\n	c.lag = cut{state: g, seen: p.seen.Cut()}\n	return &cut{state: g, seen: was, calm: calm}, nil"},
 		{"host/commit.go", "	// run's:\n", "	lag cut\n\n	// run's:\n"},
 	}},
 	{"identity expires one period early", []edit{
