@@ -62,7 +62,7 @@ func (p *partition) alertOnControl(before *catalog.Catalog, cause alertCause) er
 		accounts = accounts[:0]
 		p.state.EachAccount(func(a *rate.Account) { accounts = append(accounts, a) })
 	}
-	slices.SortFunc(accounts, func(a, b *rate.Account) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(accounts, func(a, b *rate.Account) int { return strings.Compare(a.ID(), b.ID()) })
 	for _, a := range accounts {
 		if err := p.alert(a, func() alertCause { return cause }); err != nil {
 			return err
@@ -191,13 +191,13 @@ func (p *partition) openSpans(a *rate.Account) []alertSpan {
 
 // alert fires what an account has reached in its open periods.
 func (p *partition) alert(a *rate.Account, cause func() alertCause) error {
-	alerts := p.catalog.AlertsOf(billing.AccountID(a.ID))
+	alerts := p.catalog.AlertsOf(billing.AccountID(a.ID()))
 	if len(alerts) == 0 {
 		return nil
 	}
 	for _, span := range p.openSpans(a) {
-		was := p.state.AlertedOf(a.ID, span.calendar, span.start)
-		now := accumulate.Alerted{Account: a.ID, Calendar: span.calendar, Period: span.start, PeriodEnd: span.end, Reached: slices.Clone(was.Reached)}
+		was := p.state.AlertedOf(a.ID(), span.calendar, span.start)
+		now := accumulate.Alerted{Account: a.ID(), Calendar: span.calendar, Period: span.start, PeriodEnd: span.end, Reached: slices.Clone(was.Reached)}
 		changed := false
 		for _, alert := range alerts {
 			value, err := worth(alert, span.slots)
@@ -210,7 +210,7 @@ func (p *partition) alert(a *rate.Account, cause func() alertCause) error {
 				if fires == 0 {
 					continue
 				}
-				fired, err := firedAlert(a.ID, &span, alert, i, value, fires, cause())
+				fired, err := firedAlert(a.ID(), &span, alert, i, value, fires, cause())
 				if err == nil {
 					err = p.state.AddAlert(fired)
 				}

@@ -248,11 +248,11 @@ func (p *partition) concerned(period billing.Period) []string {
 	start := period.Start.UnixNano()
 	var ids []string
 	p.state.EachAccount(func(a *rate.Account) {
-		if _, listed := p.catalog.Accounts[billing.AccountID(a.ID)]; listed {
+		if _, listed := p.catalog.Accounts[billing.AccountID(a.ID())]; listed {
 			return
 		}
 		if a.Has(func(l *rate.Live) bool { return l.Terms().Period <= start }) {
-			ids = append(ids, a.ID)
+			ids = append(ids, a.ID())
 		}
 	})
 	if p.trial != nil {

@@ -131,12 +131,12 @@ func (p *partition) repriced(old *catalog.Catalog) ([]repricing, error) {
 		found[k].accounts = append(found[k].accounts, id)
 	}
 	p.state.EachAccount(func(a *rate.Account) {
-		zone := p.catalog.Calendar(billing.AccountID(a.ID)).Zone
+		zone := p.catalog.Calendar(billing.AccountID(a.ID())).Zone
 		last := rate.Beginning
 		for l := range a.Slots() { // sorted by period
 			if l.Terms().Period != last {
 				last = l.Terms().Period
-				look(a.ID, l.Terms().Calendar, zone, last)
+				look(a.ID(), l.Terms().Calendar, zone, last)
 			}
 		}
 	})

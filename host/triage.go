@@ -110,11 +110,11 @@ func (p *partition) triage(n int) (*triage, error) {
 	return t, nil
 }
 
-// Events are foreseen in three steps, so many events apart: enough that what a step has
+// Events are foreseen in two steps, so many events apart: enough that what a step has
 // the caches read is there for the next, and few enough that it still is.
 const (
-	foreseeStep   = 10
-	foreseeEvents = 3 * foreseeStep
+	foreseeStep   = 15
+	foreseeEvents = 2 * foreseeStep
 )
 
 // foresee has the caches read, while the i-th event is at hand, what those behind it
@@ -125,13 +125,10 @@ func (p *partition) foresee(events []ingest.Event, i int) {
 		p.seen.Foresee(&e.Identity)
 		p.state.ForeseePlace(e.AccountHash)
 	}
-	if near := i + 2*foreseeStep; uint(near) < uint(len(events)) {
+	if near := i + foreseeStep; uint(near) < uint(len(events)) {
 		e := &events[near]
 		p.seen.Approach(&e.Identity)
 		p.state.ForeseeAccount(e.AccountHash)
-	}
-	if next := i + foreseeStep; uint(next) < uint(len(events)) {
-		p.state.ForeseeID(events[next].AccountHash)
 	}
 }
 

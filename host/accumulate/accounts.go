@@ -13,13 +13,13 @@ import (
 type accountTable struct {
 	places []accountPlace // a power of two of them, at most three quarters full
 	n      int
-	ids    []byte // block that ids are copied into
+	slab   *rate.Slab // has the accounts
 }
 
-// accountPlace is a place of the table, empty without an account.
+// accountPlace is a place of the table.
 type accountPlace struct {
-	hash    uint32
-	account *rate.Account
+	hash   uint32
+	number uint32 // of the account, 0 for none
 }
 
 // spread makes a place of a hash: FNV's low bits alone are not even.
@@ -35,18 +35,19 @@ func (t *accountTable) find(id string, hash uint32) *rate.Account {
 	}
 	for at := t.spread(hash); ; at = (at + 1) & (len(t.places) - 1) {
 		p := &t.places[at]
-		if p.account == nil {
+		if p.number == 0 {
 			return nil
 		}
-		if p.hash == hash && p.account.ID == id {
-			return p.account
+		if p.hash == hash {
+			if a := t.slab.Account(p.number); a.ID() == id {
+				return a
+			}
 		}
 	}
 }
 
-// foreseePlace has the caches read where an account with a hash is looked for,
-// foreseeAccount what routing reads of it, and foreseeID its id, unless it stands
-// elsewhere: each needs what the one before has read.
+// foreseePlace has the caches read where an account with a hash is looked for, and
+// foreseeAccount, which needs that, what finding and routing read of it.
 func (t *accountTable) foreseePlace(hash uint32) {
 	if t.n > 0 {
 		memory.Ahead(unsafe.Pointer(&t.places[t.spread(hash)]), unsafe.Sizeof(accountPlace{}))
@@ -59,22 +60,12 @@ func (t *accountTable) foreseeAccount(hash uint32) {
 	}
 }
 
-func (t *accountTable) foreseeID(hash uint32) {
-	if t.n == 0 {
-		return
-	}
-	if p := &t.places[t.spread(hash)]; p.hash == hash && p.account != nil {
-		memory.Ahead(unsafe.Pointer(unsafe.StringData(p.account.ID)), uintptr(len(p.account.ID)))
-	}
-}
-
 // together is how many accounts are looked for at once: as many as the nearest
 // cache has room for.
 const together = 64
 
 // findAll returns the accounts of events, nil for those that are not there. It has
-// the places, the accounts and their ids read ahead, for all before the first is
-// needed.
+// the places and the accounts read ahead, for all before the first is needed.
 func (t *accountTable) findAll(events []rate.Event, into []*rate.Account) {
 	if t.n == 0 {
 		clear(into)
@@ -94,13 +85,8 @@ func (t *accountTable) findSome(events []rate.Event, into []*rate.Account) {
 	for i := range events { // the first with the same hash is the one, nearly always
 		into[i] = t.like(events[i].AccountHash)
 	}
-	for _, a := range into {
-		if a != nil {
-			memory.Ahead(unsafe.Pointer(unsafe.StringData(a.ID)), uintptr(len(a.ID)))
-		}
-	}
 	for i, a := range into {
-		if a != nil && a.ID != events[i].Account {
+		if a != nil && a.ID() != events[i].Account {
 			into[i] = t.find(events[i].Account, events[i].AccountHash)
 		}
 	}
@@ -111,50 +97,47 @@ func (t *accountTable) findSome(events []rate.Event, into []*rate.Account) {
 func (t *accountTable) like(hash uint32) *rate.Account {
 	for at := t.spread(hash); ; at = (at + 1) & (len(t.places) - 1) {
 		p := &t.places[at]
-		if p.account == nil {
+		if p.number == 0 {
 			return nil
 		}
 		if p.hash == hash {
-			p.account.Ahead()
-			return p.account
+			a := t.slab.Account(p.number)
+			a.Ahead()
+			return a
 		}
 	}
 }
 
-// idsBlock is the size of the blocks that hold ids.
-const idsBlock = 16 << 10
-
-// keep returns an id in the table's own memory.
-func (t *accountTable) keep(id string) string {
-	if cap(t.ids)-len(t.ids) < len(id) {
-		t.ids = make([]byte, 0, max(idsBlock, len(id)))
-	}
-	first := len(t.ids)
-	t.ids = append(t.ids, id...)
-	return unsafe.String(unsafe.SliceData(t.ids[first:]), len(id))
-}
-
-// add puts an account in, which must not be there. It gives it an id in the table's
-// own memory.
-func (t *accountTable) add(a *rate.Account) {
-	a.ID = t.keep(a.ID)
+// add makes an account, which must not be there.
+func (t *accountTable) add(id string, hash uint32) *rate.Account {
 	if 4*(t.n+1) > 3*len(t.places) {
 		old := t.places
 		t.places = make([]accountPlace, max(64, 2*len(old)))
 		for _, p := range old {
-			if p.account != nil {
+			if p.number != 0 {
 				t.place(p)
 			}
 		}
 	}
-	t.place(accountPlace{hash: a.Hash, account: a})
+	a, number := t.slab.NewAccount(id)
+	t.place(accountPlace{hash, number})
 	t.n++
+	return a
 }
 
 func (t *accountTable) place(p accountPlace) {
 	at := t.spread(p.hash)
-	for t.places[at].account != nil {
+	for t.places[at].number != 0 {
 		at = (at + 1) & (len(t.places) - 1)
 	}
 	t.places[at] = p
+}
+
+// each calls fn with every account, in no order.
+func (t *accountTable) each(fn func(*rate.Account)) {
+	for i := range t.places {
+		if n := t.places[i].number; n != 0 {
+			fn(t.slab.Account(n))
+		}
+	}
 }

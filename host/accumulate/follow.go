@@ -184,7 +184,7 @@ func (s *State) AccountsOf(g *Generation, fn func(id string)) {
 		n := min(len(rest), len(ids))
 		s.mu.RLock()
 		for i, number := range rest[:n] {
-			ids[i] = s.slots.At(number).Account().ID
+			ids[i] = s.slots.At(number).Account().ID()
 		}
 		s.mu.RUnlock()
 		for _, id := range ids[:n] {

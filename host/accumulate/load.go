@@ -206,11 +206,6 @@ func (l *Loader) ahead(list []coming) {
 			s.accounts.foreseeAccount(list[i].hash)
 		}
 	}
-	for i := range list {
-		if list[i].kind == recordFull {
-			s.accounts.foreseeID(list[i].hash)
-		}
-	}
 }
 
 // take takes what a record says and none behind it has said: the slot's content, its
@@ -245,17 +240,15 @@ func (l *Loader) place(live *rate.Live, c *coming) error {
 	t := s.slots.Terms(uint32(c.terms))
 	a := s.accounts.find(c.account, c.hash)
 	if a == nil {
-		a = &rate.Account{ID: c.account, Hash: c.hash}
-		s.slots.Take(a)
-		s.accounts.add(a) // which keeps an id of its own
+		a = s.accounts.add(c.account, c.hash)
 	}
 	group := string(c.group)
 	at, found := a.FindBackward(t, group)
 	if found {
-		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID)
+		return fmt.Errorf("%w: slot %d of account %q is there twice", errRecord, live.Number, a.ID())
 	}
 	if err := s.slots.Name(live, a, t, group); err != nil {
-		return fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+		return fmt.Errorf("accumulate: account %q: %w", a.ID(), err)
 	}
 	a.Insert(at, live)
 	if !live.Final {

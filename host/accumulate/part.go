@@ -40,7 +40,7 @@ func (s *State) Part(accounts []string) *Part {
 			continue
 		}
 		for l := range a.Slots() {
-			slot := rate.NewSlot(a.ID, l.Terms(), l.Group(), l.Content())
+			slot := rate.NewSlot(a.ID(), l.Terms(), l.Group(), l.Content())
 			slot.CarryIn = s.carries[l.Number]
 			p.slots = append(p.slots, slot)
 		}

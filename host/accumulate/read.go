@@ -48,7 +48,7 @@ func (s *State) Slots(id string, v View) ([]*rate.Slot, Header) {
 	slots := make([]*rate.Slot, 0, a.Len())
 	for l := range a.Slots() {
 		if l, c, ok := s.content(l, v); ok {
-			slot := rate.NewSlot(a.ID, l.Terms(), l.Group(), c)
+			slot := rate.NewSlot(a.ID(), l.Terms(), l.Group(), c)
 			slot.CarryIn = s.carries[l.Number]
 			slots = append(slots, slot)
 		}
@@ -166,11 +166,7 @@ func (s *State) AccountsFrom(first string) []string {
 	if len(sorted) != known { // accounts are only ever added
 		s.mu.RLock()
 		sorted = make([]string, 0, s.accounts.n)
-		for i := range s.accounts.places {
-			if a := s.accounts.places[i].account; a != nil {
-				sorted = append(sorted, a.ID)
-			}
-		}
+		s.accounts.each(func(a *rate.Account) { sorted = append(sorted, a.ID()) })
 		s.mu.RUnlock()
 		slices.Sort(sorted)
 		s.mu.Lock()

@@ -92,7 +92,7 @@ func appendRecord(b []byte, kind byte, l *rate.Live) []byte {
 	at := body
 	if kind == recordFull {
 		at += putUvarint(w[at:], uint64(l.Terms().Number))
-		at += putString(w[at:], l.Account().ID)
+		at += putString(w[at:], l.Account().ID())
 		at += putString(w[at:], l.Group())
 	}
 	w[at] = 0
@@ -128,7 +128,7 @@ func recordRoom(kind byte, l *rate.Live) int {
 	data := len(l.Data())
 	room := numbers + data + data/rate.LineBytes*perLine
 	if kind == recordFull {
-		room += len(l.Account().ID) + len(l.Group())
+		room += len(l.Account().ID()) + len(l.Group())
 	}
 	return room
 }

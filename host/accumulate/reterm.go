@@ -22,7 +22,7 @@ func (s *State) Reterm(slot *rate.Slot) error {
 			if l := a.At(at); l.Terms() != t {
 				s.filling.reterm(l)
 				if err := s.slots.Reterm(a, at, t); err != nil {
-					return fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+					return fmt.Errorf("accumulate: account %q: %w", a.ID(), err)
 				}
 			}
 		}

@@ -66,9 +66,9 @@ func newHeader() Header {
 func NewState() *State { return &State{contents: newContents()} }
 
 func newContents() contents {
-	accounts := &accountTable{}
+	slots := rate.NewSlab()
 	return contents{
-		accounts: accounts, slots: rate.NewSlab(accounts),
+		accounts: &accountTable{slab: slots}, slots: slots,
 		latest: newHeader(), committed: newHeader(), header: newHeader(),
 		open:    map[rate.Calendar]map[int64]*span{},
 		filling: &Generation{number: 1, round: roundFirst},

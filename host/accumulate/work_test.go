@@ -22,9 +22,9 @@ func TestTakeAllocations(t *testing.T) {
 	content := make([]byte, 2*rate.LineBytes+16)
 	changes := make([]rate.Change, 0, accounts*each)
 	for n := range accounts {
-		a := &rate.Account{ID: fmt.Sprint("account-", n), Hash: uint32(n) * 2_654_435_761}
+		a := rate.NewComer(fmt.Sprint("account-", n))
 		for _, terms := range terms {
-			changes = append(changes, rate.Change{Account: a, Terms: terms, Events: 1, LastTime: 1, Lines: content[:2*rate.LineBytes], State: content[2*rate.LineBytes:]})
+			changes = append(changes, rate.Change{Account: a, AccountHash: uint32(n) * 2_654_435_761, Terms: terms, Events: 1, LastTime: 1, Lines: content[:2*rate.LineBytes], State: content[2*rate.LineBytes:]})
 		}
 	}
 	state := accumulate.NewState()
@@ -70,8 +70,8 @@ func TestJournalRecords(t *testing.T) {
 	terms := &rate.Terms{Subscription: "s", Tariff: "a", Period: 1, PeriodEnd: 2, Calendar: rate.Calendar{Zone: "UTC", AnchorDay: 1}, Plan: p}
 	changes := make([]rate.Change, slots)
 	for n := range changes {
-		a := &rate.Account{ID: fmt.Sprint("account-", n), Hash: uint32(n) * 2_654_435_761}
-		changes[n] = rate.Change{Account: a, Terms: terms, Events: 1, LastTime: 1, Lines: make([]byte, rate.LineBytes)}
+		a := rate.NewComer(fmt.Sprint("account-", n))
+		changes[n] = rate.Change{Account: a, AccountHash: uint32(n) * 2_654_435_761, Terms: terms, Events: 1, LastTime: 1, Lines: make([]byte, rate.LineBytes)}
 	}
 	state := accumulate.NewState()
 	records, changed, wrapped := 0, 0, 0

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"unsafe"
 
-	"github.com/tollway/tollway/host/internal/memory"
 	"github.com/tollway/tollway/host/rate"
 )
 
@@ -58,7 +56,7 @@ func (s *State) Account(id string, hash uint32) *rate.Account { return s.account
 func (s *State) Accounts(events []rate.Event, into []*rate.Account) { s.accounts.findAll(events, into) }
 
 // ForeseePlace has the caches read the place of an account in the table by the hash of
-// its id. It is the first of three steps, some events apart, that read ahead what finding
+// its id. It is the first of two steps, some events apart, that read ahead what finding
 // the account will read; they are for the owner, and change nothing but how long Accounts
 // takes.
 func (s *State) ForeseePlace(hash uint32) { s.accounts.foreseePlace(hash) }
@@ -66,29 +64,27 @@ func (s *State) ForeseePlace(hash uint32) { s.accounts.foreseePlace(hash) }
 // ForeseeAccount is the second step.
 func (s *State) ForeseeAccount(hash uint32) { s.accounts.foreseeAccount(hash) }
 
-// ForeseeID is the third.
-func (s *State) ForeseeID(hash uint32) { s.accounts.foreseeID(hash) }
-
-// takeAhead is how many changes lie between the reading ahead of a slot, that of its
-// account, that of the account's id and the change. They have been read for the
-// pricing, but much has been read since. Of a slot that has had its full record the
-// account is not needed.
+// takeAhead is how many changes lie between the reading ahead of a slot or of an account
+// that gets one, that of the slot's account or of the account's list of slots, and the
+// change. They have been read for the pricing, but much has been read since. Of a slot
+// that has had its full record the account is not needed.
 const takeAhead = 8
 
 // ahead has the caches read what changes behind the i-th will read.
 func (s *State) ahead(changes []rate.Change, i int) {
 	round := s.filling.round
-	if later := i + 3*takeAhead; later < len(changes) {
-		changes[later].Ahead()
-	}
-	if near := i + 2*takeAhead; near < len(changes) {
-		if c := &changes[near]; c.Slot != nil && c.Slot.Round != round {
-			c.Account.AheadID()
+	if later := i + 2*takeAhead; later < len(changes) {
+		if c := &changes[later]; c.Slot != nil {
+			c.Slot.Ahead()
+		} else {
+			c.Account.Ahead()
 		}
 	}
 	if soon := i + takeAhead; soon < len(changes) {
-		if c := &changes[soon]; c.Slot == nil || c.Slot.Round != round {
-			memory.Ahead(unsafe.Pointer(unsafe.StringData(c.Account.ID)), uintptr(len(c.Account.ID)))
+		if c := &changes[soon]; c.Slot == nil {
+			c.Account.AheadSlots()
+		} else if c.Slot.Round != round {
+			c.Account.Ahead()
 		}
 	}
 }
@@ -108,7 +104,7 @@ func (s *State) Take(changes []rate.Change) error {
 		l := c.Slot
 		if l == nil {
 			var err error
-			if l, err = s.create(c.Account, c.Terms, c.Group); err != nil {
+			if l, err = s.create(s.own(c.Account, c.AccountHash), c.Terms, c.Group); err != nil {
 				return err
 			}
 			c.Made(l)
@@ -143,7 +139,7 @@ func (s *State) put(slot *rate.Slot) error {
 	hash := accountHash(slot.Account)
 	a, terms := s.accounts.find(slot.Account, hash), slot.Terms()
 	if a == nil {
-		a = &rate.Account{ID: slot.Account, Hash: hash}
+		a = s.accounts.add(slot.Account, hash)
 	}
 	var l *rate.Live
 	if at, found := a.Find(terms, slot.Group); found {
@@ -173,8 +169,19 @@ func (s *State) put(slot *rate.Slot) error {
 	return nil
 }
 
-// create makes an empty slot, and its account where the state has none of that
-// id.
+// own returns the state's own account for one of a change, which it makes where it has
+// none of that id.
+func (s *State) own(a *rate.Account, hash uint32) *rate.Account {
+	if a.Known() {
+		return a
+	}
+	if own := s.accounts.find(a.ID(), hash); own != nil { // made by a change before
+		return own
+	}
+	return s.accounts.add(a.ID(), hash)
+}
+
+// create makes an empty slot of an account.
 func (s *State) create(a *rate.Account, t *rate.Terms, group string) (*rate.Live, error) {
 	t, err := s.numberTerms(t)
 	if err != nil {
@@ -182,7 +189,7 @@ func (s *State) create(a *rate.Account, t *rate.Terms, group string) (*rate.Live
 	}
 	l := s.slots.Add()
 	if err := s.place(l, a, t, group); err != nil {
-		return nil, fmt.Errorf("accumulate: account %q: %w", a.ID, err)
+		return nil, fmt.Errorf("accumulate: account %q: %w", a.ID(), err)
 	}
 	s.filling.changing(l, true)
 	s.header.Slots = s.slots.Len()
@@ -191,10 +198,6 @@ func (s *State) create(a *rate.Account, t *rate.Terms, group string) (*rate.Live
 
 // place puts a slot that has its number among those of its account.
 func (s *State) place(l *rate.Live, a *rate.Account, t *rate.Terms, group string) error {
-	if !a.Known() {
-		s.slots.Take(a)
-		s.accounts.add(a)
-	}
 	if err := s.slots.Name(l, a, t, group); err != nil {
 		return err
 	}
@@ -289,22 +292,17 @@ func (s *State) takeTurns(n int) {
 }
 
 // turnsAhead is how many turns lie between the reading ahead of a slot, that of its
-// account, that of the account's id and its own turn: a full record has its names.
+// account and its own turn: a full record has its names.
 const turnsAhead = 8
 
 func (s *State) turnAhead() {
-	later := s.turn + 3*turnsAhead
+	later := s.turn + 2*turnsAhead
 	if later >= s.slots.Len() {
 		return
 	}
 	s.slots.At(later).Ahead()
-	round := s.filling.round
-	if l := s.slots.At(later - turnsAhead); l.Round != round {
+	if l := s.slots.At(later - turnsAhead); l.Round != s.filling.round {
 		l.Account().Ahead()
-	}
-	if l := s.slots.At(later - 2*turnsAhead); l.Round != round {
-		id := l.Account().ID
-		memory.Ahead(unsafe.Pointer(unsafe.StringData(id)), uintptr(len(id)))
 	}
 }
 
@@ -334,11 +332,7 @@ func (s *State) AddInvoice(invoice []byte) {
 
 // EachAccount calls fn with every account, in no order.
 func (s *State) EachAccount(fn func(*rate.Account)) {
-	for i := range s.accounts.places {
-		if a := s.accounts.places[i].account; a != nil {
-			fn(a)
-		}
-	}
+	s.accounts.each(fn)
 }
 
 // Filling is the generation that changes go into.

@@ -139,7 +139,7 @@ func (l *ledger) account(slot *rate.Live) uint32 {
 	if !known {
 		n = uint32(len(l.accounts))
 		l.number[slot.Account()] = n
-		l.accounts = append(l.accounts, accountEntry{id: slot.Account().ID, newest: rate.Beginning})
+		l.accounts = append(l.accounts, accountEntry{id: slot.Account().ID(), newest: rate.Beginning})
 	}
 	l.accounts[n].newest = max(l.accounts[n].newest, slot.Terms().Period)
 	return n
@@ -153,11 +153,11 @@ func (l *ledger) leaf(slot *rate.Live) (uint32, error) {
 	}
 	zone, err := slot.Terms().Calendar.Location()
 	if err != nil {
-		return 0, fmt.Errorf("query: account %q: %w", slot.Account().ID, err)
+		return 0, fmt.Errorf("query: account %q: %w", slot.Account().ID(), err)
 	}
 	values, err := rate.DecodeGroup(slot.Group())
 	if err != nil || len(values) != len(slot.Terms().Plan.GroupBy) {
-		return 0, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", slot.Account().ID, len(values), len(slot.Terms().Plan.GroupBy))
+		return 0, fmt.Errorf("query: slot of account %q has %d group values for %d dimensions", slot.Account().ID(), len(values), len(slot.Terms().Plan.GroupBy))
 	}
 	n := uint32(len(l.leaves))
 	l.leafOf[key] = n

@@ -2,9 +2,7 @@ package rate
 
 import (
 	"cmp"
-	"iter"
 	"slices"
-	"sort"
 	"strings"
 	"unsafe"
 
@@ -30,93 +28,6 @@ type Reopener interface {
 	// Reopened reports whether the closed period of a calendar that starts at a time,
 	// unix ns, takes events of an account.
 	Reopened(account string, c Calendar, start int64) bool
-}
-
-// Account is an account with its slots as a book keeps them. The slots are the
-// book's to change, the rest is the rater's.
-//
-// An account that the book does not have yet has an id in memory of its event:
-// the book puts a copy in its place.
-type Account struct {
-	ID    string
-	Hash  uint32
-	epoch uint32 // of the catalog that the ways were found by
-	// By the number of an event type, the slot that took the last one, where none
-	// can meet two: of the first types, and of those behind them.
-	near [waysNear]memory.Ref[Live]
-	far  *[]memory.Ref[Live] // nil for most
-	slab *Slab               // keeps the slots; nil for an account that the book does not have
-
-	held    bool  // the rater has a lane for it
-	Touched bool  // the book's: a slot has changed since somebody asked
-	fresh   int32 // the last cell of a new slot without group in the batch with the number below
-	freshIn uint32
-
-	slots []memory.Ref[Live] // sorted by key; Insert adds to them
-	by    []memory.Ref[Terms]
-	few   slotsRoom4
-	_     [8]byte // see below
-}
-
-// Accounts stand behind each other and begin with a line of memory, as slots do.
-const _ = -(unsafe.Sizeof(Account{}) % lineBytes)
-
-// waysNear is for how many event types an account has room without a look at
-// other memory.
-const waysNear = 10
-
-// The rooms for an account's slots and their terms, by which one is found without a
-// look at the others: most have few, and memory in pieces is slow to get and to find.
-type (
-	slotsRoom4 struct {
-		slots [4]memory.Ref[Live]
-		by    [4]memory.Ref[Terms]
-	}
-	slotsRoom16 struct {
-		slots [16]memory.Ref[Live]
-		by    [16]memory.Ref[Terms]
-	}
-)
-
-// Known reports whether the book has the account.
-func (a *Account) Known() bool { return a.slab != nil }
-
-// Len is how many slots the account has.
-func (a *Account) Len() int { return len(a.slots) }
-
-// At returns one of its slots by its place in the order of their keys.
-func (a *Account) At(i int) *Live { return a.slots[i].Get() }
-
-// Slots goes through the account's slots, sorted by key. None may be added meanwhile.
-func (a *Account) Slots() iter.Seq[*Live] {
-	return func(yield func(*Live) bool) {
-		for i := range a.slots {
-			if !yield(a.slots[i].Get()) {
-				return
-			}
-		}
-	}
-}
-
-// Has reports whether there is a slot of which something is so.
-func (a *Account) Has(is func(*Live) bool) bool {
-	for i := range a.slots {
-		if is(a.slots[i].Get()) {
-			return true
-		}
-	}
-	return false
-}
-
-// Ahead has the caches read what routing will read of the account.
-func (a *Account) Ahead() { memory.Ahead(unsafe.Pointer(a), unsafe.Offsetof(a.held)) }
-
-// AheadID has the caches read where the account's id is.
-func (a *Account) AheadID() { memory.Ahead(unsafe.Pointer(a), unsafe.Sizeof(a.ID)) }
-
-// aheadSlots does the same for what finding a slot will read.
-func (a *Account) aheadSlots() {
-	memory.Ahead(unsafe.Pointer(&a.held), unsafe.Sizeof(*a)-unsafe.Offsetof(a.held))
 }
 
 // Live is a slot as a book keeps it: it changes in place. Only the book may
@@ -202,11 +113,11 @@ func (l *Live) State() []byte {
 func (l *Live) linesEnd(data []byte) int { return min(len(l.Terms().Plan.Lines)*LineBytes, len(data)) }
 
 // Key names the slot.
-func (l *Live) Key() Key { return l.Terms().key(l.Account().ID, l.Group()) }
+func (l *Live) Key() Key { return l.Terms().key(l.Account().ID(), l.Group()) }
 
 // Slot returns the slot as it stands, in memory of its own.
 func (l *Live) Slot() *Slot {
-	return NewSlot(l.Account().ID, l.Terms(), l.Group(), l.Content())
+	return NewSlot(l.Account().ID(), l.Terms(), l.Group(), l.Content())
 }
 
 // Content returns what changes of the slot, in the slot's own memory.
@@ -281,55 +192,6 @@ func (t *Terms) compare(o *Terms) int {
 	return cmp.Compare(t.Version, o.Version)
 }
 
-// Find returns where the slot with these terms and group stands, or belongs.
-func (a *Account) Find(t *Terms, group string) (at int, found bool) {
-	return sort.Find(len(a.by), func(i int) int {
-		if c := t.compare(a.by[i].Get()); c != 0 {
-			return c
-		}
-		return strings.Compare(group, a.At(i).Group())
-	})
-}
-
-// FindBackward is Find for a slot that most likely stands before all others: as when
-// an account's slots are read back, the last one first.
-func (a *Account) FindBackward(t *Terms, group string) (at int, found bool) {
-	if len(a.by) == 0 || t.compare(a.by[0].Get()) < 0 {
-		return 0, false
-	}
-	return a.Find(t, group)
-}
-
-// Insert puts a slot with its terms and group in, at the place that Find returned.
-func (a *Account) Insert(at int, l *Live) {
-	switch n := len(a.slots); n {
-	case 0:
-		a.slots, a.by = a.few.slots[:0], a.few.by[:0]
-	case len(a.few.slots):
-		more := &slotsRoom16{}
-		a.slots, a.by = append(more.slots[:0], a.slots...), append(more.by[:0], a.by...)
-		a.few = slotsRoom4{}
-	}
-	// slices.Insert has its arguments in a list, which an optimised build may put on the heap.
-	a.slots, a.by = append(a.slots, memory.Ref[Live]{}), append(a.by, memory.Ref[Terms]{})
-	copy(a.slots[at+1:], a.slots[at:])
-	copy(a.by[at+1:], a.by[at:])
-	a.slots[at], a.by[at] = memory.RefTo(l), l.terms
-}
-
-// groups counts the slots that differ from these terms by the group at most.
-func (a *Account) groups(t *Terms) int {
-	first := sort.Search(len(a.by), func(i int) bool { return a.by[i].Get().compare(t) >= 0 })
-	n := 0
-	for _, by := range a.by[first:] {
-		if by.Get().compare(t) != 0 {
-			break
-		}
-		n++
-	}
-	return n
-}
-
 // kindNumber numbers the event types that the catalog in force has meters for.
 type kindNumber uint16
 
@@ -384,44 +246,4 @@ func (r *Rater) kind(eventType string) *kind {
 	}
 	*place = k
 	return k
-}
-
-// waysMax is how many event types an account remembers a slot for. The others'
-// events find theirs anew each time.
-const waysMax = 64
-
-// way returns the slot that took the account's last event of a type, nil when it
-// is not remembered.
-func (a *Account) way(k *kind, epoch uint32) *Live {
-	switch n := int(k.number); {
-	case a.epoch != epoch:
-	case n < waysNear:
-		return a.near[n].Get()
-	case a.far != nil && n-waysNear < len(*a.far):
-		return (*a.far)[n-waysNear].Get()
-	}
-	return nil
-}
-
-// remember has the account's next events of a type go to a slot at first.
-func (a *Account) remember(k *kind, epoch uint32, l *Live) {
-	if k.number >= waysMax {
-		return
-	}
-	if a.epoch != epoch {
-		clear(a.near[:])
-		a.far, a.epoch = nil, epoch
-	}
-	n := int(k.number)
-	if n < waysNear {
-		a.near[n] = memory.RefTo(l)
-		return
-	}
-	if a.far == nil {
-		a.far = &[]memory.Ref[Live]{}
-	}
-	if n -= waysNear; n >= len(*a.far) {
-		*a.far = append(*a.far, make([]memory.Ref[Live], n+1-len(*a.far))...)
-	}
-	(*a.far)[n] = memory.RefTo(l)
 }

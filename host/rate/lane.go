@@ -39,23 +39,26 @@ type laneKey struct {
 
 // lane returns the lane of an account's events of a type.
 func (r *Rater) lane(a *Account, k *kind) *lane {
-	key := laneKey{a, k.number}
-	if l := r.lanes[key]; l != nil {
+	key, lanes := laneKey{a, k.number}, r.lanes
+	if !a.Known() {
+		lanes = r.batch.lanes // its memory is another's in the next batch
+	}
+	if l := lanes[key]; l != nil {
 		return l
 	}
-	l := &lane{calendar: r.calendar(a.ID), meters: make([]laneMeter, len(k.meters))}
+	l := &lane{calendar: r.calendar(a.ID()), meters: make([]laneMeter, len(k.meters))}
 	for i, m := range k.meters {
-		bindings := r.catalog.Bindings(billing.AccountID(a.ID), m)
+		bindings := r.catalog.Bindings(billing.AccountID(a.ID()), m)
 		stops := make([]stop, len(bindings))
 		for n := range bindings {
 			stops[n].binding = &bindings[n]
 		}
 		l.meters[i] = laneMeter{meter: m, stops: stops}
 	}
-	if len(r.lanes) >= lanesMax {
-		clear(r.lanes)
+	if len(lanes) >= lanesMax {
+		clear(lanes)
 	}
-	r.lanes[key], a.held = l, true
+	lanes[key] = l
 	return l
 }
 

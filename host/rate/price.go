@@ -59,9 +59,9 @@ type batch struct {
 	keeps    bool                    // it is: they are called again
 	made     map[newSlot]int32       // cells of slots with a group that the book does not have
 	comers   map[string]*Account     // accounts that the book does not have
-	came     []*Account              // the same
-	vacant   []*Account              // that have come before and were not taken into the book
-	fresh    []Account               // memory for more
+	came     []*comer                // memory of the comers of this batch and of those before
+	coming   int                     // how many of them are this batch's
+	lanes    map[laneKey]*lane       // the comers'
 	groups   map[newSlot]*groupCount // by what differs in the group alone, which is ""
 
 	bulk   []int32 // hits that are priced at once
@@ -122,13 +122,7 @@ func (b *batch) begin(book Book, events []Event) {
 	b.accounts = slices.Grow(b.accounts[:0], n)[:n]
 	b.kinds = slices.Grow(b.kinds[:0], n)[:n]
 	b.met = slices.Grow(b.met[:0], n)[:n]
-	for _, a := range b.came {
-		if !a.Known() && !a.held {
-			*a = Account{}
-			b.vacant = append(b.vacant, a)
-		}
-	}
-	b.came = b.came[:0]
+	b.coming = 0
 }
 
 // end forgets the events and slots, of which nothing must be kept alive.
@@ -141,6 +135,7 @@ func (b *batch) end() {
 	b.cells = b.cells[:0]
 	clear(b.made)
 	clear(b.comers)
+	clear(b.lanes)
 	clear(b.groups)
 }
 

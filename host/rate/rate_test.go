@@ -82,8 +82,7 @@ type book struct {
 
 func newBook(t testing.TB) *book {
 	t.Helper()
-	accounts := map[string]*rate.Account{}
-	return &book{t: t, accounts: accounts, slots: rate.NewSlab(accounts), closed: rate.Beginning}
+	return &book{t: t, accounts: map[string]*rate.Account{}, slots: rate.NewSlab(), closed: rate.Beginning}
 }
 
 func (b *book) Accounts(events []rate.Event, into []*rate.Account) {
@@ -104,14 +103,18 @@ func (b *book) take(changes []rate.Change) {
 			if c.Terms.Number == 0 {
 				b.slots.Keep(c.Terms)
 			}
-			b.slots.Take(c.Account)
+			a := b.accounts[c.Account.ID()]
+			if a == nil {
+				a, _ = b.slots.NewAccount(c.Account.ID())
+				b.accounts[a.ID()] = a
+			}
 			l = b.slots.Add()
-			if err := b.slots.Name(l, c.Account, c.Terms, c.Group); err != nil {
+			if err := b.slots.Name(l, a, c.Terms, c.Group); err != nil {
 				b.t.Fatal(err)
 			}
-			b.accounts[c.Account.ID] = c.Account
-			at, _ := c.Account.Find(c.Terms, c.Group)
-			c.Account.Insert(at, l)
+			at, _ := a.Find(c.Terms, c.Group)
+			a.Insert(at, l)
+			c.Made(l)
 		}
 		l.Events += c.Events
 		l.LastTime = max(l.LastTime, c.LastTime)

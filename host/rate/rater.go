@@ -39,22 +39,22 @@ type Change struct {
 }
 
 // Made tells the rater which slot the book has made of a new one, so that the next
-// event finds it.
+// event finds it. The change has the book's own account then.
 func (c *Change) Made(l *Live) {
+	c.Account = l.Account()
 	if c.single != nil {
 		c.Account.remember(c.single, c.epoch, l)
 	}
 }
 
 // Ahead has the caches read what making the change will read: of an account that has
-// its slot nothing.
+// its slot nothing, of others what finding its place will read beside it.
 func (c *Change) Ahead() {
 	if c.Slot != nil {
 		c.Slot.Ahead()
 		return
 	}
-	c.Account.Ahead()
-	c.Account.aheadSlots()
+	c.Account.AheadSlots()
 }
 
 // Rejection is an event that was not priced.
@@ -102,7 +102,7 @@ func refOf(b *catalog.Binding, version int) planRef {
 // NewRater makes a rater that prices nothing until it is given a catalog.
 func NewRater(source Modules) *Rater {
 	r := &Rater{source: source, modules: map[string]*module{}, calendars: map[Calendar]*calendar{}}
-	r.batch = batch{rater: r, made: map[newSlot]int32{}, comers: map[string]*Account{}, groups: map[newSlot]*groupCount{}}
+	r.batch = batch{rater: r, made: map[newSlot]int32{}, comers: map[string]*Account{}, lanes: map[laneKey]*lane{}, groups: map[newSlot]*groupCount{}}
 	return r
 }
 
@@ -187,7 +187,7 @@ func (b *batch) foresee(i int) {
 		l.Ahead()
 		b.met[i] = l
 	} else {
-		a.aheadSlots()
+		a.AheadSlots()
 	}
 }
 

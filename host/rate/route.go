@@ -54,17 +54,17 @@ func (b *batch) route(ctx context.Context, i int) *verdict {
 // single returns the calendar and the one subscription of an account to the one
 // meter of an event type, nil when there is not one or it groups.
 func (r *Rater) single(a *Account, k *kind) (*calendar, *stop) {
-	if _, listed := r.catalog.Accounts[billing.AccountID(a.ID)]; listed {
-		if s, ok := r.oneStop(a.ID, k); ok {
-			return r.calendar(a.ID), &s
+	if _, listed := r.catalog.Accounts[billing.AccountID(a.ID())]; listed {
+		if s, ok := r.oneStop(a.ID(), k); ok {
+			return r.calendar(a.ID()), &s
 		}
 		return nil, nil
 	}
 	u := &k.usual
 	if !u.known {
 		u.known = true
-		u.stop, u.one = r.oneStop(a.ID, k)
-		u.calendar = r.calendar(a.ID)
+		u.stop, u.one = r.oneStop(a.ID(), k)
+		u.calendar = r.calendar(a.ID())
 	}
 	if !u.one {
 		return nil, nil
@@ -95,29 +95,13 @@ func noSubscription(e *Event) *verdict {
 func (b *batch) comer(e *Event) *Account {
 	a := b.comers[e.Account]
 	if a == nil {
-		a = b.newAccount()
-		a.ID, a.Hash = e.Account, e.AccountHash
-		b.comers[a.ID] = a
-		b.came = append(b.came, a)
+		if b.coming == len(b.came) {
+			b.came = append(b.came, new(comer))
+		}
+		a = b.came[b.coming].set(e.Account)
+		b.coming++
+		b.comers[e.Account] = a
 	}
-	return a
-}
-
-// newAccount returns memory for an account.
-func (b *batch) newAccount() *Account {
-	if n := len(b.vacant); n > 0 {
-		a := b.vacant[n-1]
-		b.vacant = b.vacant[:n-1]
-		return a
-	}
-	// So many that they have pages of their own: of smaller pieces Go puts a word in
-	// front, behind which each account would reach into one line of memory more.
-	const together = 256
-	if len(b.fresh) == 0 {
-		b.fresh = make([]Account, together)
-	}
-	a := &b.fresh[0]
-	b.fresh = b.fresh[1:]
 	return a
 }
 

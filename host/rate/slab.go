@@ -2,30 +2,38 @@ package rate
 
 import (
 	"errors"
+	"math/bits"
 	"unsafe"
 
 	"github.com/tollway/tollway/host/internal/memory"
 )
 
-// Slab is the memory of a book's slots, in blocks that stay where they are.
+// Slab is the memory of a book's accounts and slots, in blocks that stay where they are.
 //
-// The garbage collector does not look into the blocks, nor at what accounts know of
-// their slots: a million slots that point to their accounts and back would have it
-// take a processor for a tenth of a second, time and again. So the slab keeps what they
-// point to, and who has a slot, or an account that is in the book, has the slab: each
-// block and each such account begins with, or has, a pointer to it.
+// The garbage collector does not look into the blocks: a million slots that point to
+// their accounts and back would have it take a processor for a tenth of a second, time
+// and again. So the slab keeps what they point to, and who has a slot or an account of a
+// book has the slab: each block begins with a pointer to it.
 type Slab struct {
-	accounts any // keeps those that slots have
-	terms    []*Terms
-	more     []*liveMore
-	blocks   [][]Live
-	room     []Live // for more blocks
-	n        uint32
+	terms  []*Terms
+	more   []*liveMore
+	blocks [][]Live
+	room   []Live // for more blocks
+	n      uint32
+
+	accounts    []*accountBlock
+	accountRoom []accountBlock // for more
+	nextAccount uint32
+	ids         []byte // block of long ids; each keeps its own
+	kept        []any  // blocks that only accounts lead to
+
+	lists     [listSizes][]listed           // blocks of room for lists, by size
+	freeLists [listSizes]memory.Ref[listed] // lists that accounts have outgrown, each leads to the next one
+	fars      []farWays                     // block
 }
 
-// NewSlab makes a slab without slots. accounts is what keeps the accounts that its
-// slots will have.
-func NewSlab(accounts any) *Slab { return &Slab{accounts: accounts} }
+// NewSlab makes a slab without accounts and slots.
+func NewSlab() *Slab { return &Slab{} }
 
 // A slab takes memory for one block at a time while it is small, and for as many
 // that large pages pay when it is not.
@@ -114,14 +122,10 @@ func (s *Slab) keeps(t *Terms) bool {
 // fault of the book.
 var ErrNotKept = errors.New("rate: a slot's account and terms must be its slab's")
 
-// Take has an account have slots of the slab. Whatever keeps the slab's accounts must
-// have it.
-func (s *Slab) Take(a *Account) { a.slab = s }
-
-// Name gives an empty slot its names. The slab must have taken the account and keep the
-// terms, else the error is ErrNotKept.
+// Name gives an empty slot its names. The account must be the slab's and the terms kept
+// by it, else the error is ErrNotKept.
 func (s *Slab) Name(l *Live, a *Account, t *Terms, group string) error {
-	if a.slab != s || !s.keeps(t) {
+	if a.slab.Get() != s || !s.keeps(t) {
 		return ErrNotKept
 	}
 	l.account, l.terms = memory.RefTo(a), memory.RefTo(t)
@@ -134,10 +138,10 @@ func (s *Slab) Name(l *Live, a *Account, t *Terms, group string) error {
 // Reterm gives an account's slot at a place other terms under the same key. The slab
 // must keep them, else the error is ErrNotKept.
 func (s *Slab) Reterm(a *Account, at int, t *Terms) error {
-	if a.slab != s || !s.keeps(t) {
+	if a.slab.Get() != s || !s.keeps(t) {
 		return ErrNotKept
 	}
-	a.At(at).terms, a.by[at] = memory.RefTo(t), memory.RefTo(t)
+	a.At(at).terms, a.slots()[at].terms = memory.RefTo(t), t.Number
 	return nil
 }
 
@@ -168,4 +172,138 @@ func (s *Slab) beyond(l *Live) *liveMore {
 		l.more = memory.RefTo(m)
 	}
 	return m
+}
+
+// Accounts are in blocks as slots are. The first place of what is taken together has the
+// pointer to the slab and no account.
+const (
+	accountsBlock = 512
+	accountsSmall = 16 // blocks that are taken one at a time
+	accountBlocks = 32 // that are taken together
+)
+
+type (
+	accountBlock [accountsBlock]Account
+	accountHead  struct {
+		slab *Slab
+		_    [accountBytes - unsafe.Sizeof(uintptr(0))]byte
+	}
+	smallAccounts struct {
+		accountHead
+		rest [accountsBlock - 1]Account
+	}
+	largeAccounts struct {
+		accountHead
+		rest [accountsBlock*accountBlocks - 1]Account
+	}
+)
+
+// NewAccount makes an account without slots. Its number is not 0; the id is copied.
+func (s *Slab) NewAccount(id string) (a *Account, number uint32) {
+	if s.nextAccount%accountsBlock == 0 {
+		if len(s.accountRoom) == 0 {
+			s.accountRoom = s.takeAccounts()
+			s.nextAccount++ // the head's place
+		}
+		s.accounts = append(s.accounts, &s.accountRoom[0])
+		s.accountRoom = s.accountRoom[1:]
+	}
+	number = s.nextAccount
+	s.nextAccount++
+	a = s.Account(number)
+	if len(id) > idNear {
+		id = s.keepID(id)
+	}
+	a.name(id)
+	a.slab = memory.RefTo(s)
+	return a, number
+}
+
+// Account returns an account by its number.
+func (s *Slab) Account(number uint32) *Account {
+	return &s.accounts[number/accountsBlock][number%accountsBlock]
+}
+
+// takeAccounts returns memory for more accounts.
+func (s *Slab) takeAccounts() []accountBlock {
+	if len(s.accounts) < accountsSmall {
+		b := &smallAccounts{accountHead: accountHead{slab: s}}
+		return unsafe.Slice((*accountBlock)(unsafe.Pointer(b)), 1)
+	}
+	b := &largeAccounts{accountHead: accountHead{slab: s}}
+	memory.Large(unsafe.Pointer(b), unsafe.Sizeof(*b))
+	return unsafe.Slice((*accountBlock)(unsafe.Pointer(b)), accountBlocks)
+}
+
+// idsBlock is the size of the blocks that hold long ids.
+const idsBlock = 16 << 10
+
+// keepID returns a copy of an id that stays where it is.
+func (s *Slab) keepID(id string) string {
+	if cap(s.ids)-len(s.ids) < len(id) {
+		s.ids = make([]byte, 0, max(idsBlock, len(id)))
+		s.kept = append(s.kept, s.ids)
+	}
+	first := len(s.ids)
+	s.ids = append(s.ids, id...)
+	return unsafe.String(unsafe.SliceData(s.ids[first:]), len(id))
+}
+
+// The sizes of rooms for lists: most accounts have few slots or some, and the list of
+// one that outgrows its room is copied into one of twice the size.
+const (
+	listFew   = 4
+	listSome  = 16
+	listBlock = 2048 // listed slots; larger rooms are taken alone
+	listSizes = 33
+)
+
+// listRoom is the room for a list of n slots.
+func listRoom(n uint32) uint32 {
+	switch {
+	case n <= listFew:
+		return listFew
+	case n <= listSome:
+		return listSome
+	}
+	return 1 << bits.Len32(n-1)
+}
+
+// list returns a room of a size.
+func (s *Slab) list(room uint32) *listed {
+	size := bits.Len32(room)
+	if l := s.freeLists[size].Get(); l != nil {
+		s.freeLists[size] = *nextFree(l)
+		return l
+	}
+	block := &s.lists[size]
+	if len(*block) == 0 {
+		*block = make([]listed, max(room, listBlock))
+		s.kept = append(s.kept, *block)
+	}
+	l := &(*block)[0]
+	*block = (*block)[room:]
+	return l
+}
+
+// giveList takes a room back.
+func (s *Slab) giveList(l *listed, room uint32) {
+	size := bits.Len32(room)
+	*nextFree(l) = s.freeLists[size]
+	s.freeLists[size] = memory.RefTo(l)
+}
+
+// nextFree is where a room that nobody has leads to the next one.
+func nextFree(l *listed) *memory.Ref[listed] { return (*memory.Ref[listed])(unsafe.Pointer(l)) }
+
+// farWays returns room for an account's ways.
+func (s *Slab) farWays() *farWays {
+	const together = 64
+	if len(s.fars) == 0 {
+		s.fars = make([]farWays, together)
+		s.kept = append(s.kept, s.fars)
+	}
+	w := &s.fars[0]
+	s.fars = s.fars[1:]
+	return w
 }

@@ -85,9 +85,8 @@ func TestParseDecimal(t *testing.T) {
 // given.
 func TestLiveData(t *testing.T) {
 	plan := &rate.Plan{Lines: make([]rate.PlanLine, 2)}
-	account := &rate.Account{}
-	slots := rate.NewSlab(account)
-	slots.Take(account)
+	slots := rate.NewSlab()
+	account, _ := slots.NewAccount("a")
 	l := slots.Add()
 	if err := slots.Name(l, account, slots.Terms(slots.Keep(&rate.Terms{Plan: plan})), ""); err != nil {
 		t.Fatal(err)
