@@ -237,12 +237,22 @@ func (l badgerLogger) Errorf(format string, args ...any) {
 		l.troubles.notSynced()
 	case strings.HasPrefix(format, flushError):
 		l.troubles.notFlushed(strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "))
+	case strings.HasPrefix(format, movedError), strings.HasPrefix(format, movedWhere):
+		return
 	}
 	l.log(slog.LevelError, format, args)
 }
 
 // logSyncError begins Badger's message.
 const logSyncError = "Error while curlf sync"
+
+// movedError and movedWhere begin what Badger says where the file of a value is gone. It
+// was collected and the value moved, which is as it should be: who reads looks again, and
+// tells when nothing is there.
+const (
+	movedError = "Unable to read: Key:"
+	movedWhere = "Key: %v, Version :"
+)
 
 // Warningf passes a warning on.
 func (l badgerLogger) Warningf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }

@@ -30,18 +30,13 @@ func (f *folder) collect() (more bool, err error) {
 	}
 	defer s.pins.Unlock()
 	ratio, _ := big.NewRat(collectPercent, 100).Float64()
-	s.moves.Add(1)
 	err = s.db.RunValueLogGC(ratio)
 	switch {
 	case err == nil:
-		s.moves.Add(1)
 		s.counters.collected.Add(1)
 		return true, nil
 	case errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected):
-		s.moves.Add(^uint64(0)) // nothing was moved: what was found before holds
 		err = nil
-	default:
-		s.moves.Add(1)
 	}
 	s.logWritten.Store(0)
 	if p := f.next(); p != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -109,48 +110,54 @@ func TestOrphansAreDeleted(t *testing.T) {
 	want.check(t, p)
 }
 
-// TestPeekRemembers: where an entry was found is remembered over a collection of the value
-// log that moves nothing, and looked for anew behind one that may have; while one goes on
-// nothing is.
+// TestPeekRemembers: where an entry was found is remembered, also over a collection of
+// the value log; where that has moved it, the entry is found in its new place, and nothing
+// is logged of it.
 func TestPeekRemembers(t *testing.T) {
-	s, p := mustOpen(t, t.TempDir(), testOptions())
+	if raceEnabled {
+		t.Skip("Badger 4.9's collection reads a number of its write buffer (DB.MaxVersion) while its writer changes it")
+	}
+	const other = 1 // a log
+	var logged bytes.Buffer
+	o := testOptions()
+	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	o.ValueLogFileBytes = 2 << 20
+	s, p := mustOpen(t, t.TempDir(), o)
 	defer mustClose(t, s)
-	mustCommit(t, p, &Commit{Header: []byte("h"), Appends: map[uint8][][]byte{modelJournal: {bytes.Repeat([]byte("x"), 100_000)}}})
-	peek := func() int {
+	blob := bytes.Repeat([]byte("x"), 100_000)
+	mustCommit(t, p, &Commit{Header: []byte("h"), Appends: map[uint8][][]byte{modelJournal: {blob}}})
+	peek := func() *badger.Item {
 		t.Helper()
+		shown := false
 		err := p.Peek(modelJournal, 1, func(b []byte) error {
-			if len(b) != 100_000 {
-				t.Errorf("%d bytes", len(b))
-			}
+			shown = bytes.Equal(b, blob)
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || !shown {
+			t.Fatalf("shown %v, %v", shown, err)
 		}
-		return len(p.peeked.items)
+		return p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]
 	}
-	if n := peek(); n != 1 {
-		t.Fatalf("%d are remembered", n)
+	item := peek()
+	if item == nil || peek() != item {
+		t.Fatal("where it was found is not remembered")
 	}
-	item := p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]
-	s.logWritten.Store(s.options.ValueLogFileBytes)
-	foldAll(t, s)
-	if s.logWritten.Load() != 0 || s.Stats().FilesCollected != 0 {
-		t.Fatal("a collection with nothing to move is meant")
+	for moved := false; !moved; { // what stands beside it is dropped, until its file is collected
+		for range 40 {
+			mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{other: {randomBytes(rand.New(rand.NewPCG(1, 2)), 100_000)}}, Trim: map[uint8]uint64{other: p.LogLast(other)}})
+		}
+		before := s.Stats().FilesCollected
+		foldAll(t, s)
+		moved = peek() != item
+		if !moved && s.Stats().FilesCollected == before && p.LogLast(other) > 4000 {
+			t.Fatal("its file is not collected")
+		}
 	}
-	peek()
-	if again := p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]; again != item {
-		t.Error("what was found is looked for again, though nothing was moved")
+	if again := peek(); again == item || peek() != again {
+		t.Error("its new place is not remembered")
 	}
-	s.moves.Add(1) // one goes on
-	clear(p.peeked.items)
-	if n := peek(); n != 0 {
-		t.Errorf("%d are remembered while values are moved", n)
-	}
-	s.moves.Add(1) // it has moved something
-	p.peeked.items[peekedAt{1 << 40, 0}] = item
-	if n := peek(); n != 1 {
-		t.Errorf("%d are remembered behind a collection", n)
+	if logged.Len() > 0 {
+		t.Errorf("logged: %s", logged.String())
 	}
 }
 

@@ -12,11 +12,11 @@ const peekBytes = 256 << 10
 
 // peeked remembers the items of segments that were peeked at. To find one anew, through
 // Badger's buffers and tables, takes some twenty allocations; to look where it was found,
-// one. What an item says of the place of its value holds until the value log is collected.
+// one. Where its value was moved since, when the value log was collected, the file that the
+// item names is gone, as Badger never gives a number to a second one, and it is found anew.
 type peeked struct {
 	mu    sync.Mutex
 	items map[peekedAt]*badger.Item
-	moves uint64 // Store.moves when they were found
 }
 
 // peekedAt names a segment. A run's number is never given out again, and what a segment
@@ -29,16 +29,12 @@ type peekedAt struct {
 // peekedMax bounds the memory of what is remembered, some 400 bytes an item.
 const peekedMax = 1 << 15
 
-// current reports whether what is remembered holds, and items that are found now may be
-// remembered: not while values are being moved. When some were since, it begins anew.
-func (k *peeked) current(moves uint64) bool {
-	if moves%2 != 0 {
-		return false
+// put remembers an item. When there are too many it begins anew.
+func (k *peeked) put(at peekedAt, item *badger.Item) {
+	if k.items == nil || len(k.items) >= peekedMax {
+		k.items = map[peekedAt]*badger.Item{}
 	}
-	if k.items == nil || k.moves != moves || len(k.items) >= peekedMax {
-		k.items, k.moves = map[peekedAt]*badger.Item{}, moves
-	}
-	return true
+	k.items[at] = item
 }
 
 // Peek is View without the check of the sum, for a caller who wants a small
@@ -68,7 +64,7 @@ func (p *Partition) peekAgain(log uint8, n uint64, fn func(entry []byte) error) 
 	}
 	defer p.store.leave()
 	f := p.state.Load().find(p.log(log))
-	if !p.peeked.current(p.store.moves.Load()) || n == 0 || f == nil || n < f.first || n >= f.next() {
+	if n == 0 || f == nil || n < f.first || n >= f.next() {
 		return false, nil
 	}
 	r := f.runs[f.search(n)]
@@ -89,7 +85,6 @@ func (p *Partition) peekAgain(log uint8, n uint64, fn func(entry []byte) error) 
 
 // peek finds an entry that has a segment of its own, shows it and remembers its item.
 func (p *Partition) peek(txn *badger.Txn, f family, r run, n uint64, fn func(entry []byte) error) error {
-	moves := p.store.moves.Load()
 	key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
 	for try := 1; ; try++ {
 		item, err := find(txn, key)
@@ -102,9 +97,7 @@ func (p *Partition) peek(txn *badger.Txn, f family, r run, n uint64, fn func(ent
 		}
 		switch {
 		case shown:
-			if p.peeked.current(moves) {
-				p.peeked.items[peekedAt{r.id, uint32(n - r.first)}] = item
-			}
+			p.peeked.put(peekedAt{r.id, uint32(n - r.first)}, item)
 			return err
 		case err != nil:
 			return f.corrupt(r.id, int(n-r.first), err.Error())

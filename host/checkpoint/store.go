@@ -39,7 +39,6 @@ type Store struct {
 
 	ballast    ballast
 	logWritten atomic.Int64  // bytes in the value log since it was last collected
-	moves      atomic.Uint64 // counts when values begin to be moved in it, and when that ends
 	inMemory   atomic.Int64  // bytes of it that came into memory since a file was unmapped
 
 	counters counters

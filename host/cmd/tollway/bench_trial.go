@@ -59,7 +59,7 @@ type benchPipelineCommand struct {
 	Acceptance     bool     `help:"Measure what docs/performance.md promises, in some twelve minutes: the first number of accounts, packed beside plain Go maps and PostgreSQL, single events beside the raw read, and a run that is killed in the middle."`
 	Events         int      `default:"5000000" help:"Packed events; JSON arrays have a fifth of them, single messages a tenth."`
 	Accounts       []int    `default:"100000,1000000" help:"Accounts of the packed logs, one log each, with ten meters an account."`
-	PerMessage     int      `default:"100" help:"Events in an array and in a packed batch."`
+	PerMessage     int      `default:"500" help:"Events in an array and in a packed batch: as many as the host itself writes at most."`
 	DatabaseEvents int      `default:"1000000" help:"How many of the first log's events PostgreSQL takes."`
 	Rounds         int      `default:"5" help:"How often everything is measured."`
 	Only           []string `placeholder:"PART,…" help:"Measure these parts only: packed, array, single, postgres, kill."`
@@ -166,7 +166,7 @@ type benchGrowthCommand struct {
 	Accounts   []int  `default:"1000,10000,100000,1000000" help:"The steps: accounts, with ten keys each."`
 	Identities []int  `default:"1000000,3000000,10000000,30000000,100000000" help:"The steps of the set of identities of one partition."`
 	Events     int    `default:"12000000" help:"Events at each step, of which the second half is measured: by then the heap has been as large as it gets."`
-	PerMessage int    `default:"100" help:"Events in a packed batch."`
+	PerMessage int    `default:"500" help:"Events in a packed batch: as many as the host itself writes at most."`
 	Rounds     int    `default:"2" help:"How often everything is measured."`
 	Plot       string `placeholder:"FILE" help:"Also draw the growth, as SVG."`
 }
@@ -205,7 +205,7 @@ type benchRecoveryCommand struct {
 	Quick      bool `help:"Measure a twentieth as much."`
 	Accounts   int  `default:"100000" help:"Accounts, with ten keys each."`
 	Events     int  `default:"10000000" help:"Events, and so about as many identities."`
-	PerMessage int  `default:"100" help:"Events in a packed batch."`
+	PerMessage int  `default:"500" help:"Events in a packed batch: as many as the host itself writes at most."`
 	Rounds     int  `default:"5" help:"How often the host is killed, and stopped."`
 }
 
