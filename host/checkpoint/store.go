@@ -38,8 +38,8 @@ type Store struct {
 	advisor  advisor  // who leads them has it
 
 	ballast    ballast
-	logWritten atomic.Int64  // bytes in the value log since it was last collected
-	inMemory   atomic.Int64  // bytes of it that came into memory since a file was unmapped
+	logWritten atomic.Int64 // bytes in the value log since it was last collected
+	inMemory   atomic.Int64 // bytes of it that came into memory since a file was unmapped
 
 	counters counters
 	buffers  bufferPool
