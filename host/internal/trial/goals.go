@@ -85,6 +85,10 @@ func (r *PipelineReport) goals() []goal {
 			goals = append(goals, because(atMost("packed: a partition's stall for a checkpoint, p99", stall, goalStall, aimStall, milliseconds), becauseStages))
 		}
 	}
+	if host := r.row(r.First + "/" + subjectHostSeparate); host != nil {
+		_, steady := host.Allocations()
+		goals = append(goals, because(atMost("packed: allocations an event, in the second half, server apart", int64(steady), goalAllocations, aimAllocations, hundredths), becauseAllocations))
+	}
 	for _, want := range []struct {
 		name, of, by string
 		bound, aim   int64
