@@ -14,8 +14,8 @@ import (
 //
 // As in a slot, nothing in it is a pointer that the garbage collector sees, see Slab. It
 // fills two lines of memory, which most processors read together, and its id stands in
-// them: to find an account by its id and the slot of its next event by the event's type
-// takes one look at memory.
+// them: to know it by its id, and the slot of its next event by the event's type, takes
+// one look at memory.
 type Account struct {
 	epoch uint32 // of the catalog that the ways were found by
 	// By the number of an event type, the slot that took the last one, where none
@@ -91,8 +91,9 @@ func (a *Account) name(id string) {
 
 func (a *Account) farID() *memory.Ref[byte] { return (*memory.Ref[byte])(unsafe.Pointer(&a.id)) }
 
-// ID returns the account's id, which is valid as long as the account: that of one
-// which the book does not have must be copied by who keeps it beyond the batch.
+// ID returns the account's id. Of one that the book does not have, it must be copied by
+// who keeps it beyond the batch. Of others it keeps the book's slab: who has it for longer
+// than the book copies it as well.
 func (a *Account) ID() string {
 	if a.size > idNear {
 		return unsafe.String(a.farID().Get(), a.size)

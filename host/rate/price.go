@@ -122,6 +122,9 @@ func (b *batch) begin(book Book, events []Event) {
 	b.accounts = slices.Grow(b.accounts[:0], n)[:n]
 	b.kinds = slices.Grow(b.kinds[:0], n)[:n]
 	b.met = slices.Grow(b.met[:0], n)[:n]
+	for _, c := range b.came[:b.coming] {
+		*c = comer{} // which keeps no event's memory
+	}
 	b.coming = 0
 }
 

@@ -47,16 +47,6 @@ func (c *Change) Made(l *Live) {
 	}
 }
 
-// Ahead has the caches read what making the change will read: of an account that has
-// its slot nothing, of others what finding its place will read beside it.
-func (c *Change) Ahead() {
-	if c.Slot != nil {
-		c.Slot.Ahead()
-		return
-	}
-	c.Account.AheadSlots()
-}
-
 // Rejection is an event that was not priced.
 type Rejection struct {
 	Event  int    // index into the batch
