@@ -6,14 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// advisor tells the system how Badger's files are used that are written through mapped
-// memory: the newest file of the value log and the log of the write buffer. Both are
-// written from front to back, a few kilobytes between two syncs.
+// advisor tells the system how the log of Badger's write buffer is used, which is written
+// through mapped memory: from front to back, a few kilobytes between two syncs.
 //
 // When a page of a mapped file is looked at for the first time, the system reads what
 // is around it as well, up to megabytes, and holds it in units as large. That is for
@@ -24,61 +24,50 @@ import (
 //
 // It belongs to whoever opens the store, and then to whoever writes a transaction.
 type advisor struct {
-	dir  string // of Badger's files
-	logs [2]advisedLog
-}
-
-// advisedLog is a sequence of numbered files of which the newest is written.
-type advisedLog struct {
-	name   string // format of a file's name
+	dir    string // of Badger's files
 	newest int    // number of the file that was advised on last
 }
 
-// begin advises on the newest files of a directory that Badger has open.
+// logExtension is that of the logs of write buffers, whose names are numbers.
+const logExtension = ".mem"
+
+// begin advises on the newest file of a directory that Badger has open.
 func (a *advisor) begin(dir string) {
-	a.dir, a.logs = dir, [2]advisedLog{{name: "%06d.vlog"}, {name: "%05d.mem"}}
+	a.dir = dir
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return // it is advice: without it more is written
 	}
-	for i := range a.logs {
-		log, newest := &a.logs[i], 0
-		extension := filepath.Ext(log.name)
-		for _, file := range files {
-			if number, ok := bytes.CutSuffix([]byte(file.Name()), []byte(extension)); ok {
-				n, err := strconv.Atoi(string(number))
-				if err == nil {
-					newest = max(newest, n)
-				}
+	for _, file := range files {
+		if number, ok := strings.CutSuffix(file.Name(), logExtension); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				a.newest = max(a.newest, n)
 			}
 		}
-		if newest > 0 {
-			a.advise(log.path(dir, newest), unix.MADV_RANDOM)
-		}
-		log.newest = newest
+	}
+	if a.newest > 0 {
+		a.advise(a.path(a.newest), unix.MADV_RANDOM)
 	}
 }
 
 // follow advises on files that Badger began since. It goes from one to the next by
 // their numbers, which costs a look at a name that does not exist yet.
 func (a *advisor) follow() {
-	for i := range a.logs {
-		log, newest := &a.logs[i], a.logs[i].newest
-		for exists(log.path(a.dir, newest+1)) {
-			newest++
-		}
-		if newest == log.newest {
-			continue
-		}
-		a.advise(log.path(a.dir, log.newest), unix.MADV_NORMAL) // from now on it is only read
-		a.advise(log.path(a.dir, newest), unix.MADV_RANDOM)
-		log.newest = newest
+	newest := a.newest
+	for exists(a.path(newest + 1)) {
+		newest++
 	}
+	if newest == a.newest {
+		return
+	}
+	a.advise(a.path(a.newest), unix.MADV_NORMAL) // from now on it is only read
+	a.advise(a.path(newest), unix.MADV_RANDOM)
+	a.newest = newest
 }
 
 // path returns the name of a file.
-func (l *advisedLog) path(dir string, number int) string {
-	return filepath.Join(dir, fmt.Sprintf(l.name, number))
+func (a *advisor) path(number int) string {
+	return filepath.Join(a.dir, fmt.Sprintf("%05d"+logExtension, number))
 }
 
 func exists(path string) bool {

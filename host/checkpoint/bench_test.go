@@ -165,7 +165,7 @@ func BenchmarkPack(b *testing.B) {
 			var w writer
 			b.ReportAllocs()
 			for b.Loop() {
-				w.begin(s, cost{tree: 1 << 30, log: 1 << 30})
+				w.begin(s, cost{tree: 1 << 30, files: 1 << 30})
 				p.writer = w
 				if _, err := p.packTable(p.table(1), entries); err != nil {
 					b.Fatal(err)

@@ -1,74 +1,77 @@
 package checkpoint
 
-import (
-	"errors"
-	"io/fs"
-	"math/big"
-	"os"
-	"path/filepath"
-
-	"github.com/dgraph-io/badger/v4"
-)
-
-// collectPercent is the part of a value log file that has to be dead before the
-// rest is moved and the file removed: so the value log is at most about twice as
-// large as what lives, and what was not yet merged.
+// collectPercent is the part of a value file that has a key, or less, at which what is
+// left is moved to the newest file and the file is removed: so value files are at most
+// about twice as large as what lives in them.
 const collectPercent = 50
 
-// discardName is the file in which Badger counts what is dead.
-const discardName = "DISCARD"
+// collectBytes is what one transaction moves: little, since a commit that comes meanwhile
+// waits for it.
+const collectBytes = foldTxnBytes
 
-// collect removes one file of the value log that is dead enough, after a file's
-// worth was written, and reports whether there may be another.
-func (f *folder) collect() (more bool, err error) {
-	s := f.store
-	if s.logWritten.Load() < s.options.ValueLogFileBytes {
+// collect removes a value file that nobody reads any more, or empties one of which little
+// lives, and reports whether it has done anything.
+func (f *folder) collect() (did bool, err error) {
+	v := f.store.values
+	if file := v.removable(); file != nil {
+		if err := v.remove(file); err != nil {
+			return true, err
+		}
+		f.store.counters.collected.Add(1)
+		return true, nil
+	}
+	keys, found := v.sparse(collectPercent)
+	if !found {
 		return false, nil
 	}
-	if !s.pins.TryLock() {
-		return false, nil // the next commit asks again
+	var size int64
+	for i := range keys {
+		at, _ := v.where(keys[i].bytes())
+		size += int64(at.size)
 	}
-	defer s.pins.Unlock()
-	ratio, _ := big.NewRat(collectPercent, 100).Float64()
-	err = s.db.RunValueLogGC(ratio)
-	switch {
-	case err == nil:
-		s.counters.collected.Add(1)
-		return true, nil
-	case errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected):
-		err = nil
+	if err := f.store.checkSpace(size); err != nil {
+		return true, err
 	}
-	s.logWritten.Store(0)
-	if p := f.next(); p != nil {
-		err = errors.Join(err, f.adopt(p))
-	}
-	// Badger counts in mapped memory and never waits for the disk. A machine that
-	// dies now forgets nothing of what was counted up to here.
-	return false, errors.Join(err, syncFile(filepath.Join(s.dir.badgerPath(), discardName)))
+	return true, f.move(keys)
 }
 
-// next returns the open partitions in turn, nil when there is none. One that was
-// stopped is left as it is.
-func (f *folder) next() *Partition {
-	open := f.open(f.adopted)
-	if len(open) == 0 {
-		return nil
-	}
-	f.adopted = open[0].number
-	if open[0].failed.Load() != nil {
-		return nil
-	}
-	return open[0]
-}
-
-// syncFile waits until a file is on the disk. One that does not exist is.
-func syncFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+// move writes the values of keys again, behind all others.
+func (f *folder) move(keys []placedKey) error {
+	s := f.store
+	turn := s.values.hold()
+	defer s.values.release(turn)
+	var pending []write
+	var buffer []byte
+	limit := min(collectBytes, s.txnLimit.files)
+	flush := func() error {
+		err := s.transact(pending)
+		pending, buffer = pending[:0], buffer[:0]
 		return err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	for i := range keys {
+		if f.ending.Load() {
+			return errEnding
+		}
+		key := keys[i].bytes()
+		at, ok := s.values.where(key)
+		if !ok {
+			continue
+		}
+		if len(pending) > 0 && (len(buffer)+int(at.size) > limit || len(pending) == s.txnWrites) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		first := len(buffer)
+		buffer = append(buffer, make([]byte, at.size)...) // pending values keep what they have when it moves
+		value := buffer[first:]
+		if err := s.values.read(at, value, 0); err != nil {
+			return err
+		}
+		pending = append(pending, write{key: key, value: value, moved: true, from: at})
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	return flush()
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,16 +18,13 @@ import (
 // TestDiskStaysBounded writes a journal hundreds of times over, with the
 // goroutine beside it, and looks at what the disk holds on the way.
 func TestDiskStaysBounded(t *testing.T) {
-	if raceEnabled {
-		t.Skip("Badger 4.9's collection reads a number of its write buffer (DB.MaxVersion) while its writer changes it")
-	}
 	commits := 1_200
 	if testing.Short() {
 		commits = 300
 	}
 	o := testOptions()
 	o.NoSync, o.foldByHand = true, false
-	o.ValueLogFileBytes = 2 << 20
+	o.ValueFileBytes = 2 << 20
 	s, p := mustOpen(t, t.TempDir(), o)
 	rng := rand.New(rand.NewPCG(2, 2))
 	blobs := [][]byte{randomBytes(rng, 100_000), randomBytes(rng, 150_000), randomBytes(rng, 50_000)}
@@ -47,7 +47,7 @@ func TestDiskStaysBounded(t *testing.T) {
 	if written := int64(commits) * 300_000; most > written/2 {
 		t.Errorf("the disk held %d bytes of %d", most, written)
 	}
-	const settled = 60_000_000
+	const settled = 25_000_000
 	for n, disk := 0, most; disk > settled; n++ {
 		if n == 1000 {
 			t.Fatalf("the disk still holds %d bytes", disk)
@@ -75,162 +75,216 @@ func TestDiskStaysBounded(t *testing.T) {
 	mustClose(t, s)
 }
 
-// TestOrphansAreDeleted: segments that no record names, as a value log
-// collection brings them back.
-func TestOrphansAreDeleted(t *testing.T) {
-	s, p := mustOpen(t, t.TempDir(), testOptions())
-	mustCommit(t, p, scripted(1))
-	want := newModel()
-	want.scriptedTo(1)
-	plant := func() {
-		raw(t, s, func(txn *badger.Txn) error {
-			for i := range uint32(3) {
-				if err := txn.Set(appendSegmentKey(nil, p.log(modelJournal), 7<<16, i), make([]byte, 100_000)); err != nil {
-					return err
-				}
-			}
-			// Another partition's stays: it has no record.
-			return txn.Set(appendSegmentKey(nil, family{partition: 9, kind: kindLog}, 8<<16, 0), make([]byte, 100))
-		})
+// journals commits entries of 100 kB to a journal and returns them by number from 1.
+func journal(t *testing.T, p *Partition, entries int) (blobs [][]byte) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(9, 9))
+	for range entries {
+		blob := randomBytes(rng, 100_000)
+		blobs = append(blobs, blob)
+		mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{modelJournal: {blob}}})
 	}
-	before := len(keysOf(t, s, prefixSegment))
-	plant()
-	s.logWritten.Store(s.options.ValueLogFileBytes)
-	foldAll(t, s)
-	if n := len(keysOf(t, s, prefixSegment)); n != before+1 || s.Stats().RunsSwept != 1 {
-		t.Fatalf("%d segments, %d before, %d swept", n, before, s.Stats().RunsSwept)
-	}
-	plant()
-	mustClose(t, s)
-	s, p = mustOpen(t, s.dir.path, testOptions())
-	defer mustClose(t, s)
-	if n := len(keysOf(t, s, prefixSegment)); n != before+1 {
-		t.Fatalf("%d segments after opening, %d before", n, before)
-	}
-	want.check(t, p)
+	return blobs
 }
 
-// TestPeekRemembers: where an entry was found is remembered, also over a collection of
-// the value log; where that has moved it, the entry is found in its new place, and nothing
-// is logged of it.
-func TestPeekRemembers(t *testing.T) {
-	if raceEnabled {
-		t.Skip("Badger 4.9's collection reads a number of its write buffer (DB.MaxVersion) while its writer changes it")
-	}
-	const other = 1 // a log
-	var logged bytes.Buffer
+// Values that stand alone in files of what is gone move together, also with commits and
+// trims of the same keys in the transactions that move them, and no file is removed as
+// long as a view is open that began before.
+func TestCollect(t *testing.T) {
+	const other = 1 // a log, whose entries stand between those of the journal
 	o := testOptions()
-	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
-	o.ValueLogFileBytes = 2 << 20
 	s, p := mustOpen(t, t.TempDir(), o)
-	defer mustClose(t, s)
-	blob := bytes.Repeat([]byte("x"), 100_000)
-	mustCommit(t, p, &Commit{Header: []byte("h"), Appends: map[uint8][][]byte{modelJournal: {blob}}})
-	peek := func() *badger.Item {
-		t.Helper()
-		shown := false
-		err := p.Peek(modelJournal, 1, func(b []byte) error {
-			shown = bytes.Equal(b, blob)
+	rng := rand.New(rand.NewPCG(1, 2))
+	var blobs [][]byte
+	for range 60 {
+		blobs = append(blobs, randomBytes(rng, 40_000))
+		mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{modelJournal: {blobs[len(blobs)-1]}, other: {randomBytes(rng, 100_000)}}})
+	}
+	files := len(s.values.files)
+	err := p.Pinned(func(v *View) error {
+		mustCommit(t, p, &Commit{Trim: map[uint8]uint64{other: 61, modelJournal: 3}})
+		foldAll(t, s)
+		if n := len(s.values.files); n < files {
+			return fmt.Errorf("%d files, %d before: some were removed under a view", n, files)
+		}
+		read := 0
+		err := v.LogRange(other, 1, 0, func(uint64, []byte) error { read++; return nil })
+		if err != nil || read != 60 {
+			return fmt.Errorf("%d entries of what was trimmed since: %w", read, err)
+		}
+		return v.LogRange(modelJournal, 1, 0, func(n uint64, entry []byte) error {
+			if !bytes.Equal(entry, blobs[n-1]) {
+				return fmt.Errorf("entry %d differs", n)
+			}
 			return nil
 		})
-		if err != nil || !shown {
-			t.Fatalf("shown %v, %v", shown, err)
-		}
-		return p.peeked.items[peekedAt{p.state.Load().find(p.log(modelJournal)).runs[0].id, 0}]
-	}
-	item := peek()
-	if item == nil || peek() != item {
-		t.Fatal("where it was found is not remembered")
-	}
-	for round, moved := 0, false; !moved; round++ { // what stands beside it is dropped, until its file is collected
-		for range 40 {
-			mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{other: {randomBytes(rand.New(rand.NewPCG(1, 2)), 100_000)}}, Trim: map[uint8]uint64{other: p.LogLast(other)}})
-		}
-		foldAll(t, s)
-		if moved = peek() != item; !moved && round == 100 {
-			t.Fatal("its file is not collected")
-		}
-	}
-	if again := peek(); again == item || peek() != again {
-		t.Error("its new place is not remembered")
-	}
-	if logged.Len() > 0 {
-		t.Errorf("logged: %s", logged.String())
-	}
-}
-
-// TestUnsynced: Badger logs that the value log could not be synced and
-// acknowledges the write; the store does not.
-func TestUnsynced(t *testing.T) {
-	s, p := mustOpen(t, t.TempDir(), testOptions())
-	defer mustClose(t, s)
-	mustCommit(t, p, scripted(1))
-	commit := s.commitTransaction
-	s.commitTransaction = func(txn *badger.Txn) error {
-		s.db.Opts().Logger.Errorf("Error while curlf sync: %v\n", "injected")
-		return commit(txn)
-	}
-	if err := p.Commit(scripted(2)); !errors.Is(err, ErrUncertain) || !errors.Is(err, errUnsynced) {
-		t.Fatalf("got %v", err)
-	}
-}
-
-// TestLendTellsWhereAValueLies: only what is mapped may be unmapped, so a small
-// value is never called mapped, wherever it lies; and what was unmapped is read
-// again as it was.
-func TestLendTellsWhereAValueLies(t *testing.T) {
-	s, _ := mustOpen(t, t.TempDir(), testOptions())
-	values := map[string][]byte{}
-	rng := rand.New(rand.NewPCG(3, 3))
-	for _, size := range []int{4, 100, logMinBytes - 1, logMinBytes, 100_000, 400_000} {
-		values[fmt.Sprint("key ", size)] = randomBytes(rng, size)
-	}
-	raw(t, s, func(txn *badger.Txn) error {
-		for key, value := range values {
-			if err := txn.Set([]byte(key), value); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
-	for _, where := range []string{"buffer", "buffer", "table", "table"} {
-		if where == "table" { // closing writes the tables
-			mustClose(t, s)
-			s, _ = mustOpen(t, s.dir.path, testOptions())
-		}
-		for key, value := range values {
-			err := lend(s.db.NewTransaction(false), []byte(key), func(v []byte, mapped bool) error {
-				if !bytes.Equal(v, value) || mapped != (len(v) >= logMinBytes) {
-					return fmt.Errorf("%s of %d bytes, mapped: %t", where, len(v), mapped)
-				}
-				if mapped {
-					unmap(v)
-				}
-				return nil
-			})
-			if err != nil {
-				t.Error(err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foldAll(t, s)
+	if n := len(s.values.files); n > files/2 || s.Stats().FilesCollected == 0 {
+		t.Errorf("%d files, %d before, %d collected", n, files, s.Stats().FilesCollected)
+	}
+	checkNothingLeft(t, s)
+	for range 2 {
+		for n := p.LogFirst(modelJournal); n <= 60; n++ {
+			if e, err := p.Entry(modelJournal, n); err != nil || !bytes.Equal(e, blobs[n-1]) {
+				t.Fatalf("entry %d: %v", n, err)
 			}
 		}
+		mustClose(t, s)
+		s, p = mustOpen(t, s.dir.path, o)
 	}
+	checkNothingLeft(t, s)
 	mustClose(t, s)
 }
 
-// TestBallast is drawn in proportion, bounded at a time, and not lost.
-func TestBallast(t *testing.T) {
-	b := ballast{every: 128 << 20, fills: 2 << 20, zeros: make([]byte, ballastMaxBytes)}
-	drawn := 0
-	for range 1_000 {
-		n := len(b.draw(500_000))
-		if n > ballastMaxBytes || n > 0 && n < ballastMinBytes {
-			t.Fatalf("drew %d bytes", n)
+// A value that is deleted, or moved, while it is being moved stays as it is then.
+func TestMoveOfWhatIsGone(t *testing.T) {
+	s, p := mustOpen(t, t.TempDir(), testOptions())
+	defer mustClose(t, s)
+	blobs := journal(t, p, 3)
+	r := p.state.Load().find(p.log(modelJournal)).runs[0]
+	var moves []write
+	for i, blob := range blobs {
+		key := appendSegmentKey(nil, p.log(modelJournal), r.id, uint32(i))
+		at, ok := s.values.where(key)
+		if !ok {
+			t.Fatalf("entry %d has no place", i)
 		}
-		drawn += n
+		value := make([]byte, at.size)
+		if err := s.values.read(at, value, 0); err != nil || !bytes.Equal(value[segmentHeaderSize:], blob) {
+			t.Fatal(err)
+		}
+		moves = append(moves, write{key: key, value: value, moved: true, from: at})
 	}
-	if want := 500_000_000 / 64; drawn < want*99/100 || drawn > want {
-		t.Errorf("drew %d bytes, want %d", drawn, want)
+	if err := s.transact([]write{{key: moves[0].key, remove: true}}); err != nil {
+		t.Fatal(err)
 	}
-	if len(b.draw(100<<20)) != ballastMaxBytes || len(b.draw(0)) != ballastMaxBytes {
-		t.Error("what one transaction does not draw is lost")
+	for range 2 { // the second time none is there any more
+		if err := s.transact(moves); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := s.values.where(moves[0].key); ok || !moves[0].skipped || len(keysOf(t, s, prefixSegment)) != 2 {
+		t.Error("a move has brought back what was deleted")
+	}
+	for n := uint64(2); n <= 3; n++ {
+		if e, err := p.Entry(modelJournal, n); err != nil || !bytes.Equal(e, blobs[n-1]) {
+			t.Errorf("entry %d: %v", n, err)
+		}
+	}
+	s.values.check(t)
+	if size := s.values.newest.size; size != 5*int64(100_000+segmentHeaderSize) {
+		t.Errorf("%d bytes were written: what was gone was written again", size)
+	}
+}
+
+// What a crash has left in value files goes when the store is opened.
+func TestValuesThatNobodyHas(t *testing.T) {
+	s, p := mustOpen(t, t.TempDir(), testOptions())
+	journal(t, p, 2)
+	injected := errors.New("injected")
+	commit := s.commitTransaction
+	s.commitTransaction = func(*badger.Txn) error { return injected }
+	if err := p.Commit(&Commit{Appends: map[uint8][][]byte{modelJournal: {make([]byte, 100_000)}}}); !errors.Is(err, injected) {
+		t.Fatal(err)
+	}
+	s.commitTransaction = commit
+	file := filepath.Join(s.dir.valuesPath(), valueFileName(7))
+	mustClose(t, s)
+	if err := os.WriteFile(file, []byte("a file that was begun"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, p = mustOpen(t, s.dir.path, testOptions())
+	defer mustClose(t, s)
+	foldAll(t, s)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there still: %v", err)
+	}
+	mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{modelJournal: {make([]byte, 100_000)}}})
+	if s.values.newest.number != 8 {
+		t.Errorf("the next file is %d: a number came back", s.values.newest.number)
+	}
+	if err := p.Verify(t.Context()); err != nil || p.LogLast(modelJournal) != 3 {
+		t.Errorf("%d entries: %v", p.LogLast(modelJournal), err)
+	}
+}
+
+// Once a file could not be synced nothing is built on it: the system does not say twice
+// that it has lost what was written.
+func TestUnsynced(t *testing.T) {
+	s, p := mustOpen(t, t.TempDir(), testOptions())
+	journal(t, p, 1)
+	file := s.values.newest.file
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.values.syncNewest(); err == nil {
+			t.Fatal("a file that is closed was synced")
+		}
+		s.values.newest.file = file
+		if err := p.Commit(scripted(2)); !errors.Is(err, ErrUncertain) || !strings.Contains(err.Error(), "could not be synced") {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := s.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("close: %v", err)
+	}
+	s, p = mustOpen(t, s.dir.path, testOptions())
+	defer mustClose(t, s)
+	if err := p.Verify(t.Context()); err != nil || p.LogLast(modelJournal) != 1 {
+		t.Errorf("%d entries: %v", p.LogLast(modelJournal), err)
+	}
+}
+
+// A place is told from other bytes, and from that of another key.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	key := appendSegmentKey(nil, family{partition: 3, kind: kindLog, table: 2}, 7, 1)
+	want := place{file: 1 << 40, offset: 1<<32 - 1, size: 1<<32 - 1}
+	b := appendPlace(nil, key, want)
+	if at, err := parsePlace(key, b); err != nil || at != want {
+		t.Fatalf("%+v, %v", at, err)
+	}
+	for i := range len(b) * 8 {
+		b[i/8] ^= 1 << (i % 8)
+		if _, err := parsePlace(key, b); err == nil {
+			t.Errorf("bit %d was flipped and not found", i)
+		}
+		b[i/8] ^= 1 << (i % 8)
+	}
+	if _, err := parsePlace(makeRecordKey(3), b); err == nil {
+		t.Error("the place of another key was read")
+	}
+	if _, err := parsePlace(key, b[:placeBytes-1]); err == nil {
+		t.Error("a short one was read")
+	}
+}
+
+// TestHolds: something doomed is over when all who began before are done.
+func TestHolds(t *testing.T) {
+	t.Parallel()
+	h := newHolds()
+	first := h.turn()
+	if !h.over(first) {
+		t.Error("nobody has begun")
+	}
+	a := h.begin()
+	second := h.turn()
+	b := h.begin()
+	third := h.turn()
+	if h.over(second) || h.over(third) {
+		t.Error("over under a reader")
+	}
+	h.end(a)
+	if !h.over(second) || h.over(third) {
+		t.Error("the first reader is done, the second is not")
+	}
+	h.end(b)
+	if !h.over(third) || len(h.readers) != 1 {
+		t.Errorf("all are done: %+v", h.readers)
 	}
 }

@@ -379,6 +379,9 @@ func TestSweepIsInterrupted(t *testing.T) {
 	failure := errors.New("injected")
 	calls := 0
 	s := &Store{dir: d, db: db, options: o, log: o.Logger, disputed: map[uint16]*CorruptError{}, troubles: newTroubles()}
+	if s.values, err = openValues(d.valuesPath(), o); err != nil {
+		t.Fatal(err)
+	}
 	s.limits()
 	s.txnWrites = 10
 	s.commitTransaction = func(txn *badger.Txn) error {
@@ -390,7 +393,7 @@ func TestSweepIsInterrupted(t *testing.T) {
 	if err := s.sweep(); !errors.Is(err, failure) {
 		t.Fatalf("got %v", err)
 	}
-	if err := errors.Join(db.Close(), d.close()); err != nil {
+	if err := errors.Join(db.Close(), s.values.close(), d.close()); err != nil {
 		t.Fatal(err)
 	}
 	checkAfterStep(t, dir, nil)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,11 +46,13 @@ func newDamagedStore(t *testing.T) *damagedStore {
 // change replaces a value behind the store's back; nil deletes it.
 func (d *damagedStore) change(t *testing.T, key []byte, fn func([]byte) []byte) {
 	t.Helper()
+	at := d.moment()
+	defer at.end()
+	value, err := at.get(key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	raw(t, d.Store, func(txn *badger.Txn) error {
-		value, err := get(txn, key, nil)
-		if err != nil {
-			return err
-		}
 		if value = fn(value); value == nil {
 			return txn.Delete(key)
 		}
@@ -112,6 +116,70 @@ func TestDamageIsReported(t *testing.T) {
 				raw(t, d.Store, func(txn *badger.Txn) error { return txn.Set(key, whole) })
 				if err := read(); err != nil {
 					t.Errorf("repaired: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestDamagedValueFile plants damage in value files, and in what Badger knows of them.
+func TestDamagedValueFile(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason string
+		change func(t *testing.T, d *damagedStore, key []byte, file string, at place)
+	}{
+		"a bit is flipped": {"sum does not match", func(t *testing.T, _ *damagedStore, _ []byte, file string, at place) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[at.offset+at.size/2] ^= 16
+			if err := os.WriteFile(file, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"the end is cut off": {"EOF", func(t *testing.T, _ *damagedStore, _ []byte, file string, at place) {
+			if err := os.Truncate(file, int64(at.offset+at.size-1)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"the file is gone": {"does not exist", func(t *testing.T, _ *damagedStore, _ []byte, file string, _ place) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"a place is no place": {"sum does not match", func(t *testing.T, d *damagedStore, key []byte, _ string, at place) {
+			b := appendPlace(nil, key, at)
+			b[placeOffset] ^= 1
+			raw(t, d.Store, func(txn *badger.Txn) error { return txn.SetEntry(badger.NewEntry(key, b).WithMeta(metaPlaced)) })
+		}},
+		"a place beyond all files": {"does not exist", func(t *testing.T, d *damagedStore, key []byte, _ string, at place) {
+			at.file = 99
+			raw(t, d.Store, func(txn *badger.Txn) error {
+				return txn.SetEntry(badger.NewEntry(key, appendPlace(nil, key, at)).WithMeta(metaPlaced))
+			})
+		}},
+		"a place longer than any value": {"not the place", func(t *testing.T, d *damagedStore, key []byte, _ string, at place) {
+			at.size = valueMaxBytes + 1
+			raw(t, d.Store, func(txn *badger.Txn) error {
+				return txn.SetEntry(badger.NewEntry(key, appendPlace(nil, key, at)).WithMeta(metaPlaced))
+			})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDamagedStore(t)
+			key := appendSegmentKey(nil, d.tableF, d.table.id, 1)
+			at, ok := d.values.where(key)
+			if !ok {
+				t.Fatal("the segment has no place")
+			}
+			c.change(t, d, key, filepath.Join(d.dir.valuesPath(), valueFileName(at.file)), at)
+			mustClose(t, d.Store)
+			d.Store, d.Partition = mustOpen(t, d.dir.path, testOptions())
+			for how, err := range map[string]error{"read": d.load(), "verify": d.Verify(t.Context())} {
+				var damage *CorruptError
+				if !errors.As(err, &damage) || damage.Partition != 3 || damage.Run != d.table.id || damage.Segment < 0 || !strings.Contains(damage.Reason, c.reason) {
+					t.Errorf("%s: got %v, want %q", how, err, c.reason)
 				}
 			}
 		})
@@ -320,15 +388,14 @@ func TestJournalDamaged(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason string
 		change func(key, v []byte) []byte
-		peeks  bool // Peek finds it too
 	}{
-		"a bit of the payload": {"sum does not match", func(_, v []byte) []byte { v[len(v)/2] ^= 4; return v }, false},
-		"the end is cut off":   {"sum does not match", func(_, v []byte) []byte { return v[:len(v)-1] }, false},
-		"hardly anything left": {"shorter than its header", func(_, v []byte) []byte { return v[:9] }, true},
-		"gone":                 {"missing", func(_, _ []byte) []byte { return nil }, true},
-		"another number":       {"starts with number", func(k, v []byte) []byte { v[segmentFirst] ^= 1; return resum(k, v) }, true},
-		"two entries":          {"header contradicts itself", func(k, v []byte) []byte { v[segmentCount]++; return resum(k, v) }, true},
-		"another shape":        {"", func(k, v []byte) []byte { v[segmentShape] = byte(shapeWhole); return resum(k, v) }, true},
+		"a bit of the payload": {"sum does not match", func(_, v []byte) []byte { v[len(v)/2] ^= 4; return v }},
+		"the end is cut off":   {"sum does not match", func(_, v []byte) []byte { return v[:len(v)-1] }},
+		"hardly anything left": {"shorter than its header", func(_, v []byte) []byte { return v[:9] }},
+		"gone":                 {"missing", func(_, _ []byte) []byte { return nil }},
+		"another number":       {"starts with number", func(k, v []byte) []byte { v[segmentFirst] ^= 1; return resum(k, v) }},
+		"two entries":          {"header contradicts itself", func(k, v []byte) []byte { v[segmentCount]++; return resum(k, v) }},
+		"another shape":        {"", func(k, v []byte) []byte { v[segmentShape] = byte(shapeWhole); return resum(k, v) }},
 	} {
 		key := appendSegmentKey(nil, fam, run.id, 1)
 		d.change(t, key, func(v []byte) []byte { return c.change(key, v) })
@@ -347,9 +414,6 @@ func TestJournalDamaged(t *testing.T) {
 			return nil
 		})
 		found := map[string]error{"LogRange": scan, "LogBackward": back, "Entry": entry, "View": d.View(modelJournal, 2, look), "Verify": d.Verify(t.Context())}
-		if c.peeks {
-			found["Peek"] = d.Peek(modelJournal, 2, look)
-		}
 		for how, err := range found {
 			var damage *CorruptError
 			if !errors.As(err, &damage) || !damage.Log || damage.Table != modelJournal || damage.Run != run.id || damage.Segment != 1 ||

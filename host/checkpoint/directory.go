@@ -25,15 +25,16 @@ const (
 	idName      = "STORE_ID" // random, made once
 	idCopyName  = "STORE_ID.copy"
 	badgerName  = "badger" // the folder that Badger owns
+	valuesName  = "values" // the folder of value files
 )
 
 // versionText is the content of VERSION. A change to FORMAT.md that old
 // programs cannot read raises the number.
-const versionText = versionPrefix + "2"
+const versionText = versionPrefix + "3"
 
 const (
 	versionPrefix = "tollway-state "
-	stateVersion  = 2 // the number in versionText
+	stateVersion  = 3 // the number in versionText
 )
 
 // idBytes is the size of a store's id before it is written as hex.
@@ -174,6 +175,9 @@ func (d *directory) writeID() error {
 
 // badgerPath is the folder that Badger owns.
 func (d *directory) badgerPath() string { return filepath.Join(d.path, badgerName) }
+
+// valuesPath is the folder of value files.
+func (d *directory) valuesPath() string { return filepath.Join(d.path, valuesName) }
 
 // close releases the lock. The file stays: removing it would let two processes
 // lock two files of the same name.

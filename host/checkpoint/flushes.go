@@ -35,27 +35,13 @@ func (e *FlushError) Error() string {
 
 // troubles is what Badger only logs.
 type troubles struct {
-	mu       sync.Mutex
-	unsynced bool          // the value log could not be synced
-	flushes  int           // failures to write a buffer of keys
-	last     string        // of them
-	more     chan struct{} // closed and replaced when there are more
+	mu      sync.Mutex
+	flushes int           // failures to write a buffer of keys
+	last    string        // of them
+	more    chan struct{} // closed and replaced when there are more
 }
 
 func newTroubles() *troubles { return &troubles{more: make(chan struct{})} }
-
-// notSynced notes that the value log could not be synced.
-func (t *troubles) notSynced() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.unsynced = true
-}
-
-func (t *troubles) isUnsynced() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.unsynced
-}
 
 // notFlushed notes that a buffer could not be written.
 func (t *troubles) notFlushed(text string) {

@@ -25,9 +25,9 @@ func childStuck(dir string) error {
 		return err
 	}
 	for n := uint64(1); err == nil; n++ {
-		// Small values go through Badger's buffers, of which there are five.
+		// Small values go through the buffers of Badger, of which there are five.
 		commit := &Commit{Header: fmt.Appendf(nil, "header %d", n), Puts: map[uint8][]Entry{1: nil}}
-		for k := range 60 {
+		for k := range 18 {
 			commit.Puts[1] = append(commit.Puts[1], Entry{Key: fmt.Appendf(nil, "key %d", k), Value: make([]byte, 200)})
 		}
 		if err = p.Commit(commit); err == nil {

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/tollway/tollway/host/internal/failpoint"
 )
 
@@ -56,8 +54,6 @@ type folder struct {
 	writer writer    // owned by the goroutine
 	rest   time.Time // fold nothing before it; owned by the goroutine
 	after  uint16    // the partition folded last; owned by the goroutine
-
-	adopted uint16 // the partition whose orphans were looked for last; owned by the goroutine
 }
 
 func (f *folder) start(s *Store) {
@@ -109,8 +105,8 @@ func (f *folder) once() bool {
 	if found, err := f.reapOne(); found {
 		return f.worked("delete of a trimmed run", err)
 	}
-	if more, err := f.collect(); more || err != nil {
-		return f.worked("collection of the value log", err)
+	if did, err := f.collect(); did || err != nil {
+		return f.worked("collection of value files", err)
 	}
 	job, ok := f.due()
 	if !ok {
@@ -235,7 +231,7 @@ func (f *folder) fold(job foldJob) error {
 		return err
 	}
 	failpoint.Hit("merge.before")
-	f.writer.begin(s, cost{tree: s.txnLimit.tree, log: min(s.txnLimit.log, foldTxnBytes)})
+	f.writer.begin(s, cost{tree: s.txnLimit.tree, files: min(s.txnLimit.files, foldTxnBytes)})
 	merged, err := f.merge(job)
 	f.writer.release()
 	failpoint.Hit("merge.before-swap")
@@ -296,14 +292,14 @@ func (f *folder) abandon(job foldJob, err error) error {
 
 // merge writes all segments of the merged run.
 func (f *folder) merge(job foldJob) (run, error) {
-	txn := f.store.db.NewTransaction(false)
-	defer txn.Discard()
+	at := f.store.moment()
+	defer at.end()
 	k := newPacker(&f.writer, job.family, job.runs[0].first)
 	join := f.mergeTable
 	if job.family.kind == kindLog {
 		join = f.mergeLog
 	}
-	if err := join(txn, job, &k); err != nil {
+	if err := join(&at, job, &k); err != nil {
 		return run{}, err
 	}
 	merged, err := k.finish()
@@ -315,8 +311,8 @@ func (f *folder) merge(job foldJob) (run, error) {
 
 // mergeTable packs the newest value of every key. Deletions are kept as long as
 // an older run may have the key.
-func (f *folder) mergeTable(txn *badger.Txn, job foldJob, k *packer) error {
-	m, err := newMerger(txn, job.family, job.runs)
+func (f *folder) mergeTable(at *moment, job foldJob, k *packer) error {
+	m, err := newMerger(at, job.family, job.runs)
 	if err != nil {
 		return err
 	}
@@ -338,10 +334,10 @@ func (f *folder) mergeTable(txn *badger.Txn, job foldJob, k *packer) error {
 }
 
 // mergeLog packs the entries of one run after the other.
-func (f *folder) mergeLog(txn *badger.Txn, job foldJob, k *packer) error {
+func (f *folder) mergeLog(at *moment, job foldJob, k *packer) error {
 	n := 0
 	for _, r := range job.runs {
-		reader := runReader{txn: txn, family: job.family, run: r, next: r.first}
+		reader := runReader{at: at, family: job.family, run: r, next: r.first}
 		for {
 			if n++; n%foldCheckEvery == 0 && f.ending.Load() {
 				return errEnding

@@ -22,6 +22,7 @@ var formatTables = map[string]struct {
 		"prefix": 0, "run": doomedKeyRun, "partition": doomedKeyPartition, "kind": doomedKeyKind, "table": doomedKeyTable,
 	}},
 	"Commit record key": {recordKeySize, map[string]int{"prefix": 0, "partition": recordKeyPartition}},
+	"Place":             {placeBytes, map[string]int{"sum": placeSum, "length": placeSize, "file": placeFile, "offset": placeOffset}},
 	"Segment": {segmentHeaderSize, map[string]int{
 		"sum": segmentSum, "format": segmentFormat, "shape": segmentShape, "reserved": segmentReserved,
 		"count": segmentCount, "piece": segmentPiece, "first": segmentFirst,
@@ -89,14 +90,14 @@ func TestFormatTables(t *testing.T) {
 	}
 	for _, sentence := range []string{
 		"`" + versionText + "`", "at most 900,000 bytes", "at most 131,072", "entry is 64 MiB", "lowest 16 bits",
-		"prefix 0x01", "prefix 0x02", "prefix 0x03", "prefix 0x04", "at most 3,840 bytes", "from 4 KiB on",
+		"prefix 0x01", "prefix 0x02", "prefix 0x03", "from 4 KiB on", "user byte 1",
 	} {
 		if !strings.Contains(string(page), sentence) {
 			t.Errorf("FORMAT.md does not say %q", sentence)
 		}
 	}
 	if SegmentMaxBytes != 900_000 || HeaderMaxBytes != 131_072 || EntryMaxBytes != 64<<20 || runRandomBits != 16 ||
-		prefixSegment != 1 || prefixDoomed != 2 || prefixRecord != 3 || prefixBallast != 4 || ballastValueBytes != 3_840 || logMinBytes != 4<<10 {
+		prefixSegment != 1 || prefixDoomed != 2 || prefixRecord != 3 || valueMinBytes != 4<<10 || metaPlaced != 1 {
 		t.Error("a limit in the code is not the one in FORMAT.md")
 	}
 }

@@ -6,13 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,13 +31,13 @@ func TestMain(m *testing.M) {
 // testOptions are the smallest: a transaction holds 566 kB, folds are frequent.
 func testOptions() Options {
 	return Options{
-		MemTableBytes:     memTableMinBytes,
-		ValueLogFileBytes: vlogMinBytes,
-		FoldMinBytes:      64 << 10,
-		FoldRunsMax:       4,
-		Journals:          []uint8{modelJournal},
-		Now:               time.Now,
-		foldByHand:        true,
+		MemTableBytes:  memTableMinBytes,
+		ValueFileBytes: valueFileMin,
+		FoldMinBytes:   64 << 10,
+		FoldRunsMax:    4,
+		Journals:       []uint8{modelJournal},
+		Now:            time.Now,
+		foldByHand:     true,
 	}
 }
 
@@ -206,7 +205,7 @@ func (m *model) logDifference(p *Partition, log uint8, from uint64, limit int) s
 	return ""
 }
 
-// entryDifference compares what Entry, View and Peek find.
+// entryDifference compares what Entry, View and ReadAt find.
 func (m *model) entryDifference(p *Partition, log uint8, n uint64) string {
 	want, wantErr := "", error(nil)
 	switch entries := m.logs[log]; {
@@ -223,13 +222,28 @@ func (m *model) entryDifference(p *Partition, log uint8, n uint64) string {
 		seen = append(seen, string(entry))
 		return nil
 	}
-	errs := []error{err, p.View(log, n, look), p.Peek(log, n, look)}
+	errs := []error{err, p.View(log, n, look), readParts(p, log, n, len(want), look)}
 	for i, err := range errs {
 		if !errors.Is(err, wantErr) || err == nil && seen[i] != want {
 			return fmt.Sprintf("log %d entry %d, read %d: %v", log, n, i, err)
 		}
 	}
 	return ""
+}
+
+// readParts reads an entry by ReadAt, in three parts, and beyond its end.
+func readParts(p *Partition, log uint8, n uint64, size int, look func([]byte) error) error {
+	entry := make([]byte, size+1)
+	for i := range 3 {
+		from, to := size*i/3, size*(i+1)/3
+		if read, err := p.ReadAt(log, n, entry[from:to], int64(from)); err != nil || read != to-from {
+			return fmt.Errorf("%d of bytes %d to %d: %w", read, from, to, err)
+		}
+	}
+	if read, err := p.ReadAt(log, n, entry[size/2:], int64(size/2)); !errors.Is(err, io.EOF) || read != size-size/2 {
+		return fmt.Errorf("%d bytes of the last %d: %w", read, size-size/2, err)
+	}
+	return look(entry[:size])
 }
 
 func (m *model) check(t testing.TB, p *Partition) {
@@ -361,42 +375,42 @@ func keysOf(t testing.TB, s *Store, prefix byte) [][]byte {
 	return keys
 }
 
-// checkNothingLeft fails when something is on its way out still, or a segment
-// belongs to no live run. A collection of the value log may bring deleted segments
-// back, as soon as Badger's compaction drops the marks of their deletion: those go
-// with a later look for orphans, which is made here.
+// checkNothingLeft fails when something is on its way out still, a segment belongs to no
+// live run, or a value file has nothing that lives.
 func checkNothingLeft(t testing.TB, s *Store) {
 	t.Helper()
 	if doomed := keysOf(t, s, prefixDoomed); len(doomed) > 0 {
 		t.Fatalf("%d doomed markers are left", len(doomed))
 	}
-	left := segmentsLeft(t, s)
-	for look := 0; look < 10 && len(left) > 0 && anyCollected(t, s); look++ {
-		for _, p := range s.folder.open(0) {
-			if err := s.folder.adopt(p); err != nil {
-				t.Fatal(err)
-			}
-		}
-		left = segmentsLeft(t, s)
-	}
-	if len(left) > 0 {
+	if left := segmentsLeft(t, s); len(left) > 0 {
 		t.Fatalf("%d segments belong to no live run, the first is %x", len(left), left[0])
 	}
+	s.values.check(t)
 }
 
-// anyCollected reports whether a file of the value log was ever collected: whether one
-// is missing among their numbers.
-func anyCollected(t testing.TB, s *Store) bool {
+// check compares what is known of value files with what Badger and the disk have.
+func (v *values) check(t testing.TB) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.dir.badgerPath(), "*.vlog"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files of the value log: %v", len(files), err)
+	live := map[uint64]int64{}
+	for _, at := range v.placed {
+		live[at.file] += int64(at.size)
 	}
-	newest, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(slices.Max(files)), ".vlog"))
-	if err != nil {
-		t.Fatal(err)
+	for number, f := range v.files {
+		if f.live != live[number] || f.live == 0 && f != v.newest && f.doomed == 0 {
+			t.Errorf("file %d: %d bytes live, keys have %d", number, f.live, live[number])
+		}
+		if info, err := os.Stat(filepath.Join(v.dir, valueFileName(number))); err != nil || info.Size() != f.size {
+			t.Errorf("file %d of %d bytes: %v, %v", number, f.size, info, err)
+		}
+		delete(live, number)
 	}
-	return newest > len(files)
+	if len(live) > 0 {
+		t.Errorf("keys have places in files that are not there: %v", live)
+	}
+	names, err := filepath.Glob(filepath.Join(v.dir, "*"))
+	if err != nil || len(names) != len(v.files) {
+		t.Errorf("%d files on the disk, %d known: %v", len(names), len(v.files), err)
+	}
 }
 
 // segmentsLeft returns the keys of the segments that belong to no live run.

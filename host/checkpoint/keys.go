@@ -11,7 +11,6 @@ const (
 	prefixSegment = 0x01
 	prefixDoomed  = 0x02
 	prefixRecord  = 0x03
-	prefixBallast = 0x04
 )
 
 // Offsets in keys; integers in keys are big endian, so that they sort.

@@ -14,16 +14,15 @@ import (
 // the call. An error of fn ends it and is returned as it is. Numbers start at
 // 1, a from of 0 means 1; a from beyond the end calls nothing. As with Load, fn
 // should not be slow: whoever feeds a slow reader asks for a limited range at a
-// time. For a journal it may not use the store: its entries are not copied, and
-// what holds them in place would hold up a commit.
+// time.
 //
 // # Errors
 //
 // An error that wraps ErrTrimmed when from is below LogFirst. *CorruptError when
 // a part of the log that had to be read is missing or damaged.
 func (p *Partition) LogRange(log uint8, from uint64, limit int, fn func(n uint64, entry []byte) error) error {
-	return p.view(func(txn *badger.Txn, current *state) error {
-		return (&View{p, txn, current}).LogRange(log, from, limit, fn)
+	return p.view(func(at *moment, current *state) error {
+		return (&View{p, at, current}).LogRange(log, from, limit, fn)
 	})
 }
 
@@ -38,7 +37,7 @@ func (v *View) LogRange(log uint8, from uint64, limit int, fn func(n uint64, ent
 	if from < f.first {
 		return p.trimmed(f, from)
 	}
-	scan := logScan{store: p.store, txn: v.txn, family: f.family, from: from, left: limit, fn: fn}
+	scan := logScan{at: v.at, family: f.family, from: from, left: limit, fn: fn}
 	for _, r := range f.runs[f.search(from):] {
 		read := scan.run
 		if p.alone(log, r) {
@@ -55,8 +54,8 @@ func (v *View) LogRange(log uint8, from uint64, limit int, fn func(n uint64, ent
 // one first. What is said of LogRange's fn and errors holds here. A run of entries
 // that share segments, which those of a journal do not, is in memory at once.
 func (p *Partition) LogBackward(log uint8, fn func(n uint64, entry []byte) error) error {
-	return p.view(func(txn *badger.Txn, current *state) error {
-		return (&View{p, txn, current}).LogBackward(log, fn)
+	return p.view(func(at *moment, current *state) error {
+		return (&View{p, at, current}).LogBackward(log, fn)
 	})
 }
 
@@ -67,7 +66,7 @@ func (v *View) LogBackward(log uint8, fn func(n uint64, entry []byte) error) err
 	if f == nil {
 		return nil
 	}
-	scan := logScan{store: p.store, txn: v.txn, family: f.family, from: f.first, fn: fn, backward: true}
+	scan := logScan{at: v.at, family: f.family, from: f.first, fn: fn, backward: true}
 	for _, r := range slices.Backward(f.runs) {
 		read := scan.turned
 		if p.alone(log, r) {
@@ -93,8 +92,7 @@ func (f *familyState) search(n uint64) int {
 
 // logScan is one LogRange or LogBackward.
 type logScan struct {
-	store    *Store
-	txn      *badger.Txn
+	at       *moment
 	family   family
 	from     uint64
 	left     int // entries to visit; 0 or less is no limit
@@ -116,7 +114,7 @@ func (l *logScan) visit(n uint64, entry []byte) error {
 
 // run visits the entries of any run.
 func (l *logScan) run(r run) error {
-	reader := &runReader{txn: l.txn, family: l.family, run: r, next: r.first}
+	reader := &runReader{at: l.at, family: l.family, run: r, next: r.first}
 	if err := reader.seek(l.from); err != nil {
 		return err
 	}
@@ -154,8 +152,7 @@ func (l *logScan) turned(r run) error {
 	return nil
 }
 
-// lent visits the entries of a run in which each has a segment of its own,
-// without copying them.
+// lent visits the entries of a run in which each has a segment of its own.
 func (l *logScan) lent(r run) error {
 	start, bytes := max(l.from, r.first), uint64(0)
 	for i := uint64(0); start+i < r.end() && !l.full; i++ {
@@ -164,13 +161,9 @@ func (l *logScan) lent(r run) error {
 			n = r.end() - 1 - i
 		}
 		l.key = appendSegmentKey(l.key[:0], l.family, r.id, uint32(n-r.first))
-		err := lendEntry(l.txn, l.family, l.key, r, n, func(value, entry []byte, mapped bool) error {
+		err := lendEntry(l.at, l.family, l.key, r, n, func(value, entry []byte) error {
 			bytes += uint64(len(value))
-			err := l.visit(n, entry)
-			if mapped && l.store.mapped(len(value)) {
-				unmap(value)
-			}
-			return err
+			return l.visit(n, entry)
 		})
 		if err != nil {
 			return err
@@ -183,10 +176,10 @@ func (l *logScan) lent(r run) error {
 }
 
 // lendEntry calls fn with entry n of a run in which each has a segment of its
-// own, and with the segment's value, after checking both; mapped is as in lend.
-func lendEntry(txn *badger.Txn, f family, key []byte, r run, n uint64, fn func(value, entry []byte, mapped bool) error) error {
+// own, and with the segment's value, after checking both.
+func lendEntry(at *moment, f family, key []byte, r run, n uint64, fn func(value, entry []byte) error) error {
 	checked := false
-	err := lend(txn, key, func(value []byte, mapped bool) error {
+	err := at.lend(key, func(value []byte) error {
 		s, err := parseSegment(key, value)
 		if err != nil {
 			return err
@@ -196,7 +189,7 @@ func lendEntry(txn *badger.Txn, f family, key []byte, r run, n uint64, fn func(v
 			return err
 		}
 		checked = true
-		return fn(value, entry, mapped)
+		return fn(value, entry)
 	})
 	switch {
 	case err == nil || checked:
@@ -247,15 +240,15 @@ func (p *Partition) alone(log uint8, r run) bool {
 	return p.store.journals[log] && r.entries == uint64(r.segments)
 }
 
-// View is Entry without the copy: fn sees the entry where it lies. It may
-// neither keep it nor use the store, and should not be slow, as in LogRange.
+// View is Entry without the copy: fn sees the entry in a buffer of the store's. It may
+// not keep it, and should not be slow, as in LogRange.
 func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error {
-	return p.entry(log, n, func(txn *badger.Txn, f family, r run) error {
+	return p.entry(log, n, func(at *moment, f family, r run) error {
 		if p.alone(log, r) {
 			key := appendSegmentKey(make([]byte, 0, segmentKeySize), f, r.id, uint32(n-r.first))
-			return lendEntry(txn, f, key, r, n, func(_, entry []byte, _ bool) error { return fn(entry) })
+			return lendEntry(at, f, key, r, n, func(_, entry []byte) error { return fn(entry) })
 		}
-		scan := logScan{store: p.store, txn: txn, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
+		scan := logScan{at: at, family: f, from: n, left: 1, fn: func(_ uint64, entry []byte) error { return fn(entry) }}
 		return scan.run(r)
 	})
 }
@@ -263,7 +256,7 @@ func (p *Partition) View(log uint8, n uint64, fn func(entry []byte) error) error
 // entry calls read with the run of an entry and a transaction that sees it. It
 // goes by the published state, which costs less than reading the commit record,
 // and begins again when a commit or a fold took the run away meanwhile.
-func (p *Partition) entry(log uint8, n uint64, read func(*badger.Txn, family, run) error) error {
+func (p *Partition) entry(log uint8, n uint64, read func(*moment, family, run) error) error {
 	if err := p.store.enter(); err != nil {
 		return err
 	}
@@ -303,9 +296,9 @@ func (s *state) runOf(log family, n uint64) (run, bool) {
 	return f.runs[f.search(n)], true
 }
 
-// readOnce reads in a transaction of its own.
-func (p *Partition) readOnce(f family, r run, read func(*badger.Txn, family, run) error) error {
-	txn := p.store.db.NewTransaction(false)
-	defer txn.Discard()
-	return read(txn, f, r)
+// readOnce reads in a moment of its own.
+func (p *Partition) readOnce(f family, r run, read func(*moment, family, run) error) error {
+	at := p.store.moment()
+	defer at.end()
+	return read(&at, f, r)
 }

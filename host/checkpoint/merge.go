@@ -1,10 +1,6 @@
 package checkpoint
 
-import (
-	"bytes"
-
-	"github.com/dgraph-io/badger/v4"
-)
+import "bytes"
 
 // merger merges the runs of a table: every key once, in order, with the value
 // of the newest run that has it.
@@ -23,10 +19,10 @@ type source struct {
 }
 
 // newMerger starts to read runs, given oldest first.
-func newMerger(txn *badger.Txn, f family, runs []run) (*merger, error) {
+func newMerger(at *moment, f family, runs []run) (*merger, error) {
 	m := &merger{sources: make([]*source, 0, len(runs))}
 	for i, r := range runs {
-		s := &source{runReader: runReader{txn: txn, family: f, run: r}, age: i}
+		s := &source{runReader: runReader{at: at, family: f, run: r}, age: i}
 		ok, err := s.advance()
 		if err != nil {
 			return nil, err

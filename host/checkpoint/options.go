@@ -15,11 +15,10 @@ type Options struct {
 	// Recovery after a crash reads what is in them.
 	MemTableBytes int64
 
-	// ValueLogFileBytes is the size of a value log file, which holds the larger
-	// values. A transaction takes half of it, so that commits up to that size
-	// are one transaction. Space is given back by the file, and the newest file
-	// is read at open.
-	ValueLogFileBytes int64
+	// ValueFileBytes is the size from which on a value file is followed by the next; they
+	// hold the larger values. A transaction takes half of it, so that commits up to that
+	// size are one transaction. Space is given back by the file.
+	ValueFileBytes int64
 
 	// FoldMinBytes is the size of a table's runs, without the oldest, below
 	// which they are not folded for their size.
@@ -62,20 +61,20 @@ type Options struct {
 const (
 	memTableMinBytes = 2 << 20
 	memTableMaxBytes = 512 << 20
-	vlogMinBytes     = 1 << 20
-	vlogMaxBytes     = 1 << 30
+	valueFileMin     = 1 << 20
+	valueFileMax     = 1 << 30
 )
 
 // DefaultOptions are those of a host: transactions up to 32 MiB, some 100 MB of
 // memory when busy beside what a commit refers to.
 func DefaultOptions() Options {
 	return Options{
-		MemTableBytes:     2 << 20,
-		ValueLogFileBytes: 64 << 20,
-		FoldMinBytes:      4 << 20,
-		FoldRunsMax:       16,
-		FreeMinBytes:      512 << 20,
-		Now:               time.Now, //nolint:forbidigo // for durations in Stats; decides nothing that is stored
+		MemTableBytes:  2 << 20,
+		ValueFileBytes: 64 << 20,
+		FoldMinBytes:   4 << 20,
+		FoldRunsMax:    16,
+		FreeMinBytes:   512 << 20,
+		Now:            time.Now, //nolint:forbidigo // for durations in Stats; decides nothing that is stored
 	}
 }
 
@@ -83,7 +82,7 @@ func DefaultOptions() Options {
 // transactions up to 8 MiB, some 40 MB of memory when busy.
 func SmallOptions() Options {
 	o := DefaultOptions()
-	o.ValueLogFileBytes = 16 << 20
+	o.ValueFileBytes = 16 << 20
 	o.FreeMinBytes = 128 << 20
 	return o
 }
@@ -97,7 +96,7 @@ func (o Options) Validate() error {
 		}
 	}
 	within("MemTableBytes", o.MemTableBytes, memTableMinBytes, memTableMaxBytes)
-	within("ValueLogFileBytes", o.ValueLogFileBytes, vlogMinBytes, vlogMaxBytes)
+	within("ValueFileBytes", o.ValueFileBytes, valueFileMin, valueFileMax)
 	within("FoldMinBytes", o.FoldMinBytes, 0, 1<<40)
 	within("FoldRunsMax", int64(o.FoldRunsMax), 2, 1024)
 	within("FreeMinBytes", o.FreeMinBytes, 0, 1<<50)

@@ -27,8 +27,6 @@ type Partition struct {
 	sorter sorter
 	record []byte
 
-	peeked peeked
-
 	resets atomic.Uint64 // how often the partition was begun anew
 
 	lastCommit atomic.Int64 // nanoseconds

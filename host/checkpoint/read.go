@@ -8,9 +8,9 @@ import (
 )
 
 // readRecord reads the newest commit record that a transaction sees.
-func readRecord(txn *badger.Txn, partition uint16) (*state, error) {
+func readRecord(m *moment, partition uint16) (*state, error) {
 	key := makeRecordKey(partition)
-	value, err := get(txn, key, nil)
+	value, err := m.get(key, nil)
 	if errors.Is(err, errMissing) {
 		return &state{}, nil
 	}
@@ -31,20 +31,20 @@ func damagedRecord(partition uint16, err error) error {
 	return &CorruptError{Partition: int(partition), Segment: -1, Reason: err.Error()}
 }
 
-// view calls fn with the newest checkpoint and a transaction that keeps seeing
-// it, whatever is committed and folded meanwhile.
-func (p *Partition) view(fn func(*badger.Txn, *state) error) error {
+// view calls fn with the newest checkpoint and a moment that keeps seeing it, whatever is
+// committed and folded meanwhile.
+func (p *Partition) view(fn func(*moment, *state) error) error {
 	if err := p.store.enter(); err != nil {
 		return err
 	}
 	defer p.store.leave()
-	txn := p.store.db.NewTransaction(false)
-	defer txn.Discard()
-	current, err := readRecord(txn, p.number)
+	m := p.store.moment()
+	defer m.end()
+	current, err := readRecord(&m, p.number)
 	if err != nil {
 		return err
 	}
-	return fn(txn, current)
+	return fn(&m, current)
 }
 
 // Load calls fn once for every key of a table that was not deleted, in
@@ -58,8 +58,8 @@ func (p *Partition) view(fn func(*badger.Txn, *state) error) error {
 // *CorruptError when a part of the table is missing or damaged; what fn saw
 // until then is true, but not all.
 func (p *Partition) Load(table uint8, fn func(key, value []byte) error) error {
-	return p.view(func(txn *badger.Txn, current *state) error {
-		return (&View{p, txn, current}).Load(table, fn)
+	return p.view(func(at *moment, current *state) error {
+		return (&View{p, at, current}).Load(table, fn)
 	})
 }
 
@@ -69,7 +69,7 @@ func (v *View) Load(table uint8, fn func(key, value []byte) error) error {
 	if f == nil {
 		return nil
 	}
-	m, err := newMerger(v.txn, f.family, f.runs)
+	m, err := newMerger(v.at, f.family, f.runs)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (v *View) Load(table uint8, fn func(key, value []byte) error) error {
 // runReader reads the entries of one run in order, and checks on the way that
 // they are all there.
 type runReader struct {
-	txn    *badger.Txn
+	at     *moment
 	family family
 	run    run
 
@@ -120,7 +120,7 @@ func (r *runReader) damaged(err error) error {
 func (r *runReader) segment() (segment, error) {
 	r.keyBuf = appendSegmentKey(r.keyBuf[:0], r.family, r.run.id, r.index)
 	r.index++
-	value, err := get(r.txn, r.keyBuf, r.value)
+	value, err := r.at.get(r.keyBuf, r.value)
 	if err != nil {
 		return segment{}, r.damaged(err)
 	}

@@ -45,7 +45,9 @@ func (s *Store) sweep() error {
 	if err != nil {
 		return err
 	}
-	orphans, err := s.orphans(s.db.NewTransaction(false), func(f family, run uint64) bool {
+	at := s.moment()
+	defer at.end()
+	orphans, err := s.orphans(&at, func(f family, run uint64) bool {
 		s.lastRun = max(s.lastRun, run)
 		return readable[f.partition] && !live[run]
 	})
@@ -70,18 +72,13 @@ func damaged(readable map[uint16]bool, partition uint16) bool {
 	return found && !ok
 }
 
-// orphans returns the runs that a transaction sees segments of and that lost
-// says are no part of the state. It discards the transaction.
-//
-// Besides a crash, Badger makes them: when it collects its value log it writes a
-// value back that was found alive, and should the value be deleted meanwhile,
-// the deletion may be merged away before what was written back, which is alive
-// again then.
-func (s *Store) orphans(txn *badger.Txn, lost func(family, uint64) bool) (found []doomed, err error) {
-	err = visitIn(txn, []byte{prefixSegment}, false, func(key, _ []byte) error {
-		f, run, ok := parseSegmentKey(key)
+// orphans returns the runs that a moment sees segments of and that lost says are no part
+// of the state.
+func (s *Store) orphans(at *moment, lost func(family, uint64) bool) (found []doomed, err error) {
+	err = eachItem(at.txn, []byte{prefixSegment}, func(item *badger.Item) error {
+		f, run, ok := parseSegmentKey(item.Key())
 		if !ok {
-			return fmt.Errorf("checkpoint: %s: key %x is not a segment's", s.dir.path, key)
+			return fmt.Errorf("checkpoint: %s: key %x is not a segment's", s.dir.path, item.Key())
 		}
 		if d := (doomed{family: f, run: run}); lost(f, run) && (len(found) == 0 || found[len(found)-1] != d) {
 			found = append(found, d)
@@ -91,41 +88,18 @@ func (s *Store) orphans(txn *badger.Txn, lost func(family, uint64) bool) (found 
 	return found, err
 }
 
-// adopt deletes the orphans of a partition while the store is in use. It is
-// called by the fold's goroutine, so that no fold is under way; and the
-// transaction begins while no commit is, so that it sees no run that is yet to
-// count.
-func (f *folder) adopt(p *Partition) error {
-	p.mu.Lock()
-	txn := f.store.db.NewTransaction(false)
-	current := p.state.Load()
-	p.mu.Unlock()
-	orphans, err := f.store.orphans(txn, func(of family, run uint64) bool {
-		return of.partition == p.number && !current.names(of, run)
-	})
-	if err != nil {
-		return err
-	}
-	f.store.counters.swept.Add(uint64(len(orphans)))
-	return f.store.deleteRuns(orphans)
-}
-
-// names reports whether a run is a part of the state.
-func (s *state) names(f family, id uint64) bool {
-	of := s.find(f)
-	return of != nil && slices.ContainsFunc(of.runs, func(r run) bool { return r.id == id })
-}
-
 // liveRuns reads all commit records: which runs they name, and which records
 // are readable: false says that one is damaged.
 func (s *Store) liveRuns() (live map[uint64]bool, readable map[uint16]bool, err error) {
 	live, readable = map[uint64]bool{}, map[uint16]bool{}
-	err = s.visit([]byte{prefixRecord}, true, func(key, value []byte) error {
-		partition, ok := parseRecordKey(key)
+	at := s.moment()
+	defer at.end()
+	err = eachItem(at.txn, []byte{prefixRecord}, func(item *badger.Item) error {
+		partition, ok := parseRecordKey(item.Key())
 		if !ok {
-			return fmt.Errorf("checkpoint: %s: key %x is not a commit record's", s.dir.path, key)
+			return fmt.Errorf("checkpoint: %s: key %x is not a commit record's", s.dir.path, item.Key())
 		}
-		current, err := parseRecord(partition, key, value)
+		current, err := readRecord(&at, partition)
 		if err != nil {
 			// Partition reads the record again and reports the damage.
 			readable[partition] = false

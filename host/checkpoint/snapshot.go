@@ -83,7 +83,7 @@ func (v *View) exportRun(f family, r run, entry func(key, value []byte) error) e
 	for n := range r.segments {
 		key := appendSegmentKey(nil, f, r.id, n)
 		checked := false
-		err := lend(v.txn, key, func(value []byte, _ bool) error {
+		err := v.at.lend(key, func(value []byte) error {
 			if _, err := parseSegment(key, value); err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -19,6 +18,7 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	db      *badger.DB
+	values  *values
 
 	// commitTransaction ends every write. Tests replace it before the first
 	// one, to fail or to kill the process at a chosen step.
@@ -36,10 +36,7 @@ type Store struct {
 
 	together together // transactions that wait for each other
 	advisor  advisor  // who leads them has it
-
-	ballast    ballast
-	logWritten atomic.Int64 // bytes in the value log since it was last collected
-	inMemory   atomic.Int64 // bytes of it that came into memory since a file was unmapped
+	places   []place  // and this, of the values of one
 
 	counters counters
 	buffers  bufferPool
@@ -49,10 +46,6 @@ type Store struct {
 	life   sync.Mutex
 	closed bool
 	calls  sync.WaitGroup
-
-	// pins is held for reading while a checkpoint must stay on the disk, for writing
-	// while a file of the value log is removed.
-	pins sync.RWMutex
 
 	mu         sync.Mutex
 	partitions map[uint16]*Partition
@@ -94,38 +87,50 @@ func Open(dir string, options Options) (*Store, error) {
 	}
 	s.db = db
 	s.advisor.begin(d.badgerPath())
-	s.limits()
-	if err := syncFolder(d.path); err != nil {
-		return nil, errors.Join(fmt.Errorf("checkpoint: %w", err), db.Close(), d.close())
+	if s.values, err = openValues(d.valuesPath(), options); err != nil {
+		return nil, errors.Join(err, db.Close(), d.close())
 	}
-	failpoint.Hit("open.before-sweep")
-	if err := s.sweep(); err != nil {
-		return nil, errors.Join(brokenOr(d.badgerPath(), err), db.Close(), d.close())
+	s.limits()
+	if err := s.ready(); err != nil {
+		return nil, errors.Join(err, db.Close(), s.values.close(), d.close())
 	}
 	s.folder.start(s)
 	return s, nil
 }
 
+// ready brings what is in memory in line with what is on the disk, and the disk with what
+// counts.
+func (s *Store) ready() error {
+	if err := syncFolder(s.dir.path); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	if err := s.values.load(txn); err != nil {
+		return brokenOr(s.dir.badgerPath(), err)
+	}
+	failpoint.Hit("open.before-sweep")
+	if err := s.sweep(); err != nil {
+		return brokenOr(s.dir.badgerPath(), err)
+	}
+	return nil
+}
+
 // limits derives the limits of transactions and segments.
 func (s *Store) limits() {
-	// Badger adds a key of its own to a transaction, and transact its ballast; a
-	// tenth of margin covers any change in how Badger counts.
-	s.txnLimit.tree = int(s.db.MaxBatchSize()*9/10) - ballastMaxBytes
-	s.txnWrites = int(s.db.MaxBatchCount()*9/10) - ballastValues
-	// Badger maps twice the size of a value log file. As long as a transaction
-	// does not take all of the second half, the map is never moved, under readers.
-	s.txnLimit.log = int(txnMaxBytes(s.options))
-	s.segmentBytes = min(SegmentMaxBytes, s.txnLimit.log/2)
-	s.ballast.every = s.options.ValueLogFileBytes * ballastFiles
-	s.ballast.fills = s.options.MemTableBytes
-	s.ballast.zeros = make([]byte, ballastMaxBytes)
+	// Badger adds a key of its own to a transaction; a tenth of margin covers any
+	// change in how Badger counts.
+	s.txnLimit.tree = int(s.db.MaxBatchSize() * 9 / 10)
+	s.txnWrites = int(s.db.MaxBatchCount() * 9 / 10)
+	s.txnLimit.files = int(txnMaxBytes(s.options))
+	s.segmentBytes = min(SegmentMaxBytes, s.txnLimit.files/2)
 	for _, log := range s.options.Journals {
 		s.journals[log] = true
 	}
 }
 
-// txnMaxBytes is what one transaction puts into the value log.
-func txnMaxBytes(o Options) int64 { return o.ValueLogFileBytes / 2 }
+// txnMaxBytes is what one transaction puts into value files.
+func txnMaxBytes(o Options) int64 { return o.ValueFileBytes / 2 }
 
 // ID returns the store's id: 32 hex digits, random, made with the directory. A
 // copy of the directory has the same.
@@ -155,9 +160,9 @@ func (s *Store) Partition(p int) (*Partition, error) {
 	if damage, ok := s.disputed[number]; ok {
 		return nil, damage
 	}
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	current, err := readRecord(txn, number)
+	m := s.moment()
+	defer m.end()
+	current, err := readRecord(&m, number)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +189,7 @@ func (s *Store) Close() error {
 	s.life.Unlock()
 	s.folder.end()
 	s.calls.Wait()
-	err := s.closeBadger()
+	err := errors.Join(s.closeBadger(), s.values.close())
 	if stuck := (*FlushError)(nil); !errors.As(err, &stuck) {
 		err = errors.Join(err, s.dir.close())
 	}

@@ -108,14 +108,14 @@ func TestVersion(t *testing.T) {
 	if _, err := Open(dir, testOptions()); !errors.As(err, &broken) {
 		t.Fatalf("got %v", err)
 	}
-	for _, found := range []string{"tollway-state 3\n", "tollway-state 1\n"} {
+	for _, found := range []string{"tollway-state 4\n", "tollway-state 2\n"} {
 		if err := os.WriteFile(version, []byte(found), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(dir, testOptions())
 		var unknown *VersionError
-		if !errors.As(err, &unknown) || unknown.Found != strings.TrimSpace(found) || unknown.Older != (found == "tollway-state 1\n") ||
-			!strings.Contains(err.Error(), `this program reads "tollway-state 2"`) {
+		if !errors.As(err, &unknown) || unknown.Found != strings.TrimSpace(found) || unknown.Older != (found == "tollway-state 2\n") ||
+			!strings.Contains(err.Error(), `this program reads "tollway-state 3"`) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestOpenAfterCrashWhileCreating(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	o := Options{MemTableBytes: 1, FoldRunsMax: 1, FreeMinBytes: -1}
 	_, err := Open(t.TempDir(), o)
-	for _, name := range []string{"MemTableBytes is 1", "ValueLogFileBytes", "FoldRunsMax is 1", "FreeMinBytes is -1", "Now is nil"} {
+	for _, name := range []string{"MemTableBytes is 1", "ValueFileBytes", "FoldRunsMax is 1", "FreeMinBytes is -1", "Now is nil"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not say %q: %v", name, err)
 		}

@@ -131,7 +131,7 @@ func TestFailTogether(t *testing.T) {
 func TestTogetherWithinLimits(t *testing.T) {
 	t.Parallel()
 	const callers, calls = 16, 40
-	limit, keys := cost{tree: 10_000, log: 100_000}, 12
+	limit, keys := cost{tree: 10_000, files: 100_000}, 12
 	var all together
 	zeros := make([]byte, 40_000)
 	var written [callers]int

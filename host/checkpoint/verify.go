@@ -1,10 +1,6 @@
 package checkpoint
 
-import (
-	"context"
-
-	"github.com/dgraph-io/badger/v4"
-)
+import "context"
 
 // Verify reads every segment of the partition's newest checkpoint and checks
 // sums, counts and order, as Load and LogRange do for what they read. It ends
@@ -14,11 +10,11 @@ import (
 //
 // The first *CorruptError met.
 func (p *Partition) Verify(ctx context.Context) error {
-	return p.view(func(txn *badger.Txn, current *state) error {
+	return p.view(func(at *moment, current *state) error {
 		for i := range current.families {
 			f := &current.families[i]
 			for _, r := range f.runs {
-				if err := verifyRun(ctx, txn, f.family, r); err != nil {
+				if err := verifyRun(ctx, at, f.family, r); err != nil {
 					return err
 				}
 			}
@@ -28,9 +24,9 @@ func (p *Partition) Verify(ctx context.Context) error {
 }
 
 // verifyRun reads one run to its end.
-func verifyRun(ctx context.Context, txn *badger.Txn, f family, r run) error {
+func verifyRun(ctx context.Context, at *moment, f family, r run) error {
 	if f.kind == kindTable {
-		m, err := newMerger(txn, f, []run{r})
+		m, err := newMerger(at, f, []run{r})
 		for ok := true; err == nil && ok; {
 			if _, _, ok, err = m.next(); err == nil {
 				err = ctx.Err()
@@ -38,7 +34,7 @@ func verifyRun(ctx context.Context, txn *badger.Txn, f family, r run) error {
 		}
 		return err
 	}
-	reader := runReader{txn: txn, family: f, run: r, next: r.first}
+	reader := runReader{at: at, family: f, run: r, next: r.first}
 	for {
 		_, _, ok, err := reader.logEntry()
 		if err != nil || !ok {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // View is one checkpoint of a partition, whatever is committed meanwhile. Its
@@ -13,18 +11,16 @@ import (
 // that lends it.
 type View struct {
 	partition *Partition
-	txn       *badger.Txn
+	at        *moment
 	current   *state
 }
 
-// Pinned calls fn with the newest checkpoint and keeps all of it on the disk
-// until fn returns, however long that takes: no file of the value log is removed
-// meanwhile, so the store grows by what is written. fn may not call Pinned.
+// Pinned calls fn with the newest checkpoint and keeps all of it on the disk until fn
+// returns, however long that takes: no value file is removed meanwhile, so the store grows
+// by what is written.
 func (p *Partition) Pinned(fn func(v *View) error) error {
-	p.store.pins.RLock()
-	defer p.store.pins.RUnlock()
-	return p.view(func(txn *badger.Txn, current *state) error {
-		return fn(&View{partition: p, txn: txn, current: current})
+	return p.view(func(at *moment, current *state) error {
+		return fn(&View{partition: p, at: at, current: current})
 	})
 }
 
@@ -95,9 +91,9 @@ func (s *Store) Reset(p int) (*Partition, error) {
 
 // lastKnown returns the state of a partition as far as its record can be read.
 func (s *Store) lastKnown(number uint16) *state {
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	current, err := readRecord(txn, number)
+	m := s.moment()
+	defer m.end()
+	current, err := readRecord(&m, number)
 	if err != nil {
 		return &state{}
 	}
@@ -115,13 +111,13 @@ func (p *Partition) reset() error {
 		p.state.Store(empty)
 		p.failed.Store(nil)
 	}
-	txn := p.store.db.NewTransaction(false)
+	at := p.store.moment()
+	defer at.end()
 	p.mu.Unlock()
 	if err != nil {
-		txn.Discard()
 		return err
 	}
-	orphans, err := p.store.orphans(txn, func(of family, _ uint64) bool { return of.partition == p.number })
+	orphans, err := p.store.orphans(&at, func(of family, _ uint64) bool { return of.partition == p.number })
 	if err != nil {
 		return err
 	}

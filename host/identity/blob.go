@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/bits"
+	"slices"
 	"sort"
 
 	"github.com/tollway/tollway/host/ingest"
@@ -228,50 +230,96 @@ func (l *layout) columns(b []byte, n int) (ids, contents, positions, untils []by
 	return ids, contents, b[:l.positionWidth*n], b[l.positionWidth*n : (l.positionWidth+l.untilWidth)*n]
 }
 
-// records is a blob of records whose header was checked; it aliases the blob.
+// records is a blob of records whose header was checked; it aliases what it was made of.
 type records struct {
 	layout
 	base uint64
-	blob []byte
-	at   record // that visit shows
+	head []byte // all that is before the pages
+	blob []byte // the whole; nil where pages are fetched
+	// fetch reads a part of a blob that is not in memory.
+	fetch func(from, to int) ([]byte, error)
+	at    record // that visit shows
 }
 
 // parseRecords checks the header of a blob. Any bytes may be given.
 func parseRecords(b []byte, kind byte) (records, error) {
+	r, err := parseFixed(b, kind, len(b))
+	if err != nil {
+		return records{}, err
+	}
+	if len(b) != r.size() {
+		return records{}, errBlobLength
+	}
+	r.blob, r.head = b, b[:r.layout.head()]
+	return r, r.checkHead()
+}
+
+// headMaxBytes bounds what stands before the pages of a blob that is fetched in parts.
+const headMaxBytes = 1 << 20
+
+// fetchRecords checks the header of a blob of which first is the beginning and fetch reads
+// the rest, in parts that are valid until the next one.
+func fetchRecords(first []byte, kind byte, fetch func(from, to int) ([]byte, error)) (records, error) {
+	r, err := parseFixed(first, kind, math.MaxInt)
+	if err != nil {
+		return records{}, err
+	}
+	n := r.layout.head()
+	if n > headMaxBytes {
+		return records{}, errBlobHeader
+	}
+	if n > len(first) {
+		rest, err := fetch(len(first), n)
+		if err != nil {
+			return records{}, err
+		}
+		first = slices.Concat(first, rest)
+	}
+	r.fetch, r.head = fetch, first[:n]
+	return r, r.checkHead()
+}
+
+// checkHead checks the sum of what is before the pages.
+func (r *records) checkHead() error {
+	if binary.LittleEndian.Uint32(r.head[recordsSum:]) != headerSum(r.head) {
+		return errBlobSum
+	}
+	return nil
+}
+
+// parseFixed checks the part of the header that every blob has; the blob is of so many
+// bytes.
+func parseFixed(b []byte, kind byte, whole int) (records, error) {
 	if len(b) < recordsHeader {
 		return records{}, errBlobShort
 	}
 	if v := b[recordsVersion]; v != blobVersion {
 		return records{}, fmt.Errorf("has format %d, this program reads %d", v, blobVersion)
 	}
-	r := records{base: binary.LittleEndian.Uint64(b[recordsBase:]), blob: b}
+	r := records{base: binary.LittleEndian.Uint64(b[recordsBase:])}
 	r.count = int(binary.LittleEndian.Uint32(b[recordsCount:]))
 	r.page = int(binary.LittleEndian.Uint32(b[recordsPage:]))
 	r.ends = int(binary.LittleEndian.Uint32(b[recordsEnds:]))
 	r.positionWidth, r.untilWidth = int(b[recordsPositionWidth]), int(b[recordsUntilWidth])
 	if b[recordsKind] != kind || r.positionWidth > 8 || r.untilWidth > 4 || binary.LittleEndian.Uint32(b[recordsReserved:]) != 0 ||
-		r.page == 0 || r.count > len(b)/32 || r.ends > len(b)/8 || r.count > 0 && r.ends == 0 {
+		r.page == 0 || r.count > whole/32 || r.ends > whole/8 || r.count > 0 && r.ends == 0 {
 		return records{}, errBlobHeader
-	}
-	if len(b) != r.size() {
-		return records{}, errBlobLength
-	}
-	if binary.LittleEndian.Uint32(b[recordsSum:]) != headerSum(b[:r.head()]) {
-		return records{}, errBlobSum
 	}
 	return r, nil
 }
 
 // first returns the key of a page's first record.
 func (r *records) first(page int) uint64 {
-	return binary.LittleEndian.Uint64(r.blob[recordsHeader+8*r.ends+8*page:])
+	return binary.LittleEndian.Uint64(r.head[recordsHeader+8*r.ends+8*page:])
 }
 
 // visit calls fn with the index and a record of every record, in order, until
 // it returns false. The record is valid during the call.
 func (r *records) visit(page int, fn func(*record) bool) (more bool, err error) {
-	from, to := r.pageAt(page)
-	b := r.blob[from:to]
+	b, err := r.pageBytes(page)
+	if err != nil {
+		return false, err
+	}
 	if binary.LittleEndian.Uint32(b[len(b)-pageOverhead:]) != crc32.Checksum(b[:len(b)-pageOverhead], castagnoli) {
 		return false, errBlobSum
 	}
@@ -285,12 +333,21 @@ func (r *records) visit(page int, fn func(*record) bool) (more bool, err error) 
 		}
 		at.id, at.Content = ingest.Hash(ids[16*i:16*i+16]), ingest.Hash(contents[16*i:16*i+16])
 		at.Position = r.base + number(positions[r.positionWidth*i:], r.positionWidth)
-		at.until = int64(binary.LittleEndian.Uint64(r.blob[recordsHeader+8*end:]))
+		at.until = int64(binary.LittleEndian.Uint64(r.head[recordsHeader+8*end:]))
 		if !fn(at) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// pageBytes returns a page, valid until the next one.
+func (r *records) pageBytes(page int) ([]byte, error) {
+	from, to := r.pageAt(page)
+	if r.blob != nil {
+		return r.blob[from:to], nil
+	}
+	return r.fetch(from, to)
 }
 
 // each visits all pages.

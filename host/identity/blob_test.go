@@ -157,13 +157,12 @@ func (d damagedStore) LogRange(log uint8, from uint64, limit int, fn func(uint64
 	})
 }
 
-func (d damagedStore) Peek(log uint8, n uint64, fn func([]byte) error) error {
-	return d.Store.Peek(log, n, func(entry []byte) error {
-		if log == d.log {
-			entry = d.altered(entry)
-		}
-		return fn(entry)
+func (d damagedStore) ReadAt(log uint8, n uint64, b []byte, offset int64) (read int, err error) {
+	err = d.LogRange(log, n, 1, func(_ uint64, entry []byte) error {
+		read, err = bytes.NewReader(entry).ReadAt(b, offset)
+		return err
 	})
+	return read, err
 }
 
 // TestDamage flips every bit of what a set is opened with and reads: no known

@@ -33,7 +33,7 @@ func tiny() sizes {
 func mustStore(t testing.TB, mem int64) *checkpoint.Store {
 	t.Helper()
 	o := checkpoint.DefaultOptions()
-	o.MemTableBytes, o.ValueLogFileBytes, o.FreeMinBytes, o.NoSync = mem, 1<<20, 0, true
+	o.MemTableBytes, o.ValueFileBytes, o.FreeMinBytes, o.NoSync = mem, 1<<20, 0, true
 	o.Journals = []uint8{logRecent, logPieces, logFilters}
 	store, err := checkpoint.Open(t.TempDir(), o)
 	if err != nil {

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"sort"
 
 	"github.com/tollway/tollway/host/ingest"
@@ -47,26 +49,51 @@ type probe struct {
 	prior     Seen
 	known     bool
 
-	look  func(blob []byte) error
-	visit func(*record) bool
+	head, part []byte
+	fetch      func(from, to int) ([]byte, error)
+	visit      func(*record) bool
 }
 
+// probeHead is what is read of a piece at first: more than stands before its pages.
+const probeHead = 1 << 10
+
 func newProbe(s *Set) *probe {
-	p := &probe{set: s}
-	p.look, p.visit = p.inPiece, p.sees
+	p := &probe{set: s, head: make([]byte, probeHead)}
+	p.fetch, p.visit = p.read, p.sees
 	return p
 }
 
-// inPiece searches a piece.
-func (p *probe) inPiece(blob []byte) (err error) {
-	if p.piece, err = parseRecords(blob, blobPiece); err == nil {
+// inPiece searches a piece: it reads what stands before the pages, and one page.
+func (p *probe) inPiece() error {
+	n, err := p.set.store.ReadAt(p.set.options.Pieces, p.entry, p.head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if p.piece, err = fetchRecords(p.head[:n], blobPiece, p.fetch); err == nil {
 		err = p.piece.find(p.low, p.high, p.visit)
 	}
-	p.piece.blob = nil // which is the store's again
-	if err != nil {
-		return damaged(p.set.options.Pieces, p.entry, err)
+	if err != nil && !errors.Is(err, errRead) {
+		err = damaged(p.set.options.Pieces, p.entry, err)
 	}
-	return nil
+	return err
+}
+
+// errRead is wrapped by what the store reports, which says itself what is damaged.
+var errRead = errors.New("read")
+
+// read reads a part of the piece.
+func (p *probe) read(from, to int) ([]byte, error) {
+	if cap(p.part) < to-from {
+		p.part = make([]byte, to-from)
+	}
+	part := p.part[:to-from]
+	switch _, err := p.set.store.ReadAt(p.set.options.Pieces, p.entry, part, int64(from)); {
+	case errors.Is(err, io.EOF):
+		return nil, errBlobLength
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errRead, err)
+	}
+	return part, nil
 }
 
 // sees looks at a record, and reports whether the search goes on.
@@ -89,7 +116,7 @@ func (s *Set) search(at *run, want *ingest.Hash, key uint64) (prior Seen, known 
 	from := max(0, sort.Search(len(at.firstKeys), func(i int) bool { return at.firstKeys[i] >= p.low })-1)
 	for i := from; i < len(at.firstKeys) && at.firstKeys[i] <= p.high && !p.known; i++ {
 		p.entry = at.firstPiece + uint64(i)
-		if err := s.store.Peek(s.options.Pieces, p.entry, p.look); err != nil {
+		if err := p.inPiece(); err != nil {
 			return Seen{}, false, err
 		}
 	}

@@ -15,8 +15,9 @@ type Store interface {
 	LogLast(log uint8) uint64
 	// LogRange calls fn with entries of a log.
 	LogRange(log uint8, from uint64, limit int, fn func(n uint64, entry []byte) error) error
-	// Peek calls fn with an entry of a log, whose sum it need not check.
-	Peek(log uint8, n uint64, fn func(entry []byte) error) error
+	// ReadAt reads a part of an entry of a log, as io.ReaderAt does. It need not check a
+	// sum.
+	ReadAt(log uint8, n uint64, b []byte, offset int64) (read int, err error)
 }
 
 var _ Store = (*checkpoint.Partition)(nil)

@@ -192,13 +192,13 @@ func (p *partitionStore) LogBackward(log uint8, fn func(n uint64, entry []byte) 
 	return nil
 }
 
-// Peek calls fn with an entry.
-func (p *partitionStore) Peek(log uint8, n uint64, fn func(entry []byte) error) error {
+// ReadAt reads a part of an entry.
+func (p *partitionStore) ReadAt(log uint8, n uint64, b []byte, offset int64) (read int, err error) {
 	l := p.now().log(log)
 	if n < l.first || n > l.last() {
-		return fmt.Errorf("sim: log %d of partition %d: entry %d: %w", log, p.number, n, checkpoint.ErrNoEntry)
+		return 0, fmt.Errorf("sim: log %d of partition %d: entry %d: %w", log, p.number, n, checkpoint.ErrNoEntry)
 	}
-	return fn(l.list[n-l.first])
+	return bytes.NewReader(l.list[n-l.first]).ReadAt(b, offset)
 }
 
 // Load calls fn for every key of a table, in order.

@@ -2,29 +2,9 @@ package checkpoint
 
 import (
 	"bytes"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// unmap takes the pages of the file of which b is a part, mapped into memory and
-// shared, out of the process. They are read from the file again when they are
-// looked at. The caller makes sure that the mapping stays.
-//
-// The whole file goes, not b alone: the system maps more than what is looked at,
-// up to two megabytes.
-func unmap(b []byte) {
-	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	eachMapping(func(from, to uintptr, line []byte) bool {
-		if at < from || to <= at {
-			return true
-		}
-		if shared(line) { // the memory of others is not to be touched
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
-		}
-		return false
-	})
-}
 
 // eachMapping calls fn for the process's mappings until it returns false. What it is
 // for is advice, so a system that does not tell of them is passed over.
