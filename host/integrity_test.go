@@ -144,7 +144,7 @@ func TestDamagedInvoiceIsMadeAgain(t *testing.T) {
 	r := startHost(t, 1, "2026-11-20T00:00:00Z")
 	r.apply(priced)
 	var events []billing.UsageEvent
-	for n := range 120 { // so many that what they are stored as goes to the value log
+	for n := range 120 { // so many that what they are stored as goes to a value file
 		events = append(events, call(fmt.Sprint("a", n), fmt.Sprint("account-", n), "2026-10-05T10:00:00Z", "minutes", "3"))
 	}
 	r.send(events...)
@@ -153,7 +153,7 @@ func TestDamagedInvoiceIsMadeAgain(t *testing.T) {
 	}
 	before := r.outcome()
 	r.stop()
-	files, err := filepath.Glob(filepath.Join(r.dir, "state", "badger", "*.vlog"))
+	files, err := filepath.Glob(filepath.Join(r.dir, "state", "values", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestDamagedInvoiceIsMadeAgain(t *testing.T) {
 		}
 	}
 	if flipped == 0 {
-		t.Fatal("the value log has no invoice as it is issued")
+		t.Fatal("no value file has an invoice as it is issued")
 	}
 	r.open(stream.Config{Embedded: &stream.EmbeddedConfig{Unsynced: true}})
 	r.settled()

@@ -224,7 +224,7 @@ func (v *values) write(lists [][]write, to []place) ([]place, error) {
 		}
 	}
 	if len(to) > begun {
-		failpoint.Hit("values.before-sync")
+		failpoint.Hit("store.before-sync")
 		if err := v.syncNewest(); err != nil {
 			return nil, err
 		}

@@ -217,7 +217,7 @@ func used(b []byte) int {
 // stores reports whether a file of the state holds what is billed from: the rest are
 // marks of the format and of the store.
 func stores(name string) bool {
-	return slices.Contains([]string{".mem", ".sst", ".vlog"}, filepath.Ext(name))
+	return slices.Contains([]string{".mem", ".sst", ".values"}, filepath.Ext(name))
 }
 
 // anyByte chooses a byte of a folder's state: every second time of a file that stores

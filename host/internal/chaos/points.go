@@ -341,7 +341,7 @@ func (t *tour) damage(context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.site.program.Kill()
-	logs, err := filepath.Glob(filepath.Join(t.site.data, "state", "badger", "*.vlog"))
+	logs, err := filepath.Glob(filepath.Join(t.site.data, "state", "values", "*"))
 	if err != nil {
 		return err
 	}

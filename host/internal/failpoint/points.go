@@ -46,6 +46,7 @@ func Points() []Point {
 		{"commit.after-store", "a checkpoint is stored and not shown"},
 		{"commit.shown", "a checkpoint is shown, nothing of it went outward"},
 		{"store.before-segments", "a large checkpoint or a merge writes its first part"},
+		{"store.before-sync", "large values are written and not synced, nothing names them"},
 		{"store.before-last", "the transaction that makes it count is not begun"},
 		{"store.after-last", "a checkpoint is durable, the store does not know"},
 		{"merge.before", "runs are to be merged"},

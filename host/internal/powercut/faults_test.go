@@ -40,7 +40,11 @@ func TestFailedSyncEndsTheProcess(t *testing.T) {
 	for range *faults {
 		w := grown(t, chance)
 		folder, detach := faultfs.MustAttach(t, w.disk)
-		w.disk.Inject(faultfs.Fault{Op: faultfs.OpSync, Path: "badger", Skip: 4 + chance.IntN(40), Err: syscall.EIO})
+		fault := faultfs.Fault{Op: faultfs.OpSync, Path: "badger", Skip: 4 + chance.IntN(40), Err: syscall.EIO}
+		if chance.IntN(2) == 0 { // which is synced for large values alone
+			fault.Path, fault.Skip = "values", 0
+		}
+		w.disk.Inject(fault)
 		r := w.begin(folder, life{Until: w.taken + 40*batchEvents})
 		if err := r.follow(nil, nil); err == nil {
 			t.Fatalf("the host goes on after a sync has failed:\n%s\n%s", strings.Join(r.said, "\n"), r.stderr)
@@ -64,7 +68,7 @@ func TestUnreadableDisk(t *testing.T) {
 	for range *faults {
 		w := grown(t, chance)
 		folder, detach := faultfs.MustAttach(t, w.disk)
-		kind := []string{".vlog", ".sst", ".mem", "MANIFEST"}[chance.IntN(4)]
+		kind := []string{".values", ".sst", ".mem", "MANIFEST"}[chance.IntN(4)]
 		w.disk.Inject(faultfs.Fault{Op: faultfs.OpRead, Path: kind, Skip: chance.IntN(6), Fail: 1 + chance.IntN(2), Err: syscall.EIO})
 		r := w.begin(folder, life{Until: w.taken + 5*batchEvents, Scrub: true})
 		err := r.follow(nil, nil)
