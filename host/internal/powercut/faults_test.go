@@ -47,7 +47,7 @@ func TestFailedSyncEndsTheProcess(t *testing.T) {
 		w.disk.Inject(fault)
 		r := w.begin(folder, life{Until: w.taken + 40*batchEvents})
 		if err := r.follow(nil, nil); err == nil {
-			t.Fatalf("the host goes on after a sync has failed:\n%s\n%s", strings.Join(r.said, "\n"), r.stderr)
+			t.Fatalf("the host goes on after a sync of %+v has failed:\n%s\n%s", fault, strings.Join(r.said, "\n"), r.stderr)
 		}
 		if text := r.stderr.String(); !strings.Contains(text, "the host ends:") || !strings.Contains(text, "input/output error") && !strings.Contains(text, "could not be synced") {
 			t.Errorf("the host does not say why it ends:\n%s", text)

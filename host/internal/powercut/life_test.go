@@ -52,8 +52,8 @@ type life struct {
 const (
 	partitions   = 2
 	accounts     = 13
-	octoberUntil = 1500 // events up to this one are October's
-	batchEvents  = 150  // so many that a checkpoint has large values
+	octoberUntil = 3000 // events up to this one are October's
+	batchEvents  = 400  // so many that a checkpoint has large values
 )
 
 func account(n int) string { return fmt.Sprint("account-", n%accounts) }
