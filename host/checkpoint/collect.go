@@ -66,6 +66,7 @@ func (f *folder) move(keys []placedKey) error {
 		buffer = append(buffer, make([]byte, at.size)...) // pending values keep what they have when it moves
 		value := buffer[first:]
 		if err := s.values.read(at, value, 0); err != nil {
+			s.values.leave(at.file)
 			return err
 		}
 		pending = append(pending, write{key: key, value: value, moved: true, from: at})

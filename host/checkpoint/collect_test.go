@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,14 +200,15 @@ func TestValuesThatNobodyHas(t *testing.T) {
 	}
 	s, p = mustOpen(t, s.dir.path, testOptions())
 	defer mustClose(t, s)
-	foldAll(t, s)
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file is there still: %v", err)
-	}
 	mustCommit(t, p, &Commit{Appends: map[uint8][][]byte{modelJournal: {make([]byte, 100_000)}}})
 	if s.values.newest.number != 8 {
 		t.Errorf("the next file is %d: a number came back", s.values.newest.number)
 	}
+	foldAll(t, s)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there still: %v", err)
+	}
+	s.values.check(t)
 	if err := p.Verify(t.Context()); err != nil || p.LogLast(modelJournal) != 3 {
 		t.Errorf("%d entries: %v", p.LogLast(modelJournal), err)
 	}
@@ -237,6 +239,54 @@ func TestUnsynced(t *testing.T) {
 	defer mustClose(t, s)
 	if err := p.Verify(t.Context()); err != nil || p.LogLast(modelJournal) != 1 {
 		t.Errorf("%d entries: %v", p.LogLast(modelJournal), err)
+	}
+}
+
+// A file that cannot be read is not emptied, and does not keep others from it; while it is
+// uncertain what Badger has, none is removed.
+func TestCollectLeavesWhatCannotBeRead(t *testing.T) {
+	s, p := mustOpen(t, t.TempDir(), testOptions())
+	journal(t, p, 60) // in five files and more
+	names := s.values.files
+	if len(names) < 5 {
+		t.Fatalf("%d files", len(names))
+	}
+	trim := func(keep ...uint64) { // all but these of the entries
+		t.Helper()
+		f := p.state.Load().find(p.log(modelJournal))
+		var gone []write
+		for n := uint64(1); n < 60; n++ {
+			if r := f.runs[f.search(n)]; !slices.Contains(keep, n) {
+				gone = append(gone, write{key: appendSegmentKey(nil, p.log(modelJournal), r.id, uint32(n-r.first)), remove: true})
+			}
+		}
+		if err := s.transact(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.values.doubt()
+	trim(1, 20)
+	first, second := s.values.files[1], s.values.files[2]
+	if err := first.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; s.folder.once() || s.folder.rest.After(s.options.Now()); n++ {
+		s.folder.rest = time.Time{}
+		if n == 100 {
+			t.Fatal("there is no end")
+		}
+	}
+	if first.live == 0 || !first.stuck || second.live != 0 || s.counters.foldErrors.Load() != 1 || s.Stats().FilesCollected != 0 {
+		t.Errorf("first %+v, second %+v, %d errors, %d removed", first, second, s.counters.foldErrors.Load(), s.Stats().FilesCollected)
+	}
+	if err := s.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("close: %v", err)
+	}
+	s, _ = mustOpen(t, s.dir.path, testOptions())
+	defer mustClose(t, s)
+	foldAll(t, s)
+	if _, there := s.values.files[1]; there || s.Stats().FilesCollected < 4 {
+		t.Errorf("%d files were removed when it was certain", s.Stats().FilesCollected)
 	}
 }
 

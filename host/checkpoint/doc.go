@@ -24,32 +24,35 @@
 // again what is still needed of the oldest entries, a little with each commit,
 // and trims them ([Commit.Trim]); so the journal stays about as large as he
 // wants it and no byte of it is sorted, merged or looked at here. A journal's
-// entry has a segment of its own, which [Partition.Entry] reads alone;
-// [Partition.View], [Partition.Peek], LogRange and LogBackward do not even copy it.
+// entry has a segment of its own, which [Partition.Entry] reads alone, and of which
+// [Partition.ReadAt] reads a part.
 //
-// # Badger
+// # Badger and value files
 //
-// Segments, 32 KiB and larger, are in Badger's value log: written once and
-// synced, mapped for readers, given back by the file. Only keys and small values
-// pass through Badger's buffers and tables. The goroutine that folds also
-// collects the value log: of a file that is half dead, or more, the rest is
-// written again and the file is removed. What was written or streamed leaves the
-// process's resident memory at once; the system's cache keeps it.
+// What makes a checkpoint count is in Badger: the commit records, the keys of segments, and
+// values below 4 KiB. Larger values, which are nearly all bytes, are in files of the store's
+// own, each written from front to back by plain writes, synced, and never changed; Badger has
+// their places. A transaction writes its values first, waits until they are on the disk, and
+// then gives Badger keys and places, in one transaction that Badger syncs: what a crash leaves
+// in value files has no key, and goes. The goroutine that folds also collects: a file of which
+// half is dead, or more, is emptied, and one without keys is removed once nobody reads a
+// checkpoint that had some.
 //
 // Badger syncs for each of its transactions, so commits that come at a time share
 // one. It writes through mapped files, of which the system would write megabytes for
-// a changed byte: it is told which ones are written, so that it takes them by the page.
+// a changed byte: it is told which one is written, so that it takes it by the page.
 //
 // # Owners
 //
 // One goroutine owns a partition and calls [Partition.Commit]. Reads (Load,
-// LogRange, LogBackward, Entry, View, Peek, LogFirst, LogLast, Header, Verify) may run beside it, and see one checkpoint
+// LogRange, LogBackward, Entry, View, ReadAt, LogFirst, LogLast, Header, Verify) may run beside it, and see one checkpoint
 // each. Partitions are independent of each other. The fold goroutine is started
 // by [Open], works on one (partition, table) at a time and ends in
 // [Store.Close].
 //
 // # What a crash leaves
 //
+//	while large values are written         the old checkpoint; the values have no keys
 //	before or while segments are written   the old checkpoint; segments are swept at open
 //	before the record's transaction        the old checkpoint; segments are swept at open
 //	after the record's transaction         the new checkpoint

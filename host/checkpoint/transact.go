@@ -81,6 +81,7 @@ func (s *Store) transactAll(lists [][]write) error {
 	s.counters.bytesWritten.Add(uint64(sum.tree + sum.files))
 	s.counters.transactions.Add(1)
 	if err := s.commitTransaction(txn); err != nil {
+		s.values.doubt()
 		return err
 	}
 	s.advisor.follow()

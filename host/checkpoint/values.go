@@ -99,13 +99,14 @@ type values struct {
 	noSync bool
 
 	newest *valueFile // that is written to, nil before the first; the writer's
-	last   uint64     // the greatest number of a file, ever; the writer's
 	failed error      // why nothing can be written any more; the writer's
 
 	mu     sync.RWMutex
+	last   uint64 // the greatest number of a file, ever; the writer changes it
 	files  map[uint64]*valueFile
 	placed map[placedKey]place // of all keys, as Badger has them now
 	doomed []*valueFile        // without keys, still there
+	unsure bool                // what Badger has may differ from placed
 	holds  holds
 }
 
@@ -114,8 +115,11 @@ type valueFile struct {
 	number uint64
 	file   *os.File
 	size   int64 // the writer's while it is the newest
-	live   int64 // bytes that keys have; guarded by the lock of values
-	doomed uint64
+
+	// Guarded by the lock of values.
+	live   int64  // bytes that keys have
+	doomed uint64 // the turn in which its last key went; 0 while it has some
+	stuck  bool   // it could not be read, and is not emptied
 }
 
 const (
@@ -166,7 +170,8 @@ func openValues(dir string, o Options) (v *values, err error) {
 }
 
 // load notes the places that Badger knows, and dooms the files that have none: those
-// that a crash left. A place that cannot be read is damage, which who reads it tells.
+// that a crash left, but for the last one, whose number must not come back. A place that
+// cannot be read is damage, which who reads it tells.
 func (v *values) load(txn *badger.Txn) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -186,9 +191,7 @@ func (v *values) load(txn *badger.Txn) error {
 			return err
 		}
 	}
-	for _, f := range v.files {
-		v.doomEmpty(f)
-	}
+	v.doomEmpty()
 	return nil
 }
 
@@ -259,14 +262,11 @@ func (v *values) begin() (*valueFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
+	v.mu.Lock()
 	v.last++
 	f := &valueFile{number: v.last, file: file}
-	v.mu.Lock()
-	before := v.newest
 	v.files[f.number], v.newest = f, f
-	if before != nil {
-		v.doomEmpty(before)
-	}
+	v.doomEmpty()
 	v.mu.Unlock()
 	if !v.noSync {
 		if err := syncFolder(v.dir); err != nil {
@@ -322,7 +322,7 @@ func (v *values) settle(key []byte, at place, placed bool) {
 		delete(v.placed, k)
 		if f := v.files[old.file]; f != nil {
 			f.live -= int64(old.size)
-			v.doomEmpty(f)
+			v.doomIfEmpty(f)
 		}
 	}
 	if !placed {
@@ -334,9 +334,16 @@ func (v *values) settle(key []byte, at place, placed bool) {
 	}
 }
 
-// doomEmpty dooms a file that no key has a value in, unless it is written to.
-func (v *values) doomEmpty(f *valueFile) {
-	if f.live != 0 || f == v.newest || f.doomed != 0 {
+// doomEmpty dooms all files that no key has a value in.
+func (v *values) doomEmpty() {
+	for _, f := range v.files {
+		v.doomIfEmpty(f)
+	}
+}
+
+// doomIfEmpty dooms a file that no key has a value in, unless it is the last one.
+func (v *values) doomIfEmpty(f *valueFile) {
+	if f.live != 0 || f.number == v.last || f.doomed != 0 {
 		return
 	}
 	f.doomed = v.holds.turn()
@@ -350,11 +357,22 @@ func (v *values) hasDoomed() bool {
 	return len(v.doomed) > 0
 }
 
+// doubt notes that nobody knows whether a transaction took place: a file may have keys
+// that are not known, so none is removed until the store is opened again.
+func (v *values) doubt() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.unsure = true
+}
+
 // removable returns a doomed file that nobody reads any more, nil for none; the caller
 // removes it.
 func (v *values) removable() *valueFile {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.unsure {
+		return nil
+	}
 	for i, f := range v.doomed {
 		if v.holds.over(f.doomed) {
 			v.doomed = append(v.doomed[:i], v.doomed[i+1:]...)
@@ -397,6 +415,16 @@ func (v *values) where(key []byte) (place, bool) {
 	return at, ok
 }
 
+// leave has a file not emptied any more: it cannot be read. Who needs what stands there
+// says what that means.
+func (v *values) leave(number uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if f := v.files[number]; f != nil {
+		f.stuck = true
+	}
+}
+
 // sparse returns the file of which the least lives, if that is no more than a part of
 // it, with the keys that have their values there.
 func (v *values) sparse(percent int64) (keys []placedKey, found bool) {
@@ -404,7 +432,7 @@ func (v *values) sparse(percent int64) (keys []placedKey, found bool) {
 	defer v.mu.RUnlock()
 	var least *valueFile
 	for _, f := range v.files {
-		if f == v.newest || f.doomed != 0 || f.live*100 > f.size*percent {
+		if f.number == v.last || f.doomed != 0 || f.stuck || f.live*100 > f.size*percent {
 			continue
 		}
 		if least == nil || f.live*least.size < least.live*f.size || f.live*least.size == least.live*f.size && f.number < least.number {
