@@ -10,24 +10,23 @@ import "io"
 //
 // Those of Entry, and io.EOF where the entry ends before b is full.
 func (p *Partition) ReadAt(log uint8, n uint64, b []byte, offset int64) (read int, err error) {
-	if read, ok := p.readPlaced(log, n, b, offset); ok {
-		return shortRead(read, len(b))
+	read, ok := p.readPlaced(log, n, b, offset)
+	if !ok {
+		read, err = p.readViewed(log, n, b, offset)
 	}
+	if err == nil && read < len(b) {
+		err = io.EOF
+	}
+	return read, err
+}
+
+// readViewed is ReadAt for any entry: all of it is read.
+func (p *Partition) readViewed(log uint8, n uint64, b []byte, offset int64) (read int, err error) {
 	err = p.View(log, n, func(entry []byte) error {
 		read = copy(b, entry[min(offset, int64(len(entry))):])
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return shortRead(read, len(b))
-}
-
-func shortRead(read, want int) (int, error) {
-	if read < want {
-		return read, io.EOF
-	}
-	return read, nil
+	return read, err
 }
 
 // readPlaced is ReadAt for an entry that has a segment of its own in a value file. It
