@@ -29,10 +29,20 @@ func (f *folder) collect() (did bool, err error) {
 		at, _ := v.where(keys[i].bytes())
 		size += int64(at.size)
 	}
-	if err := f.store.checkSpace(size); err != nil {
-		return true, err
+	if fits, err := f.fits(size); !fits {
+		return err != nil, err
 	}
 	return true, f.move(keys)
+}
+
+// fits reports whether the disk takes what is moved. What is kept free of it is for this as
+// well: the file that is emptied gives back more.
+func (f *folder) fits(size int64) (bool, error) {
+	if f.store.options.FreeMinBytes == 0 {
+		return true, nil
+	}
+	free, err := FreeBytes(f.store.dir.path)
+	return err == nil && free >= 2*size, err
 }
 
 // move writes the values of keys again, behind all others.

@@ -257,10 +257,10 @@ func parseRecords(b []byte, kind byte) (records, error) {
 // headMaxBytes bounds what stands before the pages of a blob that is fetched in parts.
 const headMaxBytes = 1 << 20
 
-// fetchRecords checks the header of a blob of which first is the beginning and fetch reads
+// fetchPiece checks the header of a piece of which first is the beginning and fetch reads
 // the rest, in parts that are valid until the next one.
-func fetchRecords(first []byte, kind byte, fetch func(from, to int) ([]byte, error)) (records, error) {
-	r, err := parseFixed(first, kind, math.MaxInt)
+func fetchPiece(first []byte, fetch func(from, to int) ([]byte, error)) (records, error) {
+	r, err := parseFixed(first, blobPiece, math.MaxInt)
 	if err != nil {
 		return records{}, err
 	}

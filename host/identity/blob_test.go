@@ -247,3 +247,51 @@ func commit(t *testing.T, partition *checkpoint.Partition, set *Set) (bytes int)
 	}
 	return bytes
 }
+
+// TestFetchPiece: wherever the part ends that was read at first, all of what stands before
+// the pages is checked, and a page is what it is in the whole blob.
+func TestFetchPiece(t *testing.T) {
+	t.Parallel()
+	var list []record
+	for i := range uint64(90) { // with as many ends of periods, some 800 bytes stand before the pages
+		list = append(list, record{id: randomHash(i), Seen: Seen{Content: hashOf('c', i), Position: i}, until: int64(i)})
+	}
+	var c encoder
+	blob := c.append(nil, blobPiece, list, 8)
+	read := 0
+	fetch := func(from, to int) ([]byte, error) {
+		read++
+		return blob[from:to], nil
+	}
+	for first := range len(blob) + 1 {
+		r, err := fetchPiece(blob[:first], fetch)
+		if first < recordsHeader {
+			if !errors.Is(err, errBlobShort) {
+				t.Fatalf("%d bytes: %v", first, err)
+			}
+			continue
+		}
+		n := 0
+		if err == nil {
+			err = r.each(func(at *record) {
+				if *at == list[n] {
+					n++
+				}
+			})
+		}
+		if err != nil || n != len(list) {
+			t.Fatalf("%d bytes: %d records, %v", first, n, err)
+		}
+	}
+	if read == 0 {
+		t.Error("nothing was fetched")
+	}
+	blob[recordsHeader+3] ^= 1 // an end
+	if _, err := fetchPiece(blob[:recordsHeader+1], fetch); !errors.Is(err, errBlobSum) {
+		t.Errorf("a bit of what was fetched is flipped: %v", err)
+	}
+	binary.LittleEndian.PutUint32(blob[recordsEnds:], headMaxBytes/8)
+	if _, err := fetchPiece(blob[:recordsHeader], fetch); !errors.Is(err, errBlobHeader) {
+		t.Errorf("a head without bound: %v", err)
+	}
+}

@@ -54,7 +54,8 @@ type probe struct {
 	visit      func(*record) bool
 }
 
-// probeHead is what is read of a piece at first: more than stands before its pages.
+// probeHead is what is read of a piece at first: what stands before its pages, unless it
+// has the ends of many billing periods.
 const probeHead = 1 << 10
 
 func newProbe(s *Set) *probe {
@@ -69,7 +70,7 @@ func (p *probe) inPiece() error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if p.piece, err = fetchRecords(p.head[:n], blobPiece, p.fetch); err == nil {
+	if p.piece, err = fetchPiece(p.head[:n], p.fetch); err == nil {
 		err = p.piece.find(p.low, p.high, p.visit)
 	}
 	if err != nil && !errors.Is(err, errRead) {
